@@ -1,0 +1,44 @@
+# Two commands do everything on a machine with Python 3.11, git and make: `make demo`, `make test`.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+# Small kernels run slower on more than one thread, and far slower on a busy machine.
+export OMP_NUM_THREADS = 1
+export MKL_NUM_THREADS = 1
+
+.PHONY: help install demo test test-slow lint bench clean
+help:
+	@echo "make demo       install, then solve Leduc poker: progress, a table, a picture"
+	@echo "make test       install, then run the test suite"
+	@echo "make test-slow  the tests that take minutes"
+	@echo "make lint       ruff, mypy and the import contract"
+	@echo "make bench      compare with OpenSpiel; writes docs/benchmarks.md"
+
+# Installed again only when what is to be installed has changed.
+$(VENV)/.installed: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt --editable '.[dev]'
+	@touch $@
+install: $(VENV)/.installed
+
+demo: install
+	$(BIN)/schelling run leduc
+
+test: install
+	$(BIN)/python -m pytest -m 'not slow' --nbmake tests analysis/notebooks
+
+test-slow: install
+	$(BIN)/python -m pytest -m slow tests
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m benchmarks.bench
+
+clean:
+	rm -rf $(VENV) runs build *.egg-info

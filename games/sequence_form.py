@@ -1,0 +1,181 @@
+"""The sequence form: a finite game of perfect recall as flat arrays.
+
+Koller, Megiddo and von Stengel, "Efficient computation of equilibria for extensive two-person
+games" (1996); the tree of one player's sequences is the treeplex of Hoda et al. (2010).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int32 = NDArray[np.int32]
+Float64 = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Treeplex:
+    """One player's decision problem: J information sets and S sequences, parents before children.
+
+    Sequence 0 is the empty one. The children of an information set are contiguous. Information
+    sets stand in order of (own decisions so far, number of actions), so that neighbours have the
+    same shape, which is what makes the sweeps of `games.kernels` fast.
+    """
+
+    information_sets: tuple[str, ...]
+    parent_sequence: Int32  # [J]  sequence that leads to information set j
+    first_sequence: Int32  # [J]  its first child sequence
+    num_actions: Int32  # [J]
+    actions: Int32  # [S]  the game's own action id; -1 for the empty sequence
+
+    @property
+    def num_sequences(self) -> int:
+        return len(self.actions)
+
+    @cached_property
+    def index(self) -> dict[str, int]:
+        """Information-set string to its number."""
+        return {name: j for j, name in enumerate(self.information_sets)}
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """A SequenceForm as the kernels read it: all players' arrays laid end to end.
+
+    Indices are unsigned: numba then drops its test for negative ones, which costs up to half of a
+    sweep. A block is a run of information sets with equal depth and number of actions.
+    """
+
+    sequences: NDArray[np.uint64]  # [N + 1]  where each player's sequences begin
+    blocks: NDArray[np.uint64]  # [G, 4]  first information set, how many, first sequence, actions
+    player_blocks: NDArray[np.int64]  # [N + 1]  where each player's blocks begin
+    parent: NDArray[np.uint32]  # [J]  parent sequence of each information set
+    row: NDArray[np.uint32]  # [S + 1]  where the leaves below each sequence begin
+    other: NDArray[np.uint32]  # [L * (N - 1)]  the other players' last sequences at each leaf
+    utility: Float64  # [L]  the player's utility times chance probability at each leaf
+
+    @property
+    def num_sequences(self) -> int:
+        return int(self.sequences[-1])
+
+
+@dataclass(frozen=True, eq=False)
+class SequenceForm:
+    """A finite game of N players with perfect recall, general sum and chance.
+
+    Leaves with the same tuple of last sequences are merged and their utilities added up; they
+    stand in lexicographic order of that tuple.
+    """
+
+    game: str  # the game string it was compiled from
+    players: tuple[Treeplex, ...]
+    leaf_sequence: Int32  # [L, N]  last sequence of each player
+    leaf_utility: Float64  # [L, N]  utility times chance probability
+    num_histories: int  # nodes of the game tree, the root, chance nodes and terminals included
+    num_terminals: int
+
+    @property
+    def num_players(self) -> int:
+        return len(self.players)
+
+    @cached_property
+    def is_zero_sum(self) -> bool:
+        """Whether the players' utilities cancel at every (merged) leaf, up to rounding."""
+        total = np.abs(self.leaf_utility.sum(axis=1))
+        return bool(np.all(total <= 1e-12 * max(1.0, np.abs(self.leaf_utility).max(initial=0.0))))
+
+    @cached_property
+    def information_sets(self) -> tuple[str, ...]:
+        """All players' information sets, player by player: the rows of a Strategy."""
+        return tuple(name for player in self.players for name in player.information_sets)
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The arrays that the kernels sweep, made on first use and kept."""
+        return _layout(self)
+
+    def __repr__(self) -> str:
+        information_sets = "/".join(str(len(p.information_sets)) for p in self.players)
+        sequences = "/".join(str(p.num_sequences) for p in self.players)
+        return (
+            f"SequenceForm({self.game}: {self.num_players} players, {self.num_histories:,} "
+            f"histories, {information_sets} information sets, {sequences} sequences, "
+            f"{len(self.leaf_utility):,} leaves)"
+        )
+
+
+def check(form: SequenceForm) -> None:
+    """Assert the invariants of a SequenceForm; raises ValueError naming the one that fails."""
+
+    def require(condition: object, what: str) -> None:
+        if not condition:
+            raise ValueError(f"not a sequence form: {what}")
+
+    require(form.leaf_sequence.shape == form.leaf_utility.shape, "leaf arrays of unequal shape")
+    require(form.leaf_sequence.shape[1:] == (form.num_players,), "leaf arrays without N columns")
+    require(np.all(np.isfinite(form.leaf_utility)), "a utility that is not finite")
+    for i, player in enumerate(form.players):
+        first, count = player.first_sequence, player.num_actions
+        require(len(player.information_sets) == len(first) == len(count), f"player {i}: lengths")
+        require(np.all(count >= 1), f"player {i}: an information set without actions")
+        ends = np.concatenate([[1], 1 + np.cumsum(count)])
+        require(np.array_equal(first, ends[:-1]), f"player {i}: children are not contiguous")
+        require(player.num_sequences == ends[-1], f"player {i}: number of sequences")
+        require(np.all(player.parent_sequence >= 0), f"player {i}: parent sequences")
+        require(np.all(player.parent_sequence < first), f"player {i}: a parent after its child")
+        column = form.leaf_sequence[:, i]
+        require(np.all((column >= 0) & (column < ends[-1])), f"player {i}: leaf sequences")
+
+
+def depths(parent: Int32, first: Int32, count: Int32) -> NDArray[np.int32]:
+    """Own decisions before each information set, [J]; parents stand before children."""
+    sequence_depth = np.zeros(1 + int(count.sum()), dtype=np.int32)
+    depth = np.empty(len(parent), dtype=np.int32)
+    for j, (p, f, n) in enumerate(zip(parent.tolist(), first.tolist(), count.tolist(), strict=True)):
+        depth[j] = sequence_depth[p]
+        sequence_depth[f : f + n] = sequence_depth[p] + 1
+    return depth
+
+
+def _blocks(player: Treeplex) -> NDArray[np.int64]:
+    """Runs of information sets of equal depth and number of actions, [G, 4]."""
+    if not player.information_sets:
+        return np.empty((0, 4), dtype=np.int64)
+    depth = depths(player.parent_sequence, player.first_sequence, player.num_actions)
+    shape = np.stack([depth, player.num_actions], axis=1)
+    starts = np.flatnonzero(np.concatenate([[True], np.any(shape[1:] != shape[:-1], axis=1)]))
+    length = np.diff(np.append(starts, len(depth)))
+    first, count = player.first_sequence[starts], player.num_actions[starts]
+    return np.stack([starts, length, first, count], axis=1).astype(np.int64)
+
+
+def _layout(form: SequenceForm) -> Layout:
+    sizes = [p.num_sequences for p in form.players]
+    sequences = np.concatenate([[0], np.cumsum(sizes)])
+    information_sets = np.concatenate([[0], np.cumsum([len(p.num_actions) for p in form.players])])
+    parents, blocks, rows, others, utilities = [], [], [np.zeros(1, np.int64)], [], []
+    for i, player in enumerate(form.players):
+        parents.append(player.parent_sequence + sequences[i])
+        blocks.append(_blocks(player) + [information_sets[i], 0, sequences[i], 0])
+        # A leaf that pays this player nothing adds nothing to any of its sweeps.
+        paying = np.flatnonzero(form.leaf_utility[:, i])
+        own = form.leaf_sequence[paying, i]
+        if i > 0:  # leaves stand in player 0's order already
+            order = np.argsort(own, kind="stable")
+            paying, own = paying[order], own[order]
+        rest = [k for k in range(form.num_players) if k != i]
+        others.append((form.leaf_sequence[paying][:, rest] + sequences[rest]).astype(np.uint32))
+        utilities.append(form.leaf_utility[paying, i])
+        rows.append(np.bincount(own, minlength=sizes[i]))
+    return Layout(
+        sequences=sequences.astype(np.uint64),
+        blocks=np.concatenate(blocks).astype(np.uint64),
+        player_blocks=np.concatenate([[0], np.cumsum([len(b) for b in blocks])]),
+        parent=np.concatenate(parents).astype(np.uint32),
+        row=np.cumsum(np.concatenate(rows)).astype(np.uint32),
+        other=np.concatenate([o.ravel() for o in others]),
+        utility=np.concatenate(utilities),
+    )

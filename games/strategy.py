@@ -1,0 +1,272 @@
+"""Strategy: behaviour probabilities at information sets, for exact analysis, tables and files."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from games.errors import InputError, one_line
+from games.sequence_form import Float64, Int32, SequenceForm
+from games.storage import pack_strings, read_arrays, unpack_strings, write_arrays
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+UNKNOWN_PLAYER = -1
+
+
+@dataclass(frozen=True, eq=False)
+class Strategy:
+    """Behaviour probabilities at J information sets with A actions in all.
+
+    A strategy over a SequenceForm lists its information sets in the form's own order, player by
+    player. One that a sampling method found in a game too large to enumerate lists those it
+    visited, and `player` is -1, since OpenSpiel's solver keeps the strings only.
+    """
+
+    game: str
+    player: Int32  # [J]
+    information_sets: tuple[str, ...]  # J of them
+    first_action: Int32  # [J + 1]  where each information set's actions begin
+    actions: Int32  # [A]  the game's own action ids
+    probabilities: Float64  # [A]
+
+    @classmethod
+    def from_behaviour(cls, form: SequenceForm, behaviour: Float64) -> Strategy:
+        """From probabilities [S] over all players' sequences laid end to end."""
+        own = _is_action(form)
+        count = np.concatenate([p.num_actions for p in form.players])
+        sizes = [len(p.information_sets) for p in form.players]
+        return cls(
+            game=form.game,
+            player=np.repeat(np.arange(form.num_players, dtype=np.int32), sizes),
+            information_sets=form.information_sets,
+            first_action=np.concatenate([[0], np.cumsum(count)]).astype(np.int32),
+            actions=np.concatenate([p.actions for p in form.players])[own],
+            probabilities=behaviour[own],
+        )
+
+    @classmethod
+    def uniform(cls, form: SequenceForm) -> Strategy:
+        """Every legal action with equal probability."""
+        return cls.from_behaviour(form, uniform_behaviour(form))
+
+    @classmethod
+    def random(cls, form: SequenceForm, generator: np.random.Generator) -> Strategy:
+        """At every information set a point drawn uniformly from the simplex."""
+        weight = generator.standard_exponential(form.layout.num_sequences)
+        return cls.from_behaviour(form, _normalised(form, weight))
+
+    @classmethod
+    def from_openspiel(cls, form: SequenceForm, policy: Any) -> Strategy:
+        """From an OpenSpiel `TabularPolicy` of the same game, or of its turn-based form.
+
+        Raises:
+            InputError: the policy does not cover an information set of the form.
+        """
+        behaviour = np.ones(form.layout.num_sequences)
+        start = 0
+        for player in form.players:
+            for j, name in enumerate(player.information_sets):
+                row = policy.state_lookup.get(name)
+                if row is None:
+                    raise InputError(
+                        f"the policy has no information set {name!r} of {form.game}: build it "
+                        "from game.openspiel, the turn-based form of the game"
+                    )
+                first = int(player.first_sequence[j])
+                legal = player.actions[first : first + int(player.num_actions[j])]
+                behaviour[start + first : start + first + len(legal)] = (
+                    policy.action_probability_array[row][legal]
+                )
+            start += player.num_sequences
+        return cls.from_behaviour(form, behaviour)
+
+    def to_openspiel(self, game: Any) -> Any:
+        """An OpenSpiel `TabularPolicy` of `game`, the turn-based `pyspiel.Game` of this strategy.
+
+        Raises:
+            InputError: an information set of the strategy is not one of the game's.
+        """
+        from open_spiel.python.policy import TabularPolicy
+
+        policy = TabularPolicy(game)
+        for j, name in enumerate(self.information_sets):
+            row = policy.state_lookup.get(name)
+            if row is None:
+                raise InputError(
+                    f"{game} has no information set {name!r}: this strategy is for {self.game}"
+                )
+            at = slice(self.first_action[j], self.first_action[j + 1])
+            policy.action_probability_array[row] = 0.0
+            policy.action_probability_array[row][self.actions[at]] = self.probabilities[at]
+        return policy
+
+    def behaviour(self, form: SequenceForm) -> Float64:
+        """Probabilities [S] over the form's sequences; uniform where the strategy says nothing.
+
+        Raises:
+            InputError: the strategy has an information set or an action that the form lacks.
+        """
+        if self.information_sets is form.information_sets or (
+            self.information_sets == form.information_sets
+        ):
+            behaviour = np.ones(form.layout.num_sequences)
+            behaviour[_is_action(form)] = self.probabilities
+            return behaviour
+        behaviour = uniform_behaviour(form)
+        own_sets = [(i, p, int(form.layout.sequences[i])) for i, p in enumerate(form.players)]
+        for j, name in enumerate(self.information_sets):
+            at = slice(self.first_action[j], self.first_action[j + 1])
+            holders = [
+                (player, start)
+                for i, player, start in own_sets
+                if self.player[j] in (i, UNKNOWN_PLAYER) and name in player.index
+            ]
+            if len(holders) != 1:
+                raise InputError(
+                    f"information set {name!r} of this strategy for {self.game} is not one of "
+                    f"{form.game}: use the strategy with its own game"
+                )
+            player, start = holders[0]
+            number = player.index[name]
+            first = int(player.first_sequence[number])
+            legal = player.actions[first : first + int(player.num_actions[number])]
+            if not np.array_equal(legal, self.actions[at]):
+                raise InputError(
+                    f"information set {name!r}: this strategy has actions "
+                    f"{self.actions[at].tolist()}, {form.game} has {legal.tolist()}"
+                )
+            behaviour[start + first : start + first + len(legal)] = self.probabilities[at]
+        return behaviour
+
+    def action_probabilities(self, information_set: str, player: int | None = None) -> dict:
+        """{action id: probability} at one information set; KeyError if the strategy lacks it."""
+        for j in self._rows.get(information_set, ()):
+            if player is None or self.player[j] in (player, UNKNOWN_PLAYER):
+                at = slice(self.first_action[j], self.first_action[j + 1])
+                pairs = zip(self.actions[at].tolist(), self.probabilities[at].tolist(), strict=True)
+                return dict(pairs)
+        raise KeyError(information_set)
+
+    @cached_property
+    def _rows(self) -> dict[str, list[int]]:
+        rows: dict[str, list[int]] = {}
+        for j, name in enumerate(self.information_sets):
+            rows.setdefault(name, []).append(j)
+        return rows
+
+    def to_frame(self) -> pd.DataFrame:
+        """One row an action: player, information_set, action, probability."""
+        import pandas as pd
+
+        count = np.diff(self.first_action)
+        return pd.DataFrame(
+            {
+                "player": np.repeat(self.player, count),
+                "information_set": np.repeat(np.array(self.information_sets, dtype=object), count),
+                "action": self.actions,
+                "probability": self.probabilities,
+            }
+        )
+
+    @classmethod
+    def from_frame(cls, game: str, frame: pd.DataFrame) -> Strategy:
+        """From the rows of `to_frame`; the rows of one information set have to be adjacent."""
+        needed = ["player", "information_set", "action", "probability"]
+        missing = [column for column in needed if column not in frame]
+        if missing:
+            raise InputError(f"the table lacks the column {missing[0]}; it needs {needed}")
+        player = frame["player"].to_numpy(dtype=np.int32)
+        names = frame["information_set"].to_numpy(dtype=object)
+        new = np.concatenate([[True], (player[1:] != player[:-1]) | (names[1:] != names[:-1])])
+        starts = np.flatnonzero(new[: len(frame)])
+        strategy = cls(
+            game=game,
+            player=player[starts],
+            information_sets=tuple(names[starts]),
+            first_action=np.append(starts, len(frame)).astype(np.int32),
+            actions=frame["action"].to_numpy(dtype=np.int32),
+            probabilities=frame["probability"].to_numpy(dtype=np.float64),
+        )
+        strategy.check()
+        return strategy
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the strategy to an `.npz` file, whole or not at all."""
+        write_arrays(
+            Path(path),
+            {
+                "game": np.array(self.game),
+                "player": self.player,
+                "information_sets": pack_strings(self.information_sets),
+                "first_action": self.first_action,
+                "actions": self.actions,
+                "probabilities": self.probabilities,
+            },
+        )
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Strategy:
+        """Read a strategy that `save` wrote.
+
+        Raises:
+            InputError: the file is missing, damaged, or no strategy.
+        """
+        arrays = read_arrays(Path(path))
+        try:
+            strategy = cls(
+                game=str(arrays["game"]),
+                player=arrays["player"],
+                information_sets=tuple(unpack_strings(arrays["information_sets"])),
+                first_action=arrays["first_action"],
+                actions=arrays["actions"],
+                probabilities=arrays["probabilities"],
+            )
+            strategy.check()
+        except (KeyError, ValueError) as error:
+            raise InputError(f"{path} is not a saved strategy ({one_line(error)})") from None
+        return strategy
+
+    def check(self) -> None:
+        """Raises InputError unless every information set has a probability distribution."""
+        if len(self.first_action) != len(self.information_sets) + 1:
+            raise InputError("the strategy's arrays do not fit together")
+        if not len(self.actions):
+            return
+        total = np.add.reduceat(self.probabilities, self.first_action[:-1])
+        bad = np.flatnonzero(~(np.abs(total - 1.0) <= 1e-6))
+        if len(bad) or np.any(self.probabilities < 0):
+            at = int(bad[0]) if len(bad) else 0
+            raise InputError(
+                f"the probabilities at information set {self.information_sets[at]!r} are not a "
+                f"distribution (sum {total[at]:g})"
+            )
+
+
+def uniform_behaviour(form: SequenceForm) -> Float64:
+    """Equal probabilities at every information set, [S] over all players' sequences."""
+    return _normalised(form, np.ones(form.layout.num_sequences))
+
+
+def _normalised(form: SequenceForm, weight: Float64) -> Float64:
+    behaviour = np.ones_like(weight)
+    for player, start in zip(form.players, form.layout.sequences.astype(int), strict=False):
+        own = weight[start + 1 : start + player.num_sequences]
+        if len(own):
+            total = np.add.reduceat(own, player.first_sequence - 1)
+            behaviour[start + 1 : start + len(own) + 1] = own / np.repeat(total, player.num_actions)
+    return behaviour
+
+
+def _is_action(form: SequenceForm) -> NDArray[np.bool_]:
+    """[S] true but at the empty sequences."""
+    mask = np.ones(form.layout.num_sequences, dtype=bool)
+    mask[form.layout.sequences[:-1].astype(np.int64)] = False
+    return mask

@@ -1,0 +1,318 @@
+"""The CFR family: eight update rules over one loop.
+
+Every rule is a schedule of discounts and two switches. With instantaneous counterfactual regret
+r_t(s) of sequence s at iteration t, the accumulated regret is
+
+    R_t = R_{t-1} * positive_t  (where R_{t-1} > 0)  or  R_{t-1} * negative_t  (elsewhere)  + r_t
+
+clipped at zero by the "+" rules. The next strategy matches the positive part of R_t, or, in the
+predictive rules, of R_t * positive_{t+1} + r_t: the last regret is the prediction of the next. The
+average strategy is a sum of realization plans in which iteration t weighs t^gamma.
+
+In two-player zero-sum games the average of every rule here converges to a Nash equilibrium, except
+that HS-PCFR+'s schedule is proven for a fixed horizon only. With more players or general sum each
+player's regret still vanishes (CFR, LCFR, DCFR and CFR+ by proof), so that the *joint* play
+approaches a coarse correlated equilibrium of the normal form; the strategy that is returned is the
+profile of the players' own averages, for which nothing is guaranteed. Its NashConv is exact all
+the same: read it.
+
+Sources: Zinkevich et al. 2007 (CFR); Tammelin 2014 (CFR+); Brown & Sandholm 2019 (LCFR, DCFR);
+Farina, Kroer & Sandholm 2021 (PCFR+); Xu et al. 2024 (DCFR+, PDCFR+); Zhang et al. 2024 (HS).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal
+
+import numpy as np
+from numba import njit
+from numba import uint64 as index
+from pydantic import Field
+
+from games import Game, SequenceForm, Strategy
+from games.kernels import FAST, INLINE, behaviours, leaves, payoff_gradient, plans
+from games.sequence_form import Float64
+from games.strategy import uniform_behaviour
+from marl.tabular.method import Method, State, as_form, floats
+
+POSITIVE, NEGATIVE, NEXT_POSITIVE, KEEP = range(4)
+
+
+class RegretMatching(Method):
+    """Counterfactual regret minimisation; the base of the rules, itself without discounts."""
+
+    alternating: bool = True
+    """Players update in turn, each against the others' newest play; else all against the last."""
+
+    averaging: Literal["current", "next"] = "current"
+    """Iteration t adds the strategy it evaluated (OpenSpiel's convention) or the one it made."""
+
+    clip: ClassVar[bool] = False
+    predictive: ClassVar[bool] = False
+
+    def discounts(self, t: Float64) -> tuple[Float64, Float64]:
+        """What iteration t keeps of positive and of negative regrets, each [T]."""
+        return np.ones_like(t), np.ones_like(t)
+
+    def exponent(self, t: Float64, horizon: int) -> Float64:
+        """gamma at iteration t [T]: the average forgets by ((t-1)/t)^gamma."""
+        return np.zeros_like(t)
+
+    def schedule(self, t: Float64, horizon: int) -> Float64:
+        """The rule as numbers, [T, 4], for the iterations t [T], counted from 1."""
+        positive, negative = self.discounts(t)
+        keep = ((t - 1.0) / t) ** self.exponent(t, horizon)
+        return np.stack([positive, negative, self.discounts(t + 1.0)[0], keep], axis=1)
+
+    def start(
+        self, game: Game | SequenceForm, *, iterations: int = 1, seed: int = 0
+    ) -> RegretSolver:
+        return RegretSolver(as_form(game), self, iterations)
+
+
+class CFR(RegretMatching):
+    """Counterfactual regret minimisation: regret matching, uniform averaging."""
+
+    name = "cfr"
+
+
+class CFRPlus(RegretMatching):
+    """CFR+: regrets clipped at zero, linear averaging."""
+
+    name = "cfr+"
+    clip = True
+
+    def exponent(self, t: Float64, horizon: int) -> Float64:
+        return np.ones_like(t)
+
+
+class _Discounted(RegretMatching):
+    def power(self, t: Float64, exponent: float) -> Float64:
+        """(t-1)^e / ((t-1)^e + 1): what iteration t keeps of the regrets up to t-1."""
+        grown = (t - 1.0) ** exponent
+        return grown / (grown + 1.0)
+
+
+class DCFR(_Discounted):
+    """Discounted CFR: positive regrets, negative regrets and the average discounted apart."""
+
+    name = "dcfr"
+    alpha: float = 1.5
+    """Positive regrets keep t^alpha / (t^alpha + 1)."""
+    beta: float = 0.0
+    """Negative regrets keep t^beta / (t^beta + 1)."""
+    gamma: Annotated[float, Field(ge=0)] = 2.0
+    """The average weighs iteration t by t^gamma."""
+
+    def discounts(self, t: Float64) -> tuple[Float64, Float64]:
+        return self.power(t, self.alpha), self.power(t, self.beta)
+
+    def exponent(self, t: Float64, horizon: int) -> Float64:
+        return np.full_like(t, self.gamma)
+
+
+class LCFR(_Discounted):
+    """Linear CFR: iteration t weighs t in the regrets and in the average."""
+
+    name = "lcfr"
+
+    def discounts(self, t: Float64) -> tuple[Float64, Float64]:
+        return self.power(t, 1.0), self.power(t, 1.0)
+
+    def exponent(self, t: Float64, horizon: int) -> Float64:
+        return np.ones_like(t)
+
+
+class DCFRPlus(_Discounted):
+    """DCFR+: discounted regrets, clipped at zero (the paper's denominator, t^alpha + 1)."""
+
+    name = "dcfr+"
+    clip = True
+    alpha: float = 1.5
+    """Regrets keep t^alpha / (t^alpha + 1)."""
+    gamma: Annotated[float, Field(ge=0)] = 4.0
+    """The average weighs iteration t by t^gamma."""
+
+    def discounts(self, t: Float64) -> tuple[Float64, Float64]:
+        return self.power(t, self.alpha), np.ones_like(t)
+
+    def exponent(self, t: Float64, horizon: int) -> Float64:
+        return np.full_like(t, self.gamma)
+
+
+class PDCFRPlus(DCFRPlus):
+    """Predictive DCFR+: DCFR+ that expects the last regret again."""
+
+    name = "pdcfr+"
+    predictive = True
+    alpha: float = 2.3
+    """Regrets keep t^alpha / (t^alpha + 1)."""
+    gamma: Annotated[float, Field(ge=0)] = 5.0
+    """The average weighs iteration t by t^gamma."""
+
+
+class PCFRPlus(RegretMatching):
+    """Predictive CFR+: regret matching+ that expects the last regret again, quadratic averaging."""
+
+    name = "pcfr+"
+    clip = True
+    predictive = True
+    gamma: Annotated[float, Field(ge=0)] = 2.0
+    """The average weighs iteration t by t^gamma."""
+
+    def exponent(self, t: Float64, horizon: int) -> Float64:
+        return np.full_like(t, self.gamma)
+
+
+class HSPCFRPlus(RegretMatching):
+    """PCFR+ with the averaging exponent scheduled over the run's iterations T."""
+
+    name = "hs-pcfr+"
+    clip = True
+    predictive = True
+    gamma: Annotated[float, Field(ge=0)] = 30.0
+    """The averaging exponent at the start."""
+    decline: Annotated[float, Field(ge=0)] = 5.0
+    """How far the exponent has come down at iteration T (it stays there after)."""
+
+    def exponent(self, t: Float64, horizon: int) -> Float64:
+        return np.maximum(self.gamma - self.decline * np.minimum(t / horizon, 1.0), 0.0)
+
+
+class RegretSolver:
+    """Any rule of this module at work on a sequence form; see `Solver`."""
+
+    def __init__(self, form: SequenceForm, rule: RegretMatching, horizon: int) -> None:
+        self.form = form
+        self.rule = rule
+        self.horizon = horizon
+        self.iteration = 0
+        self.regret = np.zeros(form.layout.num_sequences)  # [S]
+        self.average = np.zeros(form.layout.num_sequences)  # [S] weighted sum of plans
+        self.current = uniform_behaviour(form)  # [S] behaviour strategy of the next iteration
+        self._plan = plans(form, self.current)  # [S]
+        self._value = np.zeros(form.layout.num_sequences)  # [S] scratch
+
+    def step(self, iterations: int = 1) -> None:
+        layout = self.form.layout
+        t = np.arange(self.iteration + 1, self.iteration + iterations + 1, dtype=np.float64)
+        minimise_regret(
+            leaves(self.form), layout.blocks, layout.player_blocks, layout.parent,
+            self.rule.schedule(t, self.horizon), self.rule.clip, self.rule.predictive,
+            self.rule.alternating, self.rule.averaging == "next",
+            self.regret, self.average, self.current, self._plan, self._value,
+        )  # fmt: skip
+        self.iteration += iterations
+
+    def strategy(self) -> Strategy:
+        """The average strategy."""
+        return Strategy.from_behaviour(self.form, behaviours(self.form, self.average))
+
+    def state(self) -> State:
+        return {
+            "iteration": np.array(self.iteration),
+            "horizon": np.array(self.horizon),
+            "regret": self.regret,
+            "average": self.average,
+            "current": self.current,
+        }
+
+    def restore(self, state: State) -> None:
+        size = self.form.layout.num_sequences
+        arrays = [floats(state, name, size) for name in ("regret", "average", "current")]
+        self.iteration, self.horizon = int(state["iteration"]), int(state["horizon"])
+        self.regret, self.average, self.current = arrays
+        self._plan = plans(self.form, self.current)
+
+
+@njit(**INLINE)
+def _match_block(
+    block, actions, parent, positive, negative, ahead, clip, predictive, regret, behaviour, value
+):
+    """Values, regrets and the next behaviour of one block, given the values below it."""
+    for i in range(block[1]):
+        start = block[2] + i * actions
+        expected = 0.0
+        for k in range(actions):
+            expected += behaviour[start + k] * value[start + k]
+        value[index(parent[block[0] + i])] += expected
+        total = 0.0
+        for k in range(actions):
+            instant = value[start + k] - expected
+            r = regret[start + k]
+            r = r * (positive if r > 0 else negative) + instant
+            if clip:
+                r = max(r, 0.0)
+            regret[start + k] = r
+            if predictive:
+                r = r * ahead + instant
+            r = max(r, 0.0)
+            behaviour[start + k] = r
+            total += r
+        # No branch on the total: which sets have no positive regret is hard to predict.
+        scale = 1.0 / total if total > 0 else 0.0
+        shift = 0.0 if total > 0 else 1.0 / actions
+        for k in range(actions):
+            behaviour[start + k] = behaviour[start + k] * scale + shift
+
+
+@njit(**INLINE)
+def _plan_block(block, actions, parent, keep, average_next, behaviour, plan, average):
+    """Carry the plan down through one block and add it to the average."""
+    for i in range(block[1]):
+        start = block[2] + i * actions
+        above = plan[index(parent[block[0] + i])]
+        for k in range(actions):
+            new = above * behaviour[start + k]
+            added = new if average_next else plan[start + k]
+            average[start + k] = keep * average[start + k] + added
+            plan[start + k] = new
+
+
+@njit(**INLINE)
+def _carry_down(blocks, parent, keep, average_next, behaviour, plan, average):
+    for g in range(len(blocks)):
+        block, actions = blocks[g], blocks[g, 3]
+        if actions == 2:
+            _plan_block(block, index(2), parent, keep, average_next, behaviour, plan, average)
+        elif actions == 3:
+            _plan_block(block, index(3), parent, keep, average_next, behaviour, plan, average)
+        else:
+            _plan_block(block, actions, parent, keep, average_next, behaviour, plan, average)
+
+
+@njit(**FAST)
+def minimise_regret(
+    layout, blocks, player_blocks, parent, schedule, clip, predictive, alternating, average_next,
+    regret, average, behaviour, plan, value,
+):  # fmt: skip
+    """One iteration for each row of `schedule`; updates regret, average, behaviour and plan."""
+    players = len(player_blocks) - 1
+    for t in range(len(schedule)):
+        positive, negative = schedule[t, POSITIVE], schedule[t, NEGATIVE]
+        ahead, keep = schedule[t, NEXT_POSITIVE], schedule[t, KEEP]
+        for player in range(players):
+            payoff_gradient(layout, player, plan, value)
+            first, last = player_blocks[player], player_blocks[player + 1]
+            for g in range(last - 1, first - 1, -1):
+                block, actions = blocks[g], blocks[g, 3]
+                if actions == 2:
+                    _match_block(
+                        block, index(2), parent, positive, negative, ahead, clip, predictive,
+                        regret, behaviour, value,
+                    )  # fmt: skip
+                elif actions == 3:
+                    _match_block(
+                        block, index(3), parent, positive, negative, ahead, clip, predictive,
+                        regret, behaviour, value,
+                    )  # fmt: skip
+                else:
+                    _match_block(
+                        block, actions, parent, positive, negative, ahead, clip, predictive,
+                        regret, behaviour, value,
+                    )  # fmt: skip
+            if alternating:
+                own = blocks[first:last]
+                _carry_down(own, parent, keep, average_next, behaviour, plan, average)
+        if not alternating:
+            _carry_down(blocks, parent, keep, average_next, behaviour, plan, average)

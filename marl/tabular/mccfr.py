@@ -1,0 +1,121 @@
+"""External-sampling MCCFR on OpenSpiel's C++ solver, for games that do not enumerate.
+
+Lanctot, Waugh, Zinkevich & Bowling, "Monte Carlo Sampling for Regret Minimization in Extensive
+Games" (2009).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import numpy as np
+import pyspiel
+from pydantic import Field
+
+from games import Game, GameError, SequenceForm, Strategy, load
+from games.strategy import UNKNOWN_PLAYER, uniform_behaviour
+from marl.tabular.method import Method, State
+
+_AVERAGES = {
+    "simple": pyspiel.MCCFRAverageType.SIMPLE,
+    "full": pyspiel.MCCFRAverageType.FULL,
+}
+# The solver's own text form: "<~>" parts information sets from their values, ";" the values'
+# fields (legal actions, regrets, cumulative policy, current policy), "," the numbers.
+_TABLE = "[SolverValuesTable]\n"
+_PART = "<~>"
+
+
+class MCCFR(Method):
+    """External-sampling MCCFR: samples chance and the opponents, so that large games run too.
+
+    In a two-player zero-sum game the average approaches a Nash equilibrium, in expectation at the
+    rate of one over the square root of the iterations. For other games see `marl.tabular.cfr`.
+    """
+
+    name = "mccfr"
+    average: Literal["simple", "full"] = "simple"
+    """Average at the opponents' sampled information sets, or on a full pass over every player's."""
+    exact_up_to: Annotated[int, Field(ge=0)] = 1_000_000
+    """Measure NashConv in games of at most that many histories (and with perfect recall)."""
+
+    def start(
+        self, game: Game | SequenceForm, *, iterations: int = 1, seed: int = 0
+    ) -> MCCFRSolver:
+        if isinstance(game, SequenceForm):
+            return MCCFRSolver(load(game.game), game, self, seed)
+        try:
+            form = game.sequence_form(node_budget=self.exact_up_to)
+        except GameError:  # too large, or without perfect recall: MCCFR runs all the same
+            form = None
+        return MCCFRSolver(game, form, self, seed)
+
+
+class MCCFRSolver:
+    """OpenSpiel's solver behind the interface of `Solver`.
+
+    An iteration is one sampled traversal for each player. `form` is None where the game has more
+    histories than `exact_up_to`, or no sequence form at all.
+    """
+
+    def __init__(self, game: Game, form: SequenceForm | None, config: MCCFR, seed: int) -> None:
+        self.game = game
+        self.form = form
+        self.iteration = 0
+        self._solver = pyspiel.ExternalSamplingMCCFRSolver(
+            game.openspiel,
+            seed=int(np.random.SeedSequence(seed).generate_state(1)[0] >> 1),
+            avg_type=_AVERAGES[config.average],
+        )
+
+    def step(self, iterations: int = 1) -> None:
+        for _ in range(iterations):
+            self._solver.run_iteration()
+        self.iteration += iterations
+
+    def strategy(self) -> Strategy:
+        """The average strategy; uniform at information sets of the form not yet visited."""
+        visited = self._visited()
+        if self.form is None:
+            return visited
+        behaviour = visited.behaviour(self.form) if visited.information_sets else None
+        if behaviour is None:
+            behaviour = uniform_behaviour(self.form)
+        return Strategy.from_behaviour(self.form, behaviour)
+
+    def state(self) -> State:
+        text = self._solver.__getstate__().encode("utf-8", "surrogateescape")
+        return {"iteration": np.array(self.iteration), "solver": np.frombuffer(text, np.uint8)}
+
+    def restore(self, state: State) -> None:
+        text = state["solver"].tobytes().decode("utf-8", "surrogateescape")
+        solver = pyspiel.ExternalSamplingMCCFRSolver.__new__(pyspiel.ExternalSamplingMCCFRSolver)
+        try:
+            solver.__setstate__(text)
+        except pyspiel.SpielError as error:
+            raise ValueError(f"not a state of MCCFR ({error})") from None
+        self._solver, self.iteration = solver, int(state["iteration"])
+
+    def _visited(self) -> Strategy:
+        """The normalised cumulative policies at the information sets that were sampled so far."""
+        table = self._solver.__getstate__().split(_TABLE, 1)[1].rstrip("\n")
+        parts = table.split(_PART) if table else []
+        rows = sorted(zip(parts[::2], parts[1::2], strict=True))  # not in order of the hash table
+        actions: list[int] = []
+        probabilities: list[float] = []
+        first = [0]
+        for _, values in rows:
+            legal, _, cumulative, _ = values.split(";")
+            weights = np.array([float.fromhex(x) for x in cumulative.split(",")])
+            actions.extend(int(a) for a in legal.split(","))
+            total = weights.sum()
+            probabilities.extend(weights / total if total > 0 else np.ones_like(weights) / len(weights))
+            first.append(len(actions))
+        return Strategy(
+            game=self.game.name,
+            player=np.full(len(rows), UNKNOWN_PLAYER, dtype=np.int32),
+            information_sets=tuple(name for name, _ in rows),
+            first_action=np.array(first, dtype=np.int32),
+            actions=np.array(actions, dtype=np.int32),
+            probabilities=np.array(probabilities),
+        )

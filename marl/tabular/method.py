@@ -1,0 +1,137 @@
+"""What a method is: a typed config that starts a solver, found by name in one registry."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from games import Game, InputError, SequenceForm, Strategy
+from games.errors import did_you_mean, one_line
+
+# A new method is one class in one file and one line here; nothing is imported until asked for.
+REGISTRY = {
+    "cfr": "marl.tabular.cfr:CFR",
+    "cfr+": "marl.tabular.cfr:CFRPlus",
+    "lcfr": "marl.tabular.cfr:LCFR",
+    "dcfr": "marl.tabular.cfr:DCFR",
+    "pcfr+": "marl.tabular.cfr:PCFRPlus",
+    "dcfr+": "marl.tabular.cfr:DCFRPlus",
+    "pdcfr+": "marl.tabular.cfr:PDCFRPlus",
+    "hs-pcfr+": "marl.tabular.cfr:HSPCFRPlus",
+    "mmd": "marl.tabular.mmd:MMD",
+    "mccfr": "marl.tabular.mccfr:MCCFR",
+}
+DEFAULT = "cfr+"
+
+State = dict[str, NDArray[Any]]
+
+
+class Solver(Protocol):
+    """A method at work on one game.
+
+    Two solvers of the same method and game that have taken the same number of iterations are equal
+    to the last bit, however the iterations were divided among calls, saves and restores.
+    """
+
+    iteration: int
+    form: SequenceForm | None  # None where the game is too large to enumerate
+
+    def step(self, iterations: int = 1) -> None:
+        """Take that many iterations, each of which updates every player."""
+
+    def strategy(self) -> Strategy:
+        """The method's answer as it stands: an average, or the last iterate where that is it."""
+
+    def state(self) -> State:
+        """All that `restore` needs, as arrays."""
+
+    def restore(self, state: State) -> None:
+        """Go back to where `state` was taken; KeyError or ValueError if it is of another kind."""
+
+
+class Method(BaseModel):
+    """Base of every method's config: the fields are the method's parameters, defaults included."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    name: ClassVar[str]
+
+    def start(self, game: Game | SequenceForm, *, iterations: int, seed: int) -> Solver:
+        """A solver at iteration 0.
+
+        Args:
+            game: the game, or its sequence form.
+            iterations: the horizon T of methods whose parameters follow a schedule over it.
+            seed: of methods that sample; the others are deterministic.
+        """
+        raise NotImplementedError(type(self).__name__)
+
+
+def find(name: str, options: Mapping[str, Any] | None = None) -> Method:
+    """The config of the method `name` with `options` set.
+
+    Raises:
+        InputError: an unknown method or option, or a value that does not fit.
+    """
+    method = _load(name)
+    try:
+        return method.model_validate(dict(options or {}))
+    except ValidationError as error:
+        raise InputError(f"method {name}: {explain(error, method)}") from None
+
+
+def explain(error: ValidationError, model: type[BaseModel]) -> str:
+    """The first of pydantic's complaints as one line with the mend."""
+    first = error.errors()[0]
+    where = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        for part in first["loc"][:-1]:  # walk down to the model that refused the key
+            inner = model.model_fields[str(part)].annotation if isinstance(part, str) else None
+            if isinstance(inner, type) and issubclass(inner, BaseModel):
+                model = inner
+        known = did_you_mean(str(first["loc"][-1]), model.model_fields)
+        return f"there is no key {where!r}: {known}"
+    message = first["msg"].removeprefix("Value error, ")
+    if isinstance(first["ctx"].get("error") if "ctx" in first else None, InputError):
+        return one_line(message)
+    prefix = f"{where}: " if where else ""
+    given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
+    return one_line(f"{prefix}{message[0].lower()}{message[1:]}{given}")
+
+
+def list_methods() -> list[dict[str, str]]:
+    """Every method with the first line of its description and its parameters."""
+    return [
+        {
+            "method": name,
+            "description": (_load(name).__doc__ or "").split("\n")[0],
+            "parameters": ", ".join(
+                f"{field}={info.default!r}" for field, info in _load(name).model_fields.items()
+            ),
+        }
+        for name in REGISTRY
+    ]
+
+
+def _load(name: str) -> type[Method]:
+    if name not in REGISTRY:
+        raise InputError(f"unknown method {name!r}: {did_you_mean(str(name), REGISTRY)}")
+    module, attribute = REGISTRY[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def as_form(game: Game | SequenceForm) -> SequenceForm:
+    """The sequence form of what was given."""
+    return game if isinstance(game, SequenceForm) else game.sequence_form()
+
+
+def floats(state: State, name: str, size: int) -> NDArray[np.float64]:
+    """A copy of a float array of a saved state; ValueError if its size is another game's."""
+    array = state[name]
+    if array.shape != (size,):
+        raise ValueError(f"{name} has shape {array.shape}, this game needs ({size},)")
+    return array.astype(np.float64)

@@ -1,0 +1,150 @@
+"""Magnetic mirror descent with dilated entropy: last-iterate play and quantal response.
+
+Sokota, D'Orazio, Kolter, Loizou, Lanctot, Mitliagkas, Brown & Kroer, "A Unified Approach to
+Reinforcement Learning, Quantal Response Equilibria, and Two-Player Zero-Sum Games" (2023), section
+3 and appendix on the sequence form.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Literal
+
+import numpy as np
+from numba import njit
+from numba import uint64 as index
+from pydantic import Field
+
+from games import Game, SequenceForm, Strategy
+from games.kernels import FAST, INLINE, behaviour_to_plan, leaves, payoff_gradient, plans
+from games.strategy import uniform_behaviour
+from marl.tabular.method import Method, State, as_form, floats
+
+
+class MMD(Method):
+    """Magnetic mirror descent: the last iterate goes to Nash, or to a quantal response equilibrium.
+
+    Each player maximises  <g, z> - temperature * B(z; magnet) - B(z; z_t) / stepsize  over its
+    realization plans z, where g is its payoff gradient and B the Bregman divergence of dilated
+    entropy with unit weights; at an information set that is a softmax.
+
+    With a uniform magnet and a small enough stepsize (at most temperature / L^2, L the largest
+    slope of the gradients), a two-player zero-sum game converges linearly to the quantal response
+    equilibrium of the reduced normal form, logit with precision 1 / temperature (Ling, Fang &
+    Kolter 2018). With a moving magnet the limit is a Nash equilibrium. With more players or general
+    sum a fixed point is an equilibrium of the same kind, but the iterates may circle.
+    """
+
+    name = "mmd"
+    magnet: Literal["moving", "uniform"] = "moving"
+    """What the play is pulled to: a slow average of itself (Nash), or equal chances (quantal)."""
+    temperature: Annotated[float, Field(ge=0)] = 0.02
+    """Strength of the pull to the magnet, in units of utility."""
+    stepsize: Annotated[float, Field(gt=0)] = 10.0
+    """How far an iteration follows the gradient, in 1 / utility."""
+    magnet_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
+    """The share of the newest play that a moving magnet takes up, in log probabilities."""
+    alternating: bool = True
+    """Players update in turn, each against the others' newest play; else all against the last."""
+
+    def start(self, game: Game | SequenceForm, *, iterations: int = 1, seed: int = 0) -> MMDSolver:
+        return MMDSolver(as_form(game), self)
+
+
+class MMDSolver:
+    """MMD at work on a sequence form; see `Solver`."""
+
+    def __init__(self, form: SequenceForm, config: MMD) -> None:
+        self.form = form
+        self.config = config
+        self.iteration = 0
+        self.behaviour = uniform_behaviour(form)  # [S]
+        # Logarithms are the iterate: probabilities that underflow keep their history.
+        self.log_behaviour = np.log(self.behaviour)  # [S]
+        self.log_magnet = self.log_behaviour.copy()  # [S]
+        self._plan = plans(form, self.behaviour)
+        self._value = np.zeros_like(self._plan)
+
+    def step(self, iterations: int = 1) -> None:
+        layout = self.form.layout
+        config = self.config
+        rate = config.magnet_rate if config.magnet == "moving" else 0.0
+        descend(
+            leaves(self.form), layout.blocks, layout.player_blocks, layout.parent,
+            iterations, config.temperature, config.stepsize, rate, config.alternating,
+            self.log_behaviour, self.log_magnet, self.behaviour, self._plan, self._value,
+        )  # fmt: skip
+        self.iteration += iterations
+
+    def strategy(self) -> Strategy:
+        """The last iterate."""
+        return Strategy.from_behaviour(self.form, self.behaviour)
+
+    def state(self) -> State:
+        return {
+            "iteration": np.array(self.iteration),
+            "behaviour": self.behaviour,
+            "log_behaviour": self.log_behaviour,
+            "log_magnet": self.log_magnet,
+        }
+
+    def restore(self, state: State) -> None:
+        size = self.form.layout.num_sequences
+        names = ("behaviour", "log_behaviour", "log_magnet")
+        arrays = [floats(state, name, size) for name in names]
+        self.iteration = int(state["iteration"])
+        self.behaviour, self.log_behaviour, self.log_magnet = arrays
+        self._plan = plans(self.form, self.behaviour)
+
+
+@njit(**INLINE)
+def _soften_block(
+    block, parent, temperature, stepsize, rate, log_behaviour, log_magnet, behaviour, value
+):
+    """The mirror step at every information set of a block, given the values below it.
+
+    With c = 1 + stepsize * temperature, the optimum at one information set is the softmax of
+    u = (stepsize * value + log z_t + stepsize * temperature * log magnet) / c, and its optimal
+    value, c * logsumexp(u) / stepsize, counts for the parent sequence.
+    """
+    pull = stepsize * temperature
+    actions = block[3]
+    for i in range(block[1]):
+        start = block[2] + i * actions
+        highest = -math.inf
+        for k in range(actions):
+            s = start + k
+            u = (stepsize * value[s] + log_behaviour[s] + pull * log_magnet[s]) / (1.0 + pull)
+            log_behaviour[s] = u
+            highest = max(highest, u)
+        total = 0.0
+        for k in range(actions):
+            total += math.exp(log_behaviour[start + k] - highest)
+        normaliser = highest + math.log(total)
+        for k in range(actions):
+            s = start + k
+            log_behaviour[s] -= normaliser
+            behaviour[s] = math.exp(log_behaviour[s])
+            log_magnet[s] += rate * (log_behaviour[s] - log_magnet[s])
+        value[index(parent[block[0] + i])] += (1.0 + pull) * normaliser / stepsize
+
+
+@njit(**FAST)
+def descend(
+    layout, blocks, player_blocks, parent, iterations, temperature, stepsize, rate, alternating,
+    log_behaviour, log_magnet, behaviour, plan, value,
+):  # fmt: skip
+    """The mirror steps of all players, `iterations` times; updates the iterate."""
+    for _ in range(iterations):
+        for player in range(len(player_blocks) - 1):
+            payoff_gradient(layout, player, plan, value)
+            for g in range(player_blocks[player + 1] - 1, player_blocks[player] - 1, -1):
+                _soften_block(
+                    blocks[g], parent, temperature, stepsize, rate,
+                    log_behaviour, log_magnet, behaviour, value,
+                )  # fmt: skip
+            if alternating:
+                own = blocks[player_blocks[player] : player_blocks[player + 1]]
+                behaviour_to_plan(own, parent, behaviour, plan)
+        if not alternating:
+            behaviour_to_plan(blocks, parent, behaviour, plan)
