@@ -142,3 +142,4 @@ def respond(form: SequenceForm, plan: Float64) -> tuple[Float64, Float64, Float6
         plan, value, best, response, current,
     )  # fmt: skip
     return best, response, current
+

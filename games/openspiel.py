@@ -102,8 +102,9 @@ def load(name: str) -> Game:
             parameters = pyspiel.game_parameters_from_string(name)
             known = _parameters(short)
             for given in parameters:
-                if given != "name" and known and given not in known:
-                    raise GameError(f"{short} has no parameter {given!r}: {did_you_mean(given, known)}")
+                if given != "name" and given not in known:
+                    mend = did_you_mean(given, known) if known else "it takes none"
+                    raise GameError(f"{short} has no parameter {given!r}: {mend}")
             game = pyspiel.load_game(name)
             kind = game.get_type()
             cacheable = _is_shipped(game) and "filename" not in name

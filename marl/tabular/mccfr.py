@@ -34,6 +34,7 @@ class MCCFR(Method):
     """
 
     name = "mccfr"
+    samples = True
     average: Literal["simple", "full"] = "simple"
     """Average at the opponents' sampled information sets, or on a full pass over every player's."""
     exact_up_to: Annotated[int, Field(ge=0)] = 1_000_000

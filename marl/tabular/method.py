@@ -59,6 +59,8 @@ class Method(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
     name: ClassVar[str]
+    samples: ClassVar[bool] = False
+    """Whether the method plays a game out and so needs no sequence form."""
 
     def start(self, game: Game | SequenceForm, *, iterations: int, seed: int) -> Solver:
         """A solver at iteration 0.

@@ -24,22 +24,24 @@ from marl.tabular.method import Method, State, as_form, floats
 class MMD(Method):
     """Magnetic mirror descent: the last iterate goes to Nash, or to a quantal response equilibrium.
 
-    Each player maximises  <g, z> - temperature * B(z; magnet) - B(z; z_t) / stepsize  over its
-    realization plans z, where g is its payoff gradient and B the Bregman divergence of dilated
-    entropy with unit weights; at an information set that is a softmax.
+    Each player maximises  <g, z> - temperature * D(z) - B(z; z_t) / stepsize  over its realization
+    plans z, where g is its payoff gradient, B the Bregman divergence of dilated entropy with unit
+    weights, and D either B to a magnet or dilated entropy itself. At an information set the
+    optimum is a softmax.
 
-    With a uniform magnet and a small enough stepsize (at most temperature / L^2, L the largest
-    slope of the gradients), a two-player zero-sum game converges linearly to the quantal response
-    equilibrium of the reduced normal form, logit with precision 1 / temperature (Ling, Fang &
-    Kolter 2018). With a moving magnet the limit is a Nash equilibrium. With more players or general
-    sum a fixed point is an equilibrium of the same kind, but the iterates may circle.
+    With a moving magnet the limit is a Nash equilibrium. Without a magnet it is the logit quantal
+    response equilibrium of the reduced normal form with precision 1 / temperature (Ling, Fang &
+    Kolter 2018); in two-player zero-sum games the last iterate gets there at a linear rate, if the
+    stepsize is small enough (at most temperature / L^2, L the largest slope of the gradients). With
+    more players or general sum a fixed point is an equilibrium of the same kind, but the iterates
+    may circle.
     """
 
     name = "mmd"
-    magnet: Literal["moving", "uniform"] = "moving"
-    """What the play is pulled to: a slow average of itself (Nash), or equal chances (quantal)."""
+    magnet: Literal["moving", "none"] = "moving"
+    """What the play is pulled to: a slow average of itself (Nash), or just to entropy (quantal)."""
     temperature: Annotated[float, Field(ge=0)] = 0.02
-    """Strength of the pull to the magnet, in units of utility."""
+    """Strength of the pull, in units of utility."""
     stepsize: Annotated[float, Field(gt=0)] = 10.0
     """How far an iteration follows the gradient, in 1 / utility."""
     magnet_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
@@ -61,7 +63,9 @@ class MMDSolver:
         self.behaviour = uniform_behaviour(form)  # [S]
         # Logarithms are the iterate: probabilities that underflow keep their history.
         self.log_behaviour = np.log(self.behaviour)  # [S]
-        self.log_magnet = self.log_behaviour.copy()  # [S]
+        moving = config.magnet == "moving"
+        # Dilated entropy is the divergence from a "magnet" of ones, up to a constant.
+        self.log_magnet = self.log_behaviour.copy() if moving else np.zeros_like(self.behaviour)
         self._plan = plans(form, self.behaviour)
         self._value = np.zeros_like(self._plan)
 

@@ -1,0 +1,66 @@
+"""Best responses, NashConv, exploitability and expected values, exact on a sequence form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from games import InputError, SequenceForm, Strategy
+from games.kernels import plans, respond
+from games.sequence_form import Float64
+
+
+@dataclass(frozen=True, eq=False)
+class BestResponse:
+    """One player's best response to the others' play."""
+
+    player: int
+    value: float  # expected utility of the response
+    gain: float  # over what the strategy itself gets, at least 0 up to rounding
+    strategy: Strategy  # the given strategy with this player's part replaced by a pure response
+
+
+def best_response(form: SequenceForm, strategy: Strategy, player: int) -> BestResponse:
+    """The best that `player` can do against the others' part of `strategy`.
+
+    Where several actions are equally good the first one is taken, also at information sets that the
+    others' play never reaches.
+
+    Raises:
+        InputError: there is no such player, or the strategy is for another game.
+    """
+    if not 0 <= player < form.num_players:
+        raise InputError(f"player {player}: {form.game} has players 0 to {form.num_players - 1}")
+    behaviour = strategy.behaviour(form)
+    best, response, current = respond(form, plans(form, behaviour))
+    own = slice(*form.layout.sequences[player : player + 2].astype(int))
+    behaviour[own] = best[own]
+    return BestResponse(
+        player=player,
+        value=float(response[player]),
+        gain=float(response[player] - current[player]),
+        strategy=Strategy.from_behaviour(form, behaviour),
+    )
+
+
+def expected_values(form: SequenceForm, strategy: Strategy) -> Float64:
+    """Every player's expected utility [N] when all follow `strategy`."""
+    _, _, current = respond(form, plans(form, strategy.behaviour(form)))
+    return current
+
+
+def deviation_gains(form: SequenceForm, strategy: Strategy) -> Float64:
+    """What each player [N] would gain by its best response, the others staying."""
+    _, response, current = respond(form, plans(form, strategy.behaviour(form)))
+    return response - current
+
+
+def nash_conv(form: SequenceForm, strategy: Strategy) -> float:
+    """The sum of the players' deviation gains: 0 exactly at a Nash equilibrium."""
+    return float(np.sum(deviation_gains(form, strategy)))
+
+
+def exploitability(form: SequenceForm, strategy: Strategy) -> float:
+    """NashConv over the number of players (OpenSpiel's convention)."""
+    return nash_conv(form, strategy) / form.num_players

@@ -1,0 +1,311 @@
+"""Compare with OpenSpiel (and LiteEFG, if installed) in one run; writes docs/benchmarks.md.
+
+    python -m benchmarks.bench [--quick] [--out FILE]
+
+Everything runs on one thread. Peers are measured in turn, chunk by chunk, and the best chunk of
+each counts, so that a slow moment of the machine does not decide a ratio. `--quick` leaves out the
+game of 3.3 million histories, which takes OpenSpiel 8 GB and minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import io
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import numpy as np  # noqa: E402
+import pyspiel  # noqa: E402
+
+import analysis  # noqa: E402
+import games  # noqa: E402
+from marl import tabular  # noqa: E402
+
+LARGE = "goofspiel(num_cards=5,imp_info=True,points_order=random)"
+GAMES = {
+    "Kuhn": "kuhn_poker",
+    "Leduc": "leduc_poker",
+    "LD-4": "liars_dice(numdice=1,dice_sides=4)",
+    "LD-5": "liars_dice(numdice=1,dice_sides=5)",
+    "LD-6": "liars_dice(numdice=1,dice_sides=6)",
+    "Goofspiel-4 random": "goofspiel(num_cards=4,imp_info=True,points_order=random)",
+    "Goofspiel-5 descending": "goofspiel(num_cards=5,imp_info=True,points_order=descending)",
+    "Battleship 2x2": (
+        "battleship(board_width=2,board_height=2,ship_sizes=[2],ship_values=[2],num_shots=3,"
+        "allow_repeated_shots=False)"
+    ),
+    "Goofspiel-5 random": LARGE,
+}
+CHUNKS = 7
+CHUNK_SECONDS = 0.3
+TARGET = 1e-3
+
+Step = Callable[[int], object]
+
+
+def best_rates(steps: dict[str, Step], chunks: int = CHUNKS) -> dict[str, float]:
+    """Calls a second of each peer: the best of several chunks, the peers taking turns."""
+    sizes = {}
+    for name, step in steps.items():
+        step(1)  # compiles, allocates
+        began, size = time.perf_counter(), 1
+        step(1)
+        while (took := time.perf_counter() - began) < CHUNK_SECONDS / 4:
+            began, size = time.perf_counter(), 4 * size
+            step(size)
+        sizes[name] = max(1, int(size * CHUNK_SECONDS / took))
+    best = dict.fromkeys(steps, 0.0)
+    for _ in range(chunks):
+        for name, step in steps.items():
+            began = time.perf_counter()
+            step(sizes[name])
+            best[name] = max(best[name], sizes[name] / (time.perf_counter() - began))
+    return best
+
+
+def iteration_rates(game: games.Game, form: games.SequenceForm, chunks: int) -> dict[str, float]:
+    """CFR+ iterations a second, each of which updates both players."""
+    solver = tabular.find("cfr+").start(form, iterations=1, seed=0)
+    openspiel = pyspiel.CFRPlusSolver(game.openspiel)
+
+    def openspiel_step(n: int) -> None:
+        for _ in range(n):
+            openspiel.evaluate_and_update_policy()
+
+    steps: dict[str, Step] = {"schelling": solver.step, "OpenSpiel": openspiel_step}
+    if (peer := _liteefg(game)) is not None:
+        steps["LiteEFG"] = peer
+    return best_rates(steps, chunks)
+
+
+def _liteefg(game: games.Game) -> Step | None:
+    """LiteEFG's CFR+ with linear averaging, or None if it is not installed or lacks the game."""
+    if game.name == LARGE:
+        return None  # it writes the game to a text file first, node by node
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            import LiteEFG
+            from LiteEFG.baselines.CFRplus import graph
+
+            rule = graph()
+            env = LiteEFG.OpenSpielEnv(game.openspiel, traverse_type="Enumerate")
+            env.set_graph(rule)
+    except (ImportError, RuntimeError, ValueError, OSError):
+        return None
+
+    def step(n: int) -> None:
+        for _ in range(n):
+            rule.update_graph(env)
+            env.update_strategy(rule.current_strategy())
+
+    return step
+
+
+def nash_conv_rates(game: games.Game, form: games.SequenceForm) -> dict[str, float]:
+    """Evaluations of NashConv a second, of the same random strategy, and that they agree."""
+    strategy = games.Strategy.random(form, np.random.default_rng(0))
+    policy = {
+        name: list(strategy.action_probabilities(name).items())
+        for name in strategy.information_sets
+    }
+    ours = analysis.nash_conv(form, strategy)
+    theirs = pyspiel.nash_conv(game.openspiel, policy)
+    assert abs(ours - theirs) < 1e-10, (ours, theirs)
+
+    def repeat(evaluate: Callable[[], object]) -> Step:
+        return lambda n: [evaluate() for _ in range(n)]
+
+    steps = {
+        "schelling": repeat(lambda: analysis.nash_conv(form, strategy)),
+        "OpenSpiel": repeat(lambda: pyspiel.nash_conv(game.openspiel, policy)),
+    }
+    return best_rates(steps, chunks=3)
+
+
+def compile_seconds(game: games.Game, repeats: int) -> float:
+    """The fastest of several compilations, without the cache."""
+    best = float("inf")
+    for _ in range(repeats):
+        began = time.perf_counter()
+        game.sequence_form(cached=False)
+        best = min(best, time.perf_counter() - began)
+    return best
+
+
+OPENSPIEL_TO_TARGET = """
+import pyspiel
+game = pyspiel.load_game("leduc_poker")
+solver = pyspiel.CFRPlusSolver(game)
+for _ in range({iterations}):
+    solver.evaluate_and_update_policy()
+print(pyspiel.nash_conv(game, solver.average_policy()))
+"""
+PEAK = """
+import resource, games
+from marl import tabular
+form = games.load({game!r}).sequence_form(cached=False)
+tabular.solve(form, "cfr+", iterations=20)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+def process(command: list[str], **environment: str) -> tuple[float, str]:
+    """Wall-clock seconds of a whole process, and the last line it printed."""
+    began = time.perf_counter()
+    done = subprocess.run(
+        command, env={**os.environ, **environment}, capture_output=True, text=True, check=True
+    )
+    return time.perf_counter() - began, done.stdout.strip().splitlines()[-1]
+
+
+def cold_and_warm(pairs: int = 5) -> dict[str, float]:
+    """Medians of whole processes, from the command line to an answer, in seconds."""
+    import json
+
+    schelling = [sys.executable, "-m", "scenarios.cli", "solve"]
+    leduc = [*schelling, "leduc_poker", "--target", str(TARGET), "--json"]
+    seconds: dict[str, list[float]] = {}
+    for _ in range(pairs):
+        with tempfile.TemporaryDirectory() as empty:
+            caches = {"NUMBA_CACHE_DIR": f"{empty}/numba", "SCHELLING_CACHE": f"{empty}/games"}
+            took, line = process(leduc, **caches)
+            answer = json.loads(line)
+            assert answer["nash_conv"] <= TARGET
+            seconds.setdefault("Leduc, cold", []).append(took)
+            seconds.setdefault("Leduc, second run", []).append(process(leduc, **caches)[0])
+            kuhn = [*schelling, "kuhn_poker", "--json"]
+            process(kuhn, **caches)
+            seconds.setdefault("Kuhn, warm", []).append(process(kuhn, **caches)[0])
+        # OpenSpiel is spared every evaluation but the last: it is told when to stop.
+        code = OPENSPIEL_TO_TARGET.format(iterations=answer["iterations"])
+        took, gap = process([sys.executable, "-c", code])
+        assert float(gap) <= 1.1 * TARGET  # after so many iterations rounding shows
+        seconds.setdefault("Leduc, OpenSpiel", []).append(took)
+    return {name: float(np.median(values)) for name, values in seconds.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
+    options = parser.parse_args()
+
+    rates_rows, nash_rows, compile_rows = [], [], []
+    for label, name in GAMES.items():
+        if options.quick and name == LARGE:
+            continue
+        game = games.load(name)
+        compile_rows.append((label, compile_seconds(game, 1 if name == LARGE else 3)))
+        form = game.sequence_form()
+        rates = iteration_rates(game, form, 2 if name == LARGE else CHUNKS)
+        rates_rows.append((label, form, rates))
+        if name != LARGE:
+            nash_rows.append((label, nash_conv_rates(game, form)))
+        print(f"{label}: {rates['schelling'] / rates['OpenSpiel']:.0f} times OpenSpiel", flush=True)
+    start = cold_and_warm()
+    peak = None
+    if not options.quick:
+        code = PEAK.format(game=LARGE)
+        peak = int(process([sys.executable, "-c", code])[1]) / 1e6
+    options.out.write_text(report(rates_rows, nash_rows, compile_rows, start, peak))
+    print(f"wrote {options.out}")
+
+
+def report(rates_rows, nash_rows, compile_rows, start, peak) -> str:
+    """The page, as Markdown."""
+    lines = [
+        "# Benchmarks",
+        "",
+        "Written by `make bench`; every figure on this page comes from one run of it. One thread, ",
+        "best of several chunks with the peers taking turns; ratios matter, absolute numbers are ",
+        f"the machine's. {_cpu()}, Python {platform.python_version()}, OpenSpiel "
+        f"{version('open_spiel')}, numba {version('numba')}, numpy {version('numpy')}.",
+        "",
+        "## CFR+ iterations per second",
+        "",
+        "An iteration updates both players. OpenSpiel is `pyspiel.CFRPlusSolver` (C++); LiteEFG "
+        "joins in where it is installed (`pip install -c constraints.txt '.[bench]'`).",
+        "",
+        "| game | histories | schelling | OpenSpiel | LiteEFG | ratio to OpenSpiel | to LiteEFG |",
+        "|---|---:|---:|---:|---:|---:|---:|",
+    ]
+    for label, form, rates in rates_rows:
+        ours, theirs, lite = rates["schelling"], rates["OpenSpiel"], rates.get("LiteEFG")
+        lines.append(
+            f"| {label} | {form.num_histories:,} | {_rate(ours)} | {_rate(theirs)} | "
+            f"{_rate(lite) if lite else '-'} | **{ours / theirs:,.0f}** | "
+            f"{f'{ours / lite:,.0f}' if lite else '-'} |"
+        )
+    lines += [
+        "",
+        "## NashConv",
+        "",
+        "Milliseconds for one exact evaluation of a random strategy, against `pyspiel.nash_conv`; ",
+        "the two agree to 1e-10.",
+        "",
+        "| game | schelling | OpenSpiel | ratio |",
+        "|---|---:|---:|---:|",
+    ]
+    for label, rates in nash_rows:
+        ours, theirs = 1e3 / rates["schelling"], 1e3 / rates["OpenSpiel"]
+        lines.append(f"| {label} | {ours:.3f} | {theirs:,.2f} | **{theirs / ours:,.0f}** |")
+    lines += [
+        "",
+        "## Compiling a game",
+        "",
+        "From OpenSpiel's states to the sequence form, without the cache.",
+        "",
+        "| game | seconds |",
+        "|---|---:|",
+        *(f"| {label} | {seconds:.3f} |" for label, seconds in compile_rows),
+        "",
+    ]
+    if peak is not None:
+        lines += [
+            f"Peak memory of a whole process that compiles Goofspiel-5 random and runs CFR+ on it: "
+            f"{peak:.2f} GB.",
+            "",
+        ]
+    lines += [
+        "## From the command line to an answer",
+        "",
+        "Whole processes, median of five. Cold means no cache of any kind: imports, loading and ",
+        "compiling the game and just-in-time compilation are in it. OpenSpiel runs the same number ",
+        "of iterations in C++ and evaluates once, at the end.",
+        "",
+        "| | seconds |",
+        "|---|---:|",
+        f"| `schelling solve leduc_poker --target 1e-3`, cold | {start['Leduc, cold']:.2f} |",
+        f"| the same again | {start['Leduc, second run']:.2f} |",
+        f"| OpenSpiel C++ CFR+ to the same NashConv | {start['Leduc, OpenSpiel']:.2f} |",
+        f"| `schelling solve kuhn_poker --json`, warm | {start['Kuhn, warm']:.2f} |",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _rate(rate: float) -> str:
+    return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.machine()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,319 @@
+"""The command `schelling`.
+
+Exit status: 0 done; 1 a run that failed; 2 bad input, said in one line; 130 interrupted, and saved
+where there is a run to go on with.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from typer.exceptions import TyperException
+
+from games.errors import InputError, one_line
+from scenarios.interrupt import Interrupted, stop_signals
+
+if TYPE_CHECKING:
+    from scenarios.run import Progress, Result, Run
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+# Where only a target or a time is given to `solve`, iterations are bounded by this.
+ENOUGH_ITERATIONS = 1_000_000
+
+app = typer.Typer(
+    help="Solve games, run scenarios, and look at what came out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Json = Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")]
+Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as stop.iterations=500."),
+]
+
+
+class Kind(str, Enum):
+    """What can be listed."""
+
+    games = "games"
+    methods = "methods"
+    scenarios = "scenarios"
+
+
+class Equilibrium(str, Enum):
+    """What `solve` can look for."""
+
+    nash = "nash"
+
+
+@app.command("list")
+def list_command(
+    kind: Annotated[Kind | None, typer.Argument(help="Only these.")] = None, as_json: Json = False
+) -> None:
+    """List games, methods or scenarios."""
+    found = {wanted.value: _rows(wanted) for wanted in ([kind] if kind else Kind)}
+    if as_json:
+        print(json.dumps(found))
+        return
+    for name, rows in found.items():
+        _print_table(name, rows)
+
+
+@app.command()
+def solve(
+    game: Annotated[str, typer.Argument(help="An OpenSpiel game string, such as leduc_poker.")],
+    equilibrium: Annotated[Equilibrium, typer.Option(help="What to look for.")] = Equilibrium.nash,
+    method: Annotated[str | None, typer.Option(help="See `schelling list methods`.")] = None,
+    iterations: Annotated[
+        int | None, typer.Option(help="The most iterations (1000, if no other limit is given).")
+    ] = None,
+    target: Annotated[float | None, typer.Option(help="Stop at this NashConv.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+    settings: Set = None,
+    seed: Seed = None,
+    as_json: Json = False,
+) -> None:
+    """Solve a game and print the result. Ctrl-C ends it early with the best answer so far."""
+    from marl.tabular import iterate
+    from marl.tabular.solve import conclude
+    from scenarios.run import Result
+    from scenarios.scenario import parse
+
+    if iterations is None and (target is not None or seconds is not None):
+        iterations = ENOUGH_ITERATIONS
+    limits = {"iterations": iterations, "target": target, "seconds": seconds}
+    # An option of this command is a key of a scenario: the same types, checks and messages.
+    shorthand = [f"stop.{key}={value!r}" for key, value in limits.items() if value is not None]
+    table: dict[str, Any] = {} if method is None else {"name": method}
+    scenario = parse(
+        "", "solve", [*shorthand, *(settings or [])], game=game, method=table, seed=seed
+    )
+    chosen = next(iter(scenario.methods.values()))
+    with _progress(scenario.stop.iterations) as show:
+        playable = scenario.prepare()
+        solver = chosen.start(
+            playable, iterations=max(scenario.stop.iterations, 1), seed=scenario.seed
+        )
+        history = []
+        with stop_signals() as stopped:
+            for point in iterate(solver, scenario.limits()):
+                if point is not None:
+                    history.append(point)
+                last = history[-1]
+                show(chosen.name, solver.iteration, last, last.seconds)
+                if stopped():
+                    break
+        solution = conclude(solver, chosen.name, playable, tuple(history), scenario.seed)
+    _print_results([Result.of(chosen.name, scenario.game, solution)], as_json)
+    if stopped():
+        _say("interrupted: this is the answer so far")
+        raise typer.Exit(INTERRUPTED)
+
+
+@app.command()
+def run(
+    scenario: Annotated[str, typer.Argument(help="A shipped scenario's name, or a .toml file.")],
+    settings: Set = None,
+    seed: Seed = None,
+    out: Annotated[Path | None, typer.Option(help="The run's folder (default runs/NAME-1).")] = None,
+    as_json: Json = False,
+) -> None:
+    """Run a scenario into a folder of its own: metrics, checkpoints, strategy, pictures."""
+    from scenarios.run import Run
+    from scenarios.scenario import find
+
+    found = find(scenario, settings or [], seed=seed)
+    with _progress(found.stop.iterations) as show:
+        playable = found.prepare()  # a game that does not compile leaves no folder behind
+        work = Run.create(found, out)
+        _execute(work, show, as_json, playable)
+
+
+@app.command()
+def resume(
+    folder: Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")],
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run from its last checkpoint, to the last bit as if it had not stopped.
+
+    With --set stop.iterations=N (or target, or seconds) also beyond where it was to end.
+    """
+    from scenarios import store
+    from scenarios.run import Run
+    from scenarios.scenario import parse
+
+    work = Run.load(folder)
+    if settings:
+        text = (folder / store.SCENARIO).read_text(encoding="utf-8")
+        changed = parse(text, str(folder / store.SCENARIO), settings)
+        if changed.model_dump(exclude={"stop", "checkpoint"}) != work.scenario.model_dump(
+            exclude={"stop", "checkpoint"}
+        ):
+            raise InputError("resume can --set keys of stop and checkpoint only; start a new run")
+        store.write_scenario(folder, changed)
+        work = Run(folder, changed)
+    with _progress(work.scenario.stop.iterations) as show:
+        _execute(work, show, as_json, None)
+
+
+@app.command()
+def show(
+    folder: Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")],
+    as_json: Json = False,
+) -> None:
+    """Show what a run found, or how far it has come."""
+    from scenarios import store
+    from scenarios.run import Run
+
+    work = Run.load(folder)
+    results = work.results
+    if results is not None:
+        _print_results(results, as_json, work)
+        return
+    progress = [
+        {"method": label, "iteration": rows[-1].iteration, "nash_conv": _number(rows[-1].nash_conv)}
+        for label, rows in store.read_metrics(folder).items()
+    ]
+    if as_json:
+        print(json.dumps({"run": str(folder), "finished": False, "progress": progress}))
+        return
+    _print_table(f"{work.scenario.game}, not finished", progress)
+    print(f"go on with: schelling resume {folder}")
+
+
+def main() -> None:
+    """Entry point: every error that the user can mend is one line and status 2."""
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(variable, "1")
+    sys.exit(_main(sys.argv[1:]))
+
+
+def _main(arguments: list[str]) -> int:
+    try:
+        return app(arguments, standalone_mode=False) or 0
+    except InputError as error:
+        _say(f"error: {one_line(error)}")
+        return BAD_INPUT
+    except TyperException as error:
+        if message := one_line(error.format_message()):  # empty where the help was printed
+            _say(f"error: {message} (see `schelling --help`)")
+        return BAD_INPUT
+    except Interrupted as stopped:
+        _say(str(stopped))
+        return INTERRUPTED
+    except (KeyboardInterrupt, typer.Abort):
+        _say("interrupted: nothing new was saved")
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (OSError, MemoryError) as error:
+        _say(f"failed: {one_line(error) or type(error).__name__}")
+        return FAILED
+
+
+def _execute(work: Run, show: Progress, as_json: bool, playable: Any) -> None:
+    results = work.execute(playable, show)
+    _print_results(results, as_json, work)
+
+
+def _rows(kind: Kind) -> list[dict[str, str]]:
+    if kind is Kind.games:
+        from games import list_games
+
+        return list_games()
+    if kind is Kind.methods:
+        from marl.tabular import list_methods
+
+        return list_methods()
+    from scenarios.scenario import list_scenarios
+
+    return list_scenarios()
+
+
+def _print_results(results: list[Result], as_json: bool, work: Run | None = None) -> None:
+    if as_json:
+        # The best of several methods speaks for the run; the rows of all stand beside it.
+        best = min(results, key=lambda r: float("inf") if r.nash_conv is None else r.nash_conv)
+        line = best.to_json()
+        if work is not None:
+            line |= {"run": str(work.path), "scenario": work.scenario.name, "finished": True}
+        if len(results) > 1:
+            line["results"] = [result.to_json() for result in results]
+        print(json.dumps(line))
+        return
+    _print_table(results[0].game, [_result_row(result) for result in results])
+    if work is not None:
+        pictures = sorted(path.name for path in work.path.glob("*.png"))
+        print(f"run: {work.path}" + (f" (pictures: {', '.join(pictures)})" if pictures else ""))
+
+
+def _result_row(result: Result) -> dict[str, str]:
+    values = [f"{value:.6f}" for value in result.values]
+    if result.values_standard_error is not None:
+        pairs = zip(values, result.values_standard_error, strict=True)
+        values = [f"{value} ± {error:.4f}" for value, error in pairs]
+    gap, exploitability = result.nash_conv, result.exploitability
+    return {
+        "method": result.label,
+        "values": ", ".join(values),
+        "NashConv": "not measured" if gap is None else f"{gap:.3e}",
+        "exploitability": "not measured" if exploitability is None else f"{exploitability:.3e}",
+        "iterations": f"{result.iterations:,}",
+        "seconds": f"{result.seconds:.2f}",
+    }
+
+
+def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for column in rows[0] if rows else ():
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*(str(cell) for cell in row.values()))
+    # Into a pipe or a file: as wide as the table needs, so that no cell is folded.
+    Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(table)
+
+
+@contextmanager
+def _progress(iterations: int) -> Iterator[Callable[..., None]]:
+    """A line on stderr that follows the solver; nothing where stderr is not a terminal."""
+    if not sys.stderr.isatty():
+        yield lambda *_: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False).status("loading the game") as line:
+
+        def show(label: str, iteration: int, last: Any, seconds: float) -> None:
+            gap = "" if last is None else f"  NashConv {last.nash_conv:.3e}"
+            line.update(f"{label}  iteration {iteration:,}/{iterations:,}{gap}  {seconds:.1f} s")
+
+        yield show
+
+
+def _number(value: float) -> float | None:
+    return None if value != value else value  # NaN has no place in JSON
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""A scenario: a game, one method or several to compare, and when to stop. TOML to and fro."""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Any
+
+import tomli_w
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SerializeAsAny,
+    ValidationError,
+    model_validator,
+)
+
+from games import NODE_BUDGET, Game, InputError, SequenceForm, load
+from games.errors import did_you_mean, one_line
+from marl.tabular import Method, Stop
+from marl.tabular.method import DEFAULT, explain
+from marl.tabular.method import find as find_method
+
+LIBRARY = files("scenarios") / "library"
+
+
+def _to_method(given: object) -> object:
+    """A method from its name, or from a table with `name` and the method's parameters."""
+    if isinstance(given, str):
+        return find_method(given)
+    if isinstance(given, Mapping):
+        options = dict(given)
+        return find_method(options.pop("name", DEFAULT), options)
+    return given
+
+
+def _from_method(method: Method) -> dict[str, Any]:
+    return {"name": method.name, **method.model_dump()}
+
+
+MethodTable = Annotated[
+    SerializeAsAny[Method], BeforeValidator(_to_method), PlainSerializer(_from_method)
+]
+
+
+class Model(BaseModel):
+    """A table of a scenario: unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class StopTable(Model):
+    """When a run ends: at the first of these that is reached."""
+
+    iterations: Annotated[int, Field(ge=0)] = 1000
+    """At most this many; also the horizon of methods that follow a schedule."""
+    target: Annotated[float, Field(ge=0)] | None = None
+    """Once NashConv is at most this."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    """After this long (for each method, compiling the game not counted)."""
+
+
+class CheckpointTable(Model):
+    """How much work a crash may cost."""
+
+    seconds: Annotated[float, Field(gt=0)] = 10.0
+    """Between two checkpoints."""
+
+
+class Scenario(Model):
+    """An experiment on one game."""
+
+    name: str = ""
+    """Names the run's folder; the file's name if not given."""
+    description: str = ""
+    """One line for `schelling list scenarios`."""
+    game: str
+    """An OpenSpiel game string."""
+    node_budget: Annotated[int, Field(gt=0)] = NODE_BUDGET
+    """The most histories to enumerate."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of everything random."""
+    method: MethodTable | None = None
+    """One method: its name and parameters."""
+    compare: dict[str, MethodTable] = {}
+    """Several methods by label, drawn in one picture; a label that is a method's name needs no
+    `name`."""
+    stop: StopTable = StopTable()
+    checkpoint: CheckpointTable = CheckpointTable()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _labels_are_names(cls, data: Any) -> Any:
+        compare = data.get("compare") if isinstance(data, dict) else None
+        if isinstance(compare, dict):
+            named = {
+                label: {"name": label, **table} if isinstance(table, dict) else table
+                for label, table in compare.items()
+            }
+            return {**data, "compare": named}
+        return data
+
+    @model_validator(mode="after")
+    def _one_or_many(self) -> Scenario:
+        if (self.method is None) == (not self.compare):
+            raise InputError("give either [method] or [compare] with at least one method")
+        return self
+
+    @property
+    def methods(self) -> dict[str, Method]:
+        """Label to method, in the order in which they run."""
+        if self.method is not None:
+            return {self.method.name: self.method}
+        return dict(self.compare)
+
+    def to_toml(self) -> str:
+        """The scenario with every default written out."""
+        unused = {"compare"} if self.method is not None else {"method"}
+        return tomli_w.dumps(self.model_dump(exclude_none=True, exclude=unused))
+
+    def limits(self) -> Stop:
+        return Stop(self.stop.iterations, self.stop.target, self.stop.seconds)
+
+    def prepare(self) -> Game | SequenceForm:
+        """The game as the methods need it: compiled, unless all of them sample.
+
+        Raises:
+            GameError: the game cannot be loaded or compiled.
+        """
+        game = load(self.game)
+        if all(method.samples for method in self.methods.values()):
+            return game
+        return game.sequence_form(node_budget=self.node_budget)
+
+
+def find(name: str, settings: Sequence[str] = (), **changes: Any) -> Scenario:
+    """A shipped scenario by name, or one of your own by the path of its TOML file.
+
+    Args:
+        name: such as "leduc" or "experiments/mine.toml".
+        settings: "key=value" with a dotted key; the value as in TOML, or a bare word.
+        changes: top-level keys to replace, where not None.
+
+    Raises:
+        InputError: no such scenario, malformed TOML, an unknown key, or a value that does not fit.
+    """
+    path = Path(name)
+    if path.suffix == ".toml" or os.sep in name:
+        try:
+            text = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise InputError(f"cannot read scenario {name}: {reason.lower()}") from None
+    else:
+        entry = LIBRARY / f"{name}.toml"
+        if name not in _library_names():
+            raise InputError(
+                f"unknown scenario {name!r}: {did_you_mean(name, _library_names())} "
+                "(a file of your own is given by its path, ending in .toml)"
+            )
+        text = entry.read_text(encoding="utf-8")
+    return parse(text, name, settings, **changes)
+
+
+def parse(text: str, source: str, settings: Sequence[str] = (), **changes: Any) -> Scenario:
+    """A scenario from the text of a TOML file; see `find`."""
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{source} is not valid TOML: {one_line(error)}") from None
+    if not data.get("name"):
+        data["name"] = Path(source).stem
+    data |= {key: value for key, value in changes.items() if value is not None}
+    for setting in settings:
+        _set(data, setting)
+    return build(data, source)
+
+
+def build(data: Mapping[str, Any], source: str) -> Scenario:
+    """A scenario from a table; InputError in one line if it does not fit."""
+    try:
+        return Scenario.model_validate(dict(data))
+    except ValidationError as error:
+        raise InputError(f"{source}: {explain(error, Scenario)}") from None
+
+
+def list_scenarios() -> list[dict[str, str]]:
+    """The shipped scenarios, a row each: scenario, game, methods, description."""
+    rows = []
+    for name in _library_names():
+        scenario = find(name)
+        rows.append(
+            {
+                "scenario": name,
+                "game": scenario.game,
+                "methods": ", ".join(scenario.methods),
+                "description": scenario.description,
+            }
+        )
+    return rows
+
+
+def _library_names() -> list[str]:
+    return sorted(e.name.removesuffix(".toml") for e in LIBRARY.iterdir() if e.name[-5:] == ".toml")
+
+
+def _set(data: dict[str, Any], setting: str) -> None:
+    """Set a dotted key of nested tables, in place."""
+    key, equals, text = setting.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise InputError(f"--set {setting}: write key=value, such as --set stop.iterations=500")
+    table = data
+    for part in parts[:-1]:
+        inner = table.setdefault(part, {})
+        if isinstance(inner, str) and part in ("method", *data.get("compare", {})):
+            inner = table[part] = {"name": inner}  # method = "cfr+" and a parameter of it
+        if not isinstance(inner, dict):
+            raise InputError(f"--set {setting}: {part} is a value, not a table")
+        table = inner
+    table[parts[-1]] = _value(text.strip())
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text  # a bare word: cfr+, leduc_poker(players=2)

@@ -1,0 +1,218 @@
+"""The run directory: what is in it, and how it is written so that a crash costs little.
+
+    scenario.toml    the scenario, every default written out
+    versions.json    what it ran on
+    metrics.csv      one row an evaluation, appended and flushed
+    checkpoint/      one file a method: solver state and history
+    strategy.npz     the answer (strategies/ where methods are compared)
+    result.json      the last table, once the run is done
+    *.png            pictures
+"""
+
+from __future__ import annotations
+
+import csv
+import fcntl
+import json
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from games import InputError
+from games.storage import read_arrays, write_arrays, write_atomically
+from marl.tabular import Evaluation, Solver
+from scenarios.scenario import Scenario, parse
+
+SCENARIO, VERSIONS, METRICS, RESULT = "scenario.toml", "versions.json", "metrics.csv", "result.json"
+COLUMNS = ("method", *Evaluation._fields)
+_SOLVER = "solver."
+
+
+def create(path: Path, scenario: Scenario) -> None:
+    """Make a new run directory, whole or not at all.
+
+    Raises:
+        InputError: something is there already, or the folder cannot be written to.
+    """
+    if path.exists() and (not path.is_dir() or any(path.iterdir())):
+        raise InputError(
+            f"{path} exists: choose another folder with --out, or go on with `schelling resume "
+            f"{path}` if it holds a run"
+        )
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir(parents=True)
+        write_atomically(temporary / SCENARIO, scenario.to_toml().encode())
+        write_atomically(temporary / VERSIONS, json.dumps(versions(), indent=2).encode() + b"\n")
+        if path.exists():
+            path.rmdir()  # an empty folder that the user made for the run
+        temporary.rename(path)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        reason = (error.strerror or str(error)).lower()
+        raise InputError(f"cannot write to {path}: {reason}; choose a folder with --out") from None
+
+
+def free_path(folder: Path, name: str) -> Path:
+    """The first of name-1, name-2, ... that is not there yet."""
+    number = 1
+    while (path := folder / f"{name}-{number}").exists():
+        number += 1
+    return path
+
+
+def read_scenario(path: Path) -> Scenario:
+    """The scenario of a run directory; InputError if it is none."""
+    file = path / SCENARIO
+    if not file.is_file():
+        raise InputError(f"{path} is not a run: it has no {SCENARIO}")
+    return parse(file.read_text(encoding="utf-8"), str(file))
+
+
+def write_scenario(path: Path, scenario: Scenario) -> None:
+    write_atomically(path / SCENARIO, scenario.to_toml().encode())
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep other processes from working on the same run; InputError if one does already."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InputError(f"another process is working on {path}: wait for it to end") from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(path: Path) -> None:
+    """Remove half-written temporary files of a process that was killed; call while locked."""
+    for leftover in path.rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
+
+
+def slug(label: str) -> str:
+    """A label as a file name: readable, and different for different labels."""
+    name = re.sub(r"[^A-Za-z0-9_.-]", "_", label.replace("+", "plus"))
+    return name if name == label.replace("+", "plus") else f"{name}-{label.encode().hex()[:12]}"
+
+
+def checkpoint_file(path: Path, label: str) -> Path:
+    return path / "checkpoint" / f"{slug(label)}.npz"
+
+
+def save_checkpoint(
+    path: Path, label: str, identity: str, solver: Solver, history: list[Evaluation], seconds: float
+) -> None:
+    """All that is needed to go on with one method, written whole or not at all."""
+    arrays = {f"{_SOLVER}{name}": array for name, array in solver.state().items()}
+    arrays["history"] = np.array(history, dtype=np.float64).reshape(-1, len(Evaluation._fields))
+    arrays["seconds"] = np.array(seconds)
+    arrays["identity"] = np.array(identity)
+    write_arrays(checkpoint_file(path, label), arrays)
+
+
+def load_checkpoint(
+    path: Path, label: str, identity: str, solver: Solver
+) -> tuple[list[Evaluation], float]:
+    """Restore a solver in place; returns its history and the seconds spent. Empty if there is none.
+
+    Raises:
+        InputError: the file is damaged, or belongs to another game or method.
+    """
+    file = checkpoint_file(path, label)
+    if not file.exists():
+        return [], 0.0
+    mend = f"put it back from a copy, or delete it to start {label} over"
+    try:
+        arrays = read_arrays(file)
+    except InputError as error:
+        raise InputError(f"{error}: {mend}") from None
+    if str(arrays.get("identity")) != identity:
+        raise InputError(
+            f"{file} was made by another game, method or seed than {path / SCENARIO} now says: "
+            "put the scenario back, or start a new run"
+        )
+    try:
+        solver.restore(
+            {k.removeprefix(_SOLVER): v for k, v in arrays.items() if k.startswith(_SOLVER)}
+        )
+    except (KeyError, ValueError) as error:
+        raise InputError(f"{file} does not fit this version of {label} ({error}): {mend}") from None
+    return history(arrays["history"]), float(arrays["seconds"])
+
+
+def history(rows: np.ndarray) -> list[Evaluation]:
+    return [Evaluation(int(row[0]), float(row[1]), float(row[2])) for row in rows]
+
+
+def start_metrics(path: Path, histories: Mapping[str, list[Evaluation]]) -> None:
+    """Write metrics.csv anew from what the checkpoints hold, so that no row stands twice."""
+    lines = [",".join(COLUMNS)]
+    for label, rows in histories.items():
+        lines += [_line(label, row) for row in rows]
+    write_atomically(path / METRICS, ("\n".join(lines) + "\n").encode())
+
+
+def append_metrics(path: Path, label: str, row: Evaluation) -> None:
+    with (path / METRICS).open("a", encoding="utf-8", newline="") as file:
+        file.write(_line(label, row) + "\n")
+
+
+def read_metrics(path: Path) -> dict[str, list[Evaluation]]:
+    """Histories by label. A last row that a crash cut short is left out."""
+    histories: dict[str, list[Evaluation]] = {}
+    file = path / METRICS
+    if not file.exists():
+        return histories
+    text = file.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1].splitlines()
+    for cells in csv.reader(whole[1:]):
+        row = Evaluation(int(cells[1]), float(cells[2]), float(cells[3]))
+        histories.setdefault(cells[0], []).append(row)
+    return histories
+
+
+def strategy_file(path: Path, scenario: Scenario, label: str) -> Path:
+    if scenario.method is not None:
+        return path / "strategy.npz"
+    return path / "strategies" / f"{slug(label)}.npz"
+
+
+def versions() -> dict[str, str]:
+    """The versions that a result depends on."""
+    found = {"python": platform.python_version(), "platform": platform.platform()}
+    for package in ("schelling", "open_spiel", "numpy", "numba"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a source tree that is not installed
+            found[package] = "not installed"
+    return found
+
+
+def write_json(path: Path, content: Any) -> None:
+    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
+
+
+def read_json(path: Path) -> Any | None:
+    """The content of a JSON file, or None if it is not there or not whole."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+def _line(label: str, row: Evaluation) -> str:
+    name = '"' + label.replace('"', '""') + '"' if re.search(r'[",\n]', label) else label
+    return f"{name},{row.iteration},{row.seconds!r},{row.nash_conv!r}"

@@ -1,0 +1,29 @@
+"""Shared by all tests: a cache of their own, one thread, and forms compiled once."""
+
+from __future__ import annotations
+
+import functools
+import os
+import tempfile
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ["SCHELLING_CACHE"] = tempfile.mkdtemp(prefix="schelling-tests-")
+
+import games  # noqa: E402
+
+KUHN, LEDUC = "kuhn_poker", "leduc_poker"
+LD4 = "liars_dice(numdice=1,dice_sides=4)"
+LD5 = "liars_dice(numdice=1,dice_sides=5)"
+LD6 = "liars_dice(numdice=1,dice_sides=6)"
+GOOF4 = "goofspiel(num_cards=4,imp_info=True,points_order=random)"
+GOOF5 = "goofspiel(num_cards=5,imp_info=True,points_order=random)"
+BATTLESHIP = (
+    "battleship(board_width=2,board_height=2,ship_sizes=[2],ship_values=[2],num_shots=3,"
+    "allow_repeated_shots=False)"
+)
+
+
+@functools.cache
+def form(name: str) -> games.SequenceForm:
+    """The sequence form of a game, compiled once for all tests."""
+    return games.load(name).sequence_form()

@@ -1,0 +1,193 @@
+"""Compiling games: exact sizes, OpenSpiel's expected returns, errors, and the cache."""
+
+import subprocess
+import sys
+
+import numpy as np
+import pyspiel
+import pytest
+from open_spiel.python.algorithms.expected_game_score import policy_value
+
+import analysis
+import games
+from games import Strategy, cache, sequence_form
+from tests.conftest import BATTLESHIP, GOOF4, GOOF5, KUHN, LD4, LD5, LD6, LEDUC, form
+
+GOOF3 = "goofspiel(num_cards=3,imp_info=True,points_order=random)"
+GOOF5_DESCENDING = "goofspiel(num_cards=5,imp_info=True,points_order=descending)"
+
+# Enumeration by OpenSpiel, from the literature's benchmark set: histories, terminals, information
+# sets and sequences of each player. None where the reference gives no number.
+SIZES = [
+    (KUHN, 58, 30, (6, 6), (13, 13)),
+    (LEDUC, 9_457, 5_520, (468, 468), (1_093, 1_093)),
+    ("leduc_poker(suit_isomorphism=True)", None, 1_116, (144, 144), (337, 337)),
+    ("liars_dice(numdice=1,dice_sides=3)", None, 567, (96, 96), (190, 190)),
+    (LD4, 8_181, 4_080, (512, 512), (1_021, 1_021)),
+    (LD5, 51_181, 25_575, (2_560, 2_560), (5_116, 5_116)),
+    (LD6, 294_883, 147_420, (12_288, 12_288), (24_571, 24_571)),
+    (GOOF3, None, 216, (45, 45), (94, 94)),
+    (GOOF4, 26_773, 13_824, (1_804, 1_804), (3_737, 3_737)),
+    (GOOF5_DESCENDING, 26_931, 14_400, (1_062, 1_062), (2_284, 2_284)),
+    (BATTLESHIP, 10_069, 5_568, (1_413, 1_873), (2_965, 4_101)),
+    pytest.param(
+        GOOF5, 3_346_656, 1_728_000, (118_225,) * 2, (244_786,) * 2, marks=pytest.mark.slow
+    ),
+]
+
+
+@pytest.mark.parametrize(("name", "histories", "terminals", "sets", "sequences"), SIZES)
+def test_exact_sizes(name, histories, terminals, sets, sequences):
+    compiled = form(name)
+    sequence_form.check(compiled)
+    assert histories in (None, compiled.num_histories)
+    assert compiled.num_terminals == terminals
+    assert tuple(len(p.information_sets) for p in compiled.players) == sets
+    assert tuple(p.num_sequences for p in compiled.players) == sequences
+
+
+MANY_KINDS = [
+    "kuhn_poker(players=3)",
+    "leduc_poker(suit_isomorphism=True)",
+    "matrix_pd",
+    "matching_pennies_3p",
+    "tiny_bridge_2p",
+    "first_sealed_auction(max_value=4)",
+    "trade_comm(num_items=2)",
+    "blotto(coins=3,fields=2,players=3)",
+]
+
+
+@pytest.mark.parametrize("name", MANY_KINDS)
+def test_invariants_hold_for_many_kinds_of_games(name):
+    compiled = form(name)
+    sequence_form.check(compiled)
+    assert compiled.num_players == games.load(name).num_players
+    tuples = {tuple(row) for row in compiled.leaf_sequence.tolist()}
+    assert len(tuples) == len(compiled.leaf_sequence)  # equal tuples are merged
+
+
+def test_merging_adds_utilities_of_equal_tuples():
+    name = "first_sealed_auction(max_value=4)"  # a tie is broken by a coin that nobody sees
+    game, compiled = games.load(name), form(name)
+    assert (compiled.num_terminals, len(compiled.leaf_sequence)) == (130, 100)
+    uniform = Strategy.uniform(compiled)
+    policy = uniform.to_openspiel(game.openspiel)
+    expected = policy_value(game.openspiel.new_initial_state(), [policy] * 2)
+    np.testing.assert_allclose(analysis.expected_values(compiled, uniform), expected, atol=1e-12)
+
+
+BAD_GAMES = [
+    ("leduc_pokr", "did you mean leduc_poker"),
+    ("leduc_poker(plyers=2)", "did you mean players"),
+    ("leduc_poker(players=99)", "leduc_poker(players=99)"),
+    ("leduc_poker(players=two)", "Wrong type for parameter players"),
+    ("kuhn_poker(", "Missing closing bracket"),
+    ("", "OpenSpiel string"),
+    ("mfg_garnet", "mean-field"),
+    ("liars_dice_ir(numdice=1,dice_sides=3)", "imperfect recall"),
+    ("chess", "far more than 20,000,000 histories"),
+    ("coop_box_pushing", "no information-state strings"),
+]
+
+
+@pytest.mark.parametrize(("name", "says"), BAD_GAMES)
+def test_bad_games_end_in_one_clear_line(name, says, capfd):
+    with pytest.raises(games.GameError) as caught:
+        games.load(name).sequence_form()
+    message = str(caught.value)
+    assert says in message
+    assert "\n" not in message
+    assert capfd.readouterr().err == ""  # OpenSpiel's own copy of the message is held back
+
+
+def test_node_budget_says_how_far_it_got():
+    with pytest.raises(games.UnenumerableGameError, match=r"more than 5,000 histories.*terminals"):
+        games.load(LEDUC).sequence_form(node_budget=5_000, cached=False)
+    # Kept on disk or not: the budget is the caller's wish.
+    form(LEDUC)
+    with pytest.raises(games.UnenumerableGameError):
+        games.load(LEDUC).sequence_form(node_budget=5_000)
+    assert games.load(LEDUC).sequence_form(node_budget=9_457).num_histories == 9_457
+
+
+def same(a: games.SequenceForm, b: games.SequenceForm) -> bool:
+    pairs = [(a.leaf_sequence, b.leaf_sequence), (a.leaf_utility, b.leaf_utility)]
+    for p, q in zip(a.players, b.players, strict=True):
+        pairs += [(getattr(p, f), getattr(q, f)) for f in cache._TREEPLEX]
+    strings = [p.information_sets for p in a.players] == [p.information_sets for p in b.players]
+    return strings and all(np.array_equal(x, y) for x, y in pairs)
+
+
+DAMAGES = [
+    ("cut", lambda content: content[: len(content) // 2]),
+    ("empty", lambda content: b""),
+    ("text", lambda content: b"not an archive"),
+]
+
+
+@pytest.mark.parametrize(("kind", "damage"), DAMAGES)
+def test_damaged_cache_is_rebuilt(kind, damage, tmp_path, monkeypatch):
+    monkeypatch.setenv("SCHELLING_CACHE", str(tmp_path))
+    game = games.load(KUHN)
+    fresh = game.sequence_form()
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    file.write_bytes(damage(whole))
+    assert cache.load(str(game.openspiel), KUHN) is None
+    assert same(game.sequence_form(), fresh)
+    assert file.read_bytes() == whole
+
+
+def test_no_changed_byte_is_trusted(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCHELLING_CACHE", str(tmp_path))
+    game = games.load(KUHN)
+    fresh = game.sequence_form()
+    (file,) = tmp_path.iterdir()
+    whole = file.read_bytes()
+    refused = 0
+    for at in range(0, len(whole), 23):
+        file.write_bytes(whole[:at] + bytes([whole[at] ^ 0x10]) + whole[at + 1 :])
+        found = cache.load(str(game.openspiel), KUHN)
+        refused += found is None
+        assert found is None or same(found, fresh)  # a byte that nothing depends on, a date say
+    assert refused > len(whole) // 23 // 2
+
+
+def test_cache_is_used_and_keyed_by_game(tmp_path, monkeypatch):
+    monkeypatch.setenv("SCHELLING_CACHE", str(tmp_path))
+    first = games.load("kuhn_poker").sequence_form()
+    monkeypatch.setattr("games.openspiel.enumerate_game", None)  # from here on only the cache works
+    assert same(games.load("kuhn_poker()").sequence_form(), first)
+    with pytest.raises(TypeError):
+        games.load("kuhn_poker(players=3)").sequence_form()
+
+
+def test_unwritable_cache_costs_nothing_but_time(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("SCHELLING_CACHE", str(tmp_path / "file" / "below"))
+    assert games.load(KUHN).sequence_form().num_histories == 58
+
+
+def test_game_of_your_own_is_compiled_and_never_cached(tmp_path, monkeypatch):
+    """Its rules may change between two runs under the same name."""
+    from tests.coin_game import register
+
+    register("coins_under_test", prize=1.0)
+    monkeypatch.setenv("SCHELLING_CACHE", str(tmp_path))
+    compiled = games.load("coins_under_test").sequence_form()
+    assert compiled.num_terminals == 4
+    assert not list(tmp_path.iterdir())
+
+
+def test_loading_prints_nothing():
+    code = "import games; games.load('leduc_poker').sequence_form(cached=False)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True)
+    assert done.stdout == done.stderr == b""
+
+
+def test_turn_based_game_is_the_one_openspiel_understands():
+    game = games.load("matrix_rps")
+    assert game.openspiel.get_type().dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL
+    policy = Strategy.uniform(game.sequence_form()).to_openspiel(game.openspiel)
+    assert pyspiel.nash_conv(game.openspiel, policy.to_dict()) == pytest.approx(0.0, abs=1e-12)
