@@ -14,6 +14,7 @@ from games.kernels import plans
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, told apart by everybody; purple for their yellow, which is faint.
@@ -95,17 +96,19 @@ def strategy(
         total = len(form.players[i].information_sets)
         left = f"{len(panel)} of {total:,} information sets" if total > len(panel) else ""
         ax.set(title=f"player {i}", xlabel=left)
-    handles, labels = {}, {}
+    handles: dict[str, Artist] = {}
     for ax in figure.axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
-            labels.setdefault(label, int(label.split()[-1]))
-    names = sorted(handles, key=labels.__getitem__)
+    names = sorted(handles, key=lambda name: int(name.split()[-1]))
     if 1 < len(names) <= 16:
         figure.legend(
-            [handles[n] for n in names], names, loc="outside lower center", frameon=False,
+            handles=[handles[name] for name in names],
+            labels=names,
+            loc="outside lower center",
+            frameon=False,
             ncols=min(len(names), 8),
-        )  # fmt: skip
+        )
     return figure
 
 
@@ -128,7 +131,7 @@ def _bars(ax: Axes, profile: Strategy, rows: np.ndarray) -> None:
 
 
 def _labels(information_sets: Sequence[str]) -> list[str]:
-    """Short names: the fields (bracketed groups or words) in which these information sets differ."""
+    """Short names: the fields (bracketed groups or words) in which information sets differ."""
     fields = [re.findall(r"\[[^\]]*\]|[^\s\[]+", name) for name in information_sets]
     shared = set.intersection(*map(set, fields)) if len(fields) > 1 else set()
     labels = []

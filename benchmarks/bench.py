@@ -227,8 +227,8 @@ def report(rates_rows, nash_rows, compile_rows, start, peak) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`; every figure on this page comes from one run of it. One thread, ",
-        "best of several chunks with the peers taking turns; ratios matter, absolute numbers are ",
+        "Written by `make bench`; every figure on this page comes from one run of it. One thread,",
+        "best of several chunks with the peers taking turns; ratios matter, absolute numbers are",
         f"the machine's. {_cpu()}, Python {platform.python_version()}, OpenSpiel "
         f"{version('open_spiel')}, numba {version('numba')}, numpy {version('numpy')}.",
         "",
@@ -251,7 +251,7 @@ def report(rates_rows, nash_rows, compile_rows, start, peak) -> str:
         "",
         "## NashConv",
         "",
-        "Milliseconds for one exact evaluation of a random strategy, against `pyspiel.nash_conv`; ",
+        "Milliseconds for one exact evaluation of a random strategy, against `pyspiel.nash_conv`;",
         "the two agree to 1e-10.",
         "",
         "| game | schelling | OpenSpiel | ratio |",
@@ -280,9 +280,9 @@ def report(rates_rows, nash_rows, compile_rows, start, peak) -> str:
     lines += [
         "## From the command line to an answer",
         "",
-        "Whole processes, median of five. Cold means no cache of any kind: imports, loading and ",
-        "compiling the game and just-in-time compilation are in it. OpenSpiel runs the same number ",
-        "of iterations in C++ and evaluates once, at the end.",
+        "Whole processes, median of five. Cold means no cache of any kind: imports, loading and",
+        "compiling the game and just-in-time compilation are in it. OpenSpiel runs the same",
+        "number of iterations in C++ and evaluates once, at the end.",
         "",
         "| | seconds |",
         "|---|---:|",

@@ -20,12 +20,12 @@ from numba import uint64 as index
 from games.sequence_form import Float64, SequenceForm
 
 # NaN and infinity keep their meaning; only the order of additions is the compiler's to choose.
-FAST = {
+FAST: dict[str, Any] = {
     "cache": True,
     "error_model": "numpy",
     "fastmath": {"reassoc", "contract", "nsz", "arcp"},
 }
-INLINE: dict[str, Any] = {**FAST, "forceinline": True}
+INLINE = {**FAST, "forceinline": True}
 
 
 @njit(**INLINE)
@@ -52,7 +52,7 @@ def _best_block(block, actions, parent, value, best):
     """Maximise bottom-up over one block; adds each set's value to its parent sequence."""
     for i in range(block[1]):
         start = block[2] + i * actions
-        choice = index(0)
+        choice: Any = index(0)
         for k in range(actions):
             if value[start + k] > value[start + choice]:
                 choice = k
@@ -142,4 +142,3 @@ def respond(form: SequenceForm, plan: Float64) -> tuple[Float64, Float64, Float6
         plan, value, best, response, current,
     )  # fmt: skip
     return best, response, current
-

@@ -134,7 +134,9 @@ def depths(parent: Int32, first: Int32, count: Int32) -> NDArray[np.int32]:
     """Own decisions before each information set, [J]; parents stand before children."""
     sequence_depth = np.zeros(1 + int(count.sum()), dtype=np.int32)
     depth = np.empty(len(parent), dtype=np.int32)
-    for j, (p, f, n) in enumerate(zip(parent.tolist(), first.tolist(), count.tolist(), strict=True)):
+    for j, (p, f, n) in enumerate(
+        zip(parent.tolist(), first.tolist(), count.tolist(), strict=True)
+    ):
         depth[j] = sequence_depth[p]
         sequence_depth[f : f + n] = sequence_depth[p] + 1
     return depth
@@ -159,7 +161,7 @@ def _layout(form: SequenceForm) -> Layout:
     parents, blocks, rows, others, utilities = [], [], [np.zeros(1, np.int64)], [], []
     for i, player in enumerate(form.players):
         parents.append(player.parent_sequence + sequences[i])
-        blocks.append(_blocks(player) + [information_sets[i], 0, sequences[i], 0])
+        blocks.append(_blocks(player) + np.array([information_sets[i], 0, sequences[i], 0]))
         # A leaf that pays this player nothing adds nothing to any of its sweeps.
         paying = np.flatnonzero(form.leaf_utility[:, i])
         own = form.leaf_sequence[paying, i]

@@ -11,7 +11,7 @@ _HOMES = {
     "find": "scenarios.scenario",
     "list_scenarios": "scenarios.scenario",
 }
-__all__ = ["Result", "Run", "Scenario", "find", "list_scenarios"]  # noqa: F822
+__all__ = ["Result", "Run", "Scenario", "find", "list_scenarios"]
 
 
 def __getattr__(name: str) -> Any:

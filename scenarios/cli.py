@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -44,7 +44,7 @@ Set = Annotated[
 ]
 
 
-class Kind(str, Enum):
+class Kind(StrEnum):
     """What can be listed."""
 
     games = "games"
@@ -52,7 +52,7 @@ class Kind(str, Enum):
     scenarios = "scenarios"
 
 
-class Equilibrium(str, Enum):
+class Equilibrium(StrEnum):
     """What `solve` can look for."""
 
     nash = "nash"
@@ -127,7 +127,9 @@ def run(
     scenario: Annotated[str, typer.Argument(help="A shipped scenario's name, or a .toml file.")],
     settings: Set = None,
     seed: Seed = None,
-    out: Annotated[Path | None, typer.Option(help="The run's folder (default runs/NAME-1).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder (default runs/NAME-1).")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Run a scenario into a folder of its own: metrics, checkpoints, strategy, pictures."""

@@ -111,9 +111,7 @@ class Run:
     @property
     def strategies(self) -> dict[str, Strategy]:
         """Label to strategy, of the methods that are done."""
-        files = {
-            k: store.strategy_file(self.path, self.scenario, k) for k in self.scenario.methods
-        }
+        files = {k: store.strategy_file(self.path, self.scenario, k) for k in self.scenario.methods}
         return {label: Strategy.load(file) for label, file in files.items() if file.exists()}
 
     @property
@@ -141,7 +139,7 @@ class Run:
         game = self.scenario.prepare() if game is None else game
         with store.locked(self.path):
             store.remove_leftovers(self.path)
-            # Every checkpoint is read before anything is touched: one that does not fit costs nothing.
+            # Every checkpoint is read before anything is touched: a bad one costs nothing.
             legs = [_Leg(self, label, method, game) for label, method in self.methods.items()]
             (self.path / store.RESULT).unlink(missing_ok=True)
             store.start_metrics(self.path, {leg.label: leg.history for leg in legs})
@@ -207,8 +205,8 @@ class _Leg:
             if stopped():
                 self.save()
                 raise Interrupted(
-                    f"interrupted at iteration {self.solver.iteration:,} of {self.label} and saved; "
-                    f"go on with: schelling resume {path}"
+                    f"interrupted at iteration {self.solver.iteration:,} of {self.label} and "
+                    f"saved; go on with: schelling resume {path}"
                 )
             if time.perf_counter() - saved >= scenario.checkpoint.seconds:
                 self.save()

@@ -1,12 +1,12 @@
 """The run directory: what is in it, and how it is written so that a crash costs little.
 
-    scenario.toml    the scenario, every default written out
-    versions.json    what it ran on
-    metrics.csv      one row an evaluation, appended and flushed
-    checkpoint/      one file a method: solver state and history
-    strategy.npz     the answer (strategies/ where methods are compared)
-    result.json      the last table, once the run is done
-    *.png            pictures
+scenario.toml    the scenario, every default written out
+versions.json    what it ran on
+metrics.csv      one row an evaluation, appended and flushed
+checkpoint/      one file a method: solver state and history
+strategy.npz     the answer (strategies/ where methods are compared)
+result.json      the last table, once the run is done
+*.png            pictures
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ import tempfile
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["SCHELLING_CACHE"] = tempfile.mkdtemp(prefix="schelling-tests-")
 
-import games  # noqa: E402
+import games
 
 KUHN, LEDUC = "kuhn_poker", "leduc_poker"
 LD4 = "liars_dice(numdice=1,dice_sides=4)"

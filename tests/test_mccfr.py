@@ -15,7 +15,9 @@ from tests.conftest import KUHN, LEDUC, form
 )
 def test_average_policy_is_openspiels(average, kind):
     seed = 5
-    solver = tabular.find("mccfr", dict(average=average)).start(form(LEDUC), iterations=1, seed=seed)
+    solver = tabular.find("mccfr", dict(average=average)).start(
+        form(LEDUC), iterations=1, seed=seed
+    )
     solver.step(200)
     oracle = pyspiel.ExternalSamplingMCCFRSolver(
         pyspiel.load_game(LEDUC),

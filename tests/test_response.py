@@ -60,7 +60,9 @@ def test_nash_conv_on_a_game_of_300_000_histories():
     assert analysis.nash_conv(compiled, strategy) == pytest.approx(expected, abs=1e-10)
 
 
-@pytest.mark.parametrize("name", [KUHN, "kuhn_poker(players=3)", "first_sealed_auction(max_value=4)"])
+@pytest.mark.parametrize(
+    "name", [KUHN, "kuhn_poker(players=3)", "first_sealed_auction(max_value=4)"]
+)
 def test_best_response(name):
     game, compiled = games.load(name), form(name)
     strategy = Strategy.random(compiled, np.random.default_rng(3))

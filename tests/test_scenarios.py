@@ -19,7 +19,7 @@ from scenarios.cli import _main
 from scenarios.scenario import parse
 from tests.conftest import KUHN, form
 
-LONG = '''
+LONG = """
 game = "leduc_poker"
 [method]
 name = "pdcfr+"
@@ -27,7 +27,7 @@ name = "pdcfr+"
 iterations = 2000000
 [checkpoint]
 seconds = 0.2
-'''
+"""
 
 
 def cli(*arguments: str, **options) -> subprocess.CompletedProcess:
@@ -88,7 +88,10 @@ BAD_SCENARIOS = [
     ('method = "cfr"', "game: field required"),
     ('game = "kuhn_poker"\nmethod = "cfr"\nspeed = 1', "no key 'speed': did you mean seed"),
     ('game = "kuhn_poker"\nmethod = "cfr"\n[stop]\niteration = 5', "did you mean iterations"),
-    ('game = "kuhn_poker"\nmethod = "cfr"\n[stop]\niterations = -5', "stop.iterations: input should"),
+    (
+        'game = "kuhn_poker"\nmethod = "cfr"\n[stop]\niterations = -5',
+        "stop.iterations: input should",
+    ),
     ('game = "kuhn_poker"\nmethod = "cfr"\n[stop]\niterations = "many"', "a valid integer"),
     ('game = "kuhn_poker"\nmethod = "ppo"', "unknown method 'ppo'"),
     ('game = "kuhn_poker"\n[method]\nname="dcfr"\nalfa=1', "did you mean alpha"),
@@ -134,9 +137,7 @@ BAD_COMMANDS = [
 
 
 @pytest.mark.parametrize(("arguments", "says"), BAD_COMMANDS)
-def test_bad_commands_end_in_one_line_and_status_2(
-    arguments, says, tmp_path, monkeypatch, capfd
-):
+def test_bad_commands_end_in_one_line_and_status_2(arguments, says, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     Path("file").write_text("")
     assert _main(arguments) == 2
@@ -218,8 +219,15 @@ def test_extending_a_run_equals_a_longer_one(tmp_path):
 def start_long_run(folder: Path) -> subprocess.Popen:
     folder.parent.joinpath("long.toml").write_text(LONG)
     process = subprocess.Popen(
-        [sys.executable, "-m", "scenarios.cli", "run", str(folder.parent / "long.toml")]
-        + ["--out", str(folder)],
+        [
+            sys.executable,
+            "-m",
+            "scenarios.cli",
+            "run",
+            str(folder.parent / "long.toml"),
+            "--out",
+            folder,
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

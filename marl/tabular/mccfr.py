@@ -110,7 +110,9 @@ class MCCFRSolver:
             weights = np.array([float.fromhex(x) for x in cumulative.split(",")])
             actions.extend(int(a) for a in legal.split(","))
             total = weights.sum()
-            probabilities.extend(weights / total if total > 0 else np.ones_like(weights) / len(weights))
+            probabilities.extend(
+                weights / total if total > 0 else np.ones_like(weights) / len(weights)
+            )
             first.append(len(actions))
         return Strategy(
             game=self.game.name,

@@ -39,7 +39,10 @@ class Solver(Protocol):
     """
 
     iteration: int
-    form: SequenceForm | None  # None where the game is too large to enumerate
+
+    @property
+    def form(self) -> SequenceForm | None:
+        """The game; None where it is too large to enumerate."""
 
     def step(self, iterations: int = 1) -> None:
         """Take that many iterations, each of which updates every player."""

@@ -1,0 +1,55 @@
+"""The pages' examples do what they say; the notebooks are run by nbmake, beside the tests."""
+
+import doctest
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from scenarios.cli import _main
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_examples(page):
+    tests = doctest.DocTestParser().get_doctest(
+        page.read_text(encoding="utf-8").replace("```", ""), {}, page.name, str(page), 0
+    )
+    runner = doctest.DocTestRunner()
+    runner.run(tests)
+    assert runner.summarize(verbose=False).failed == 0
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_and_pictures_exist(page):
+    for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("module", ["marl.tabular"])
+def test_docstring_examples(module):
+    import importlib
+
+    assert doctest.testmod(importlib.import_module(module)).failed == 0
+
+
+def test_commands_of_the_readme(tmp_path, monkeypatch, capsys):
+    """Every `schelling` line of the README, in order, in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    lines = re.findall(r"^schelling (.*?)\s*(?:#.*)?$", PAGES[0].read_text(), flags=re.M)
+    assert len(lines) == 7
+    import shlex
+
+    for line in lines:
+        assert _main(shlex.split(line)) == 0, line
+    assert "leduc_poker" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "analysis/notebooks").glob("*.ipynb")))
+def test_notebooks_are_stored_without_outputs(path):
+    for cell in json.loads(path.read_text())["cells"]:
+        assert not cell.get("outputs")
+        assert cell.get("execution_count") is None
