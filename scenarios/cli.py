@@ -22,7 +22,7 @@ from games.errors import InputError, one_line
 from scenarios.interrupt import Interrupted, stop_signals
 
 if TYPE_CHECKING:
-    from scenarios.run import Progress, Result, Run
+    from scenarios.run import Result, Run
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 # Where only a target or a time is given to `solve`, iterations are bounded by this.
@@ -140,7 +140,8 @@ def run(
     with _progress(found.stop.iterations) as show:
         playable = found.prepare()  # a game that does not compile leaves no folder behind
         work = Run.create(found, out)
-        _execute(work, show, as_json, playable)
+        results = work.execute(playable, show)
+    _print_results(results, as_json, work)
 
 
 @app.command()
@@ -168,7 +169,8 @@ def resume(
         store.write_scenario(folder, changed)
         work = Run(folder, changed)
     with _progress(work.scenario.stop.iterations) as show:
-        _execute(work, show, as_json, None)
+        results = work.execute(progress=show)
+    _print_results(results, as_json, work)
 
 
 @app.command()
@@ -227,11 +229,6 @@ def _main(arguments: list[str]) -> int:
         return FAILED
 
 
-def _execute(work: Run, show: Progress, as_json: bool, playable: Any) -> None:
-    results = work.execute(playable, show)
-    _print_results(results, as_json, work)
-
-
 def _rows(kind: Kind) -> list[dict[str, str]]:
     if kind is Kind.games:
         from games import list_games
@@ -268,10 +265,12 @@ def _result_row(result: Result) -> dict[str, str]:
     if result.values_standard_error is not None:
         pairs = zip(values, result.values_standard_error, strict=True)
         values = [f"{value} ± {error:.4f}" for value, error in pairs]
+    if len(values) == 2 and abs(sum(result.values)) < 1e-9:
+        values = values[:1]  # zero-sum: the first player's says it all
     gap, exploitability = result.nash_conv, result.exploitability
     return {
         "method": result.label,
-        "values": ", ".join(values),
+        "value" if len(values) == 1 else "values": ", ".join(values),
         "NashConv": "not measured" if gap is None else f"{gap:.3e}",
         "exploitability": "not measured" if exploitability is None else f"{exploitability:.3e}",
         "iterations": f"{result.iterations:,}",
@@ -280,10 +279,11 @@ def _result_row(result: Result) -> dict[str, str]:
 
 
 def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False)
     for column in rows[0] if rows else ():
         table.add_column(column, overflow="fold")
     for row in rows:
