@@ -51,9 +51,13 @@ def convergence(
             linestyle=STYLES[k // len(COLOURS) % len(STYLES)],
             linewidth=1.6,
         )
+    ax.set(title=title, ylabel="NashConv")
+    if any(np.size(line.get_xdata()) for line in ax.get_lines()):
+        ax.set(xscale="log", yscale="log")
+    else:  # an equilibrium from the start: nothing that a logarithm could show
+        ax.text(0.5, 0.5, "NashConv is 0", transform=ax.transAxes, ha="center", va="center")
     if target is not None and target > 0:
         ax.axhline(target, color="0.6", linewidth=0.9, linestyle=":", label=f"target {target:g}")
-    ax.set(xscale="log", yscale="log", title=title, ylabel="NashConv")
     ax.set_xlabel("iterations" if x == "iteration" else x)
     ax.grid(True, which="major", color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
@@ -79,7 +83,9 @@ def strategy(
             form keeps their part only inside the utilities.)
         title: of the picture.
     """
-    reached = plans(form, profile.behaviour(form))[form.layout.parent]  # [J]
+    behaviour = profile.behaviour(form)
+    profile = Strategy.from_behaviour(form, behaviour)  # in the form's own order, and whole
+    reached = plans(form, behaviour)[form.layout.parent]  # [J]
     rows, start = [], 0
     for player in form.players:
         size = len(player.information_sets)
@@ -126,7 +132,7 @@ def _bars(ax: Axes, profile: Strategy, rows: np.ndarray) -> None:
     labels = _labels([profile.information_sets[row] for row in rows])
     ax.set_yticks(range(len(rows)), labels)
     ax.tick_params(axis="y", labelsize=7, length=0)
-    ax.set(xlim=(0, 1), ylim=(len(rows) - 0.5, -0.5))
+    ax.set(xlim=(0, 1), ylim=(max(len(rows), 1) - 0.5, -0.5))
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 

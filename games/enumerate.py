@@ -47,7 +47,6 @@ def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
         UnenumerableGameError: the tree is larger than the budget.
         GameError: imperfect recall, or information sets that do not fit together.
     """
-    _refuse_hopeless(game, name, node_budget)
     num_players = game.num_players()
     decisions = [_Decisions() for _ in range(num_players)]
     leaf_sequence, leaf_utility = array("i"), array("d")
@@ -75,7 +74,7 @@ def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
             for action, probability in reversed(state.chance_outcomes()):
                 stack.append((state.child(action), chance * probability, last))
             continue
-        if player < 0:
+        if player < 0:  # neither a player nor one of the two above
             raise GameError(
                 f"{name}: has a node of player {player}, which is neither a player nor chance "
                 "(a mean-field game?); only games of finitely many players have a sequence form"
@@ -83,6 +82,8 @@ def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
         own = decisions[player]
         information_set = state.information_state_string(player)
         legal = state.legal_actions()
+        if not legal:
+            raise GameError(f"{name}: player {player} has no legal action at {information_set!r}")
         number = own.index.get(information_set)
         if number is None:
             number = own.add(information_set, last[player], legal)
@@ -112,7 +113,7 @@ def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
     return SequenceForm(name, tuple(players), sequence, utility, histories, terminals)
 
 
-def _refuse_hopeless(game: Any, name: str, node_budget: int) -> None:
+def refuse_hopeless(game: Any, name: str, node_budget: int) -> None:
     """Refuse at once a game that is far too large, so that nobody waits for the budget to run out.
 
     Knuth (1975): along a uniformly random play, the product of the branching factors has the
@@ -127,6 +128,8 @@ def _refuse_hopeless(game: Any, name: str, node_budget: int) -> None:
             if state.current_player() < CHANCE:
                 return  # not a player's node: the walk says what is wrong with it
             moves = state.legal_actions()
+            if not moves:
+                return
             product *= len(moves)
             state.apply_action(rng.choice(moves))
         smallest = min(smallest, product)
@@ -140,13 +143,13 @@ def _refuse_hopeless(game: Any, name: str, node_budget: int) -> None:
 
 
 def _sorted_treeplex(own: _Decisions, leaf_column: np.ndarray) -> tuple[Treeplex, np.ndarray]:
-    """The treeplex in (depth, number of actions, leaves below) order, and old to new sequence."""
+    """The treeplex in (depth, actions, leaves that end there) order, and old to new sequence."""
     parent = np.array(own.parent, dtype=np.int32)
     first = np.array(own.first, dtype=np.int32)
     count = np.array([len(legal) for legal in own.legal], dtype=np.int32)
     leaves = np.bincount(leaf_column, minlength=own.num_sequences)
-    below = np.add.reduceat(leaves, first) if len(first) else np.zeros(0, int)
-    order = np.lexsort((leaves[first], below, count, depths(parent, first, count)))
+    ending = np.add.reduceat(leaves, first) if len(first) else np.zeros(0, int)
+    order = np.lexsort((leaves[first], ending, count, depths(parent, first, count)))
     new_first = np.empty_like(first)
     new_first[order] = 1 + np.cumsum(count[order]) - count[order]
     # Sequence first[j] + k becomes new_first[j] + k.

@@ -40,8 +40,8 @@ def payoff_gradient(layout, player, plan, gradient):
         total = 0.0
         for leaf in range(index(row[s]), index(row[s + index(1)])):
             at = leaf * rivals
-            product = utility[leaf] * plan[index(other[at])]
-            for k in range(index(1), rivals):
+            product = utility[leaf]
+            for k in range(rivals):
                 product *= plan[index(other[at + k])]
             total += product
         gradient[s] = total

@@ -14,7 +14,7 @@ from typing import Any
 import pyspiel
 
 from games import cache as disk
-from games.enumerate import enumerate_game
+from games.enumerate import enumerate_game, refuse_hopeless
 from games.errors import GameError, UnenumerableGameError, did_you_mean, one_line
 from games.sequence_form import SequenceForm
 
@@ -60,17 +60,26 @@ class Game:
         if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
             raise UnenumerableGameError(
                 f"{self.name}: samples its chance events without listing their probabilities, so "
-                "it cannot be enumerated; use method mccfr, which samples, or another game"
+                "it cannot be enumerated; choose another game"
             )
-        if not kind.provides_information_state_string:
+        self.require_information_states()
+        try:
+            with _silent_stderr():
+                refuse_hopeless(self.openspiel, self.name, node_budget)
+            form = enumerate_game(self.openspiel, self.name, node_budget)
+        except pyspiel.SpielError as error:
+            raise GameError(f"{self.name}: {_reason(error)}") from None
+        if cached and self.cacheable:
+            disk.store(key, form)
+        return form
+
+    def require_information_states(self) -> None:
+        """Raises GameError if OpenSpiel cannot name this game's information sets."""
+        if not self.openspiel.get_type().provides_information_state_string:
             raise GameError(
                 f"{self.name}: OpenSpiel gives no information-state strings for this game, so its "
                 "information sets are unknown; choose a game that has them"
             )
-        form = enumerate_game(self.openspiel, self.name, node_budget)
-        if cached and self.cacheable:
-            disk.store(key, form)
-        return form
 
     def __repr__(self) -> str:
         return f"Game({self.name}: {self.num_players} players)"
@@ -89,35 +98,26 @@ def load(name: str) -> Game:
     if not isinstance(name, str) or not name.strip():
         raise GameError("a game is given by its OpenSpiel string, such as kuhn_poker")
     name = name.strip()
-    short = name.split("(", 1)[0].strip()
-    if short not in pyspiel.registered_names():
+    if any(word not in pyspiel.registered_names() for word in re.findall(r"python_\w+", name)):
         _register_python_games()
-    if short not in pyspiel.registered_names():
-        raise GameError(
-            f"unknown game {short!r}: {did_you_mean(short, pyspiel.registered_names())} "
-            "(`schelling list games` shows all)"
-        )
-    with _silent_stderr():
-        try:
-            parameters = pyspiel.game_parameters_from_string(name)
-            known = _parameters(short)
-            for given in parameters:
-                if given != "name" and given not in known:
-                    mend = did_you_mean(given, known) if known else "it takes none"
-                    raise GameError(f"{short} has no parameter {given!r}: {mend}")
+    if not re.fullmatch(r"\w+\s*(\(.*\))?", name, flags=re.DOTALL):
+        raise GameError(f"{name}: write a game as name(parameter=value,...)")
+    try:
+        with _silent_stderr():
+            _check_parameters(pyspiel.game_parameters_from_string(name))
             game = pyspiel.load_game(name)
             kind = game.get_type()
             cacheable = _is_shipped(game) and "filename" not in name
             if kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
                 game = pyspiel.convert_to_turn_based(game)
-            elif kind.dynamics != pyspiel.GameType.Dynamics.SEQUENTIAL:
-                raise GameError(
-                    f"{name}: a mean-field game; only games of finitely many players can be loaded"
-                )
-        except (pyspiel.SpielError, RuntimeError, TypeError, ValueError) as error:
-            if isinstance(error, GameError):
-                raise
-            raise GameError(f"{name}: {_reason(error)}") from None
+    except GameError:
+        raise
+    except (pyspiel.SpielError, RuntimeError, TypeError, ValueError, IndexError) as error:
+        raise GameError(f"{name}: {_reason(error)}") from None
+    if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
+        raise GameError(
+            f"{name}: a mean-field game; only games of finitely many players can be loaded"
+        )
     return Game(name, game, cacheable)
 
 
@@ -146,19 +146,32 @@ def _register_python_games() -> None:
         import open_spiel.python.games  # noqa: F401
 
 
-def _parameters(short: str) -> set[str]:
-    for kind in pyspiel.registered_games():
-        if kind.short_name == short:
-            return set(kind.parameter_specification)
-    return set()
+def _check_parameters(given: dict[str, Any]) -> None:
+    """Refuse parameters that the game, or a game inside it, does not have."""
+    short = given["name"]
+    if short not in pyspiel.registered_names():
+        raise GameError(
+            f"unknown game {short!r}: {did_you_mean(short, pyspiel.registered_names())} "
+            "(`schelling list games` shows all)"
+        )
+    (kind,) = (kind for kind in pyspiel.registered_games() if kind.short_name == short)
+    known = set(kind.parameter_specification)
+    for key, value in given.items():
+        if key != "name" and key not in known:
+            mend = did_you_mean(key, known) if known else "it takes none"
+            raise GameError(f"{short} has no parameter {key!r}: {mend}")
+        if isinstance(value, dict):
+            _check_parameters(value)
 
 
 def _is_shipped(game: Any) -> bool:
     """Whether OpenSpiel's version number says all about the game's rules.
 
-    A user's own Python game may change between two runs under the same name.
+    A user's own Python game may change between two runs under the same name; so may a game that
+    wraps one.
     """
-    return type(game).__module__.split(".")[0] in ("pyspiel", "open_spiel")
+    wraps_another = any(isinstance(value, dict) for value in game.get_parameters().values())
+    return type(game).__module__.split(".")[0] in ("pyspiel", "open_spiel") and not wraps_another
 
 
 def _reason(error: Exception) -> str:
@@ -170,8 +183,13 @@ def _reason(error: Exception) -> str:
 @contextlib.contextmanager
 def _silent_stderr() -> Iterator[None]:
     """OpenSpiel prints its errors to the process's stderr and raises them too; once is enough."""
-    sys.stderr.flush()
-    saved = os.dup(2)
+    try:
+        saved = os.dup(2)
+    except OSError:  # there is no stderr
+        yield
+        return
+    if sys.stderr is not None:
+        sys.stderr.flush()
     try:
         with open(os.devnull, "wb") as nowhere:
             os.dup2(nowhere.fileno(), 2)

@@ -82,12 +82,6 @@ class SequenceForm:
         return len(self.players)
 
     @cached_property
-    def is_zero_sum(self) -> bool:
-        """Whether the players' utilities cancel at every (merged) leaf, up to rounding."""
-        total = np.abs(self.leaf_utility.sum(axis=1))
-        return bool(np.all(total <= 1e-12 * max(1.0, np.abs(self.leaf_utility).max(initial=0.0))))
-
-    @cached_property
     def information_sets(self) -> tuple[str, ...]:
         """All players' information sets, player by player: the rows of a Strategy."""
         return tuple(name for player in self.players for name in player.information_sets)

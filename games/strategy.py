@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -114,9 +115,7 @@ class Strategy:
         Raises:
             InputError: the strategy has an information set or an action that the form lacks.
         """
-        if self.information_sets is form.information_sets or (
-            self.information_sets == form.information_sets
-        ):
+        if self._lists_all_of(form):
             behaviour = np.ones(form.layout.num_sequences)
             behaviour[_is_action(form)] = self.probabilities
             return behaviour
@@ -138,13 +137,27 @@ class Strategy:
             number = player.index[name]
             first = int(player.first_sequence[number])
             legal = player.actions[first : first + int(player.num_actions[number])]
-            if not np.array_equal(legal, self.actions[at]):
+            order = np.argsort(self.actions[at], kind="stable")
+            legal_order = np.argsort(legal, kind="stable")
+            if not np.array_equal(self.actions[at][order], legal[legal_order]):
                 raise InputError(
                     f"information set {name!r}: this strategy has actions "
                     f"{self.actions[at].tolist()}, {form.game} has {legal.tolist()}"
                 )
-            behaviour[start + first : start + first + len(legal)] = self.probabilities[at]
+            behaviour[start + first + legal_order] = self.probabilities[at][order]
         return behaviour
+
+    def _lists_all_of(self, form: SequenceForm) -> bool:
+        """Whether the rows are the form's own, in its order."""
+        if self.information_sets is not form.information_sets and (
+            self.information_sets != form.information_sets
+        ):
+            return False
+        own = Strategy.from_behaviour(form, np.empty(form.layout.num_sequences))
+        return all(
+            np.array_equal(getattr(self, name), getattr(own, name))
+            for name in ("player", "first_action", "actions")
+        )
 
     def action_probabilities(self, information_set: str, player: int | None = None) -> dict:
         """{action id: probability} at one information set; KeyError if the strategy lacks it."""
@@ -240,6 +253,10 @@ class Strategy:
             raise InputError("the strategy's arrays do not fit together")
         if not len(self.actions):
             return
+        keys = list(zip(self.player.tolist(), self.information_sets, strict=True))
+        if len(set(keys)) < len(keys):
+            twice = next(name for (_, name), n in Counter(keys).items() if n > 1)
+            raise InputError(f"information set {twice!r} is given more than once")
         total = np.add.reduceat(self.probabilities, self.first_action[:-1])
         bad = np.flatnonzero(~(np.abs(total - 1.0) <= 1e-6))
         if len(bad) or np.any(self.probabilities < 0):

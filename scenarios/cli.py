@@ -6,20 +6,23 @@ where there is a run to go on with.
 
 from __future__ import annotations
 
+import io
 import json
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from typer.exceptions import TyperException
 
 from games.errors import InputError, one_line
-from scenarios.interrupt import Interrupted, stop_signals
+from scenarios.interrupt import SIGNALS, Interrupted, stop_signals
 
 if TYPE_CHECKING:
     from scenarios.run import Result, Run
@@ -91,16 +94,18 @@ def solve(
     from scenarios.run import Result
     from scenarios.scenario import parse
 
-    if iterations is None and (target is not None or seconds is not None):
-        iterations = ENOUGH_ITERATIONS
     limits = {"iterations": iterations, "target": target, "seconds": seconds}
     # An option of this command is a key of a scenario: the same types, checks and messages.
     shorthand = [f"stop.{key}={value!r}" for key, value in limits.items() if value is not None]
+    if iterations is None and shorthand:
+        shorthand.append(f"stop.iterations={ENOUGH_ITERATIONS}")
     table: dict[str, Any] = {} if method is None else {"name": method}
     scenario = parse(
         "", "solve", [*shorthand, *(settings or [])], game=game, method=table, seed=seed
     )
     chosen = next(iter(scenario.methods.values()))
+    if chosen.scheduled and scenario.stop.iterations == ENOUGH_ITERATIONS:
+        raise InputError(f"{chosen.name} follows a schedule: say its length with --iterations")
     with _progress(scenario.stop.iterations) as show:
         playable = scenario.prepare()
         solver = chosen.start(
@@ -160,13 +165,11 @@ def resume(
 
     work = Run.load(folder)
     if settings:
-        text = (folder / store.SCENARIO).read_text(encoding="utf-8")
-        changed = parse(text, str(folder / store.SCENARIO), settings)
+        changed = parse(store.read_scenario_text(folder), str(folder / store.SCENARIO), settings)
         if changed.model_dump(exclude={"stop", "checkpoint"}) != work.scenario.model_dump(
             exclude={"stop", "checkpoint"}
         ):
             raise InputError("resume can --set keys of stop and checkpoint only; start a new run")
-        store.write_scenario(folder, changed)
         work = Run(folder, changed)
     with _progress(work.scenario.stop.iterations) as show:
         results = work.execute(progress=show)
@@ -202,7 +205,17 @@ def main() -> None:
     """Entry point: every error that the user can mend is one line and status 2."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that knows ASCII only
+    for number in SIGNALS:
+        signal.signal(number, _interrupted)
     sys.exit(_main(sys.argv[1:]))
+
+
+def _interrupted(number: int, frame: FrameType | None) -> None:
+    """Ends a command outside of `stop_signals`; no KeyboardInterrupt, which typer would swallow."""
+    raise Interrupted("interrupted: nothing new was saved")
 
 
 def _main(arguments: list[str]) -> int:
@@ -218,13 +231,7 @@ def _main(arguments: list[str]) -> int:
     except Interrupted as stopped:
         _say(str(stopped))
         return INTERRUPTED
-    except (KeyboardInterrupt, typer.Abort):
-        _say("interrupted: nothing new was saved")
-        return INTERRUPTED
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, ArithmeticError) as error:
         _say(f"failed: {one_line(error) or type(error).__name__}")
         return FAILED
 
@@ -295,7 +302,7 @@ def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
 @contextmanager
 def _progress(iterations: int) -> Iterator[Callable[..., None]]:
     """A line on stderr that follows the solver; nothing where stderr is not a terminal."""
-    if not sys.stderr.isatty():
+    if sys.stderr is None or not sys.stderr.isatty():
         yield lambda *_: None
         return
     from rich.console import Console

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupted(Exception):
     """Somebody asked a run to stop, and it did, with its work saved; the message says where."""
@@ -17,19 +19,22 @@ class Interrupted(Exception):
 def stop_signals() -> Iterator[Callable[[], bool]]:
     """Turn the first SIGINT or SIGTERM into a wish to stop, so that work can be saved first.
 
-    A second one interrupts at once. Outside the main thread signals are left as they are.
+    A second one does what it did before. Python notices either between two of its own steps, so
+    that one long call into compiled code (an iteration of MCCFR on a very large game) has to end
+    first; SIGKILL does not wait. Outside the main thread signals are left as they are.
     """
     seen: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
         if seen:
-            raise KeyboardInterrupt
+            signal.signal(number, before[signal.Signals(number)])
+            signal.raise_signal(number)
         seen.append(number)
 
     if threading.current_thread() is not threading.main_thread():
         yield lambda: False
         return
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield lambda: bool(seen)
     finally:

@@ -93,8 +93,7 @@ class Run:
     @property
     def results(self) -> list[Result] | None:
         """The rows of the last table, or None while the run is not done."""
-        rows = store.read_json(self.path / store.RESULT)
-        return None if rows is None else [Result.from_json(row) for row in rows["results"]]
+        return store.read_result(self.path, Result.from_json)
 
     @cached_property
     def game(self) -> Game:
@@ -141,25 +140,25 @@ class Run:
             store.remove_leftovers(self.path)
             # Every checkpoint is read before anything is touched: a bad one costs nothing.
             legs = [_Leg(self, label, method, game) for label, method in self.methods.items()]
-            (self.path / store.RESULT).unlink(missing_ok=True)
+            store.write_scenario(self.path, self.scenario)  # its limits may be new
+            store.remove_answers(self.path)
             store.start_metrics(self.path, {leg.label: leg.history for leg in legs})
             results = []
             with stop_signals() as stopped:
                 for leg in legs:
                     solution = leg.run(stopped, progress)
                     results.append(Result.of(leg.label, self.scenario.game, solution))
-            self._report(game)
-            rows = {"results": [result.to_json() for result in results]}
-            store.write_json(self.path / store.RESULT, rows)
+                form = legs[0].solver.form
+                if form is not None:
+                    self._draw(form)
+                store.write_result(self.path, [result.to_json() for result in results])
         return results
 
     @property
     def methods(self) -> dict[str, Method]:
         return self.scenario.methods
 
-    def _report(self, game: Game | SequenceForm) -> None:
-        if not isinstance(game, SequenceForm):
-            return
+    def _draw(self, form: SequenceForm) -> None:
         from analysis import plot
 
         plot.convergence(
@@ -167,9 +166,8 @@ class Run:
         ).savefig(self.path / "convergence.png", dpi=150)
         if self.scenario.method is not None:
             title = f"{self.scenario.game}, {self.scenario.method.name}"
-            plot.strategy(game, self.strategy, title=title).savefig(
-                self.path / "strategy.png", dpi=150
-            )
+            picture = plot.strategy(form, self.strategy, title=title)
+            picture.savefig(self.path / "strategy.png", dpi=150)
 
 
 class _Leg:
@@ -179,7 +177,10 @@ class _Leg:
         scenario = run.scenario
         self.path, self.scenario, self.label, self.method = run.path, scenario, label, method
         self.game = game
-        self.identity = repr((scenario.game, method.name, method.model_dump(), scenario.seed))
+        horizon = scenario.stop.iterations if method.scheduled else None
+        self.identity = repr(
+            (scenario.game, method.name, method.model_dump(), scenario.seed, horizon)
+        )
         self.solver = method.start(
             game, iterations=max(scenario.stop.iterations, 1), seed=scenario.seed
         )
@@ -189,9 +190,11 @@ class _Leg:
 
     def run(self, stopped: Callable[[], bool], progress: Progress | None) -> Solution:
         path, scenario = self.path, self.scenario
-        began = saved = time.perf_counter()
+        began = saved = 0.0
         spent = self.seconds
         for point in iterate(self.solver, scenario.limits(), spent):
+            if not began:  # what came before the first point was compilation
+                began = saved = time.perf_counter()
             self.seconds = spent + time.perf_counter() - began
             new = point is not None and (
                 not self.history or self.history[-1].iteration < point.iteration

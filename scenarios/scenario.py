@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
@@ -18,6 +19,7 @@ from pydantic import (
     PlainSerializer,
     SerializeAsAny,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -28,6 +30,7 @@ from marl.tabular.method import DEFAULT, explain
 from marl.tabular.method import find as find_method
 
 LIBRARY = files("scenarios") / "library"
+LONGEST_LABEL = 40
 
 
 def _to_method(given: object) -> object:
@@ -52,7 +55,9 @@ MethodTable = Annotated[
 class Model(BaseModel):
     """A table of a scenario: unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class StopTable(Model):
@@ -76,14 +81,14 @@ class CheckpointTable(Model):
 class Scenario(Model):
     """An experiment on one game."""
 
-    name: str = ""
+    name: Annotated[str, Field(pattern=r"^[\w-][\w.-]{0,79}$")] = "run"
     """Names the run's folder; the file's name if not given."""
     description: str = ""
     """One line for `schelling list scenarios`."""
     game: str
     """An OpenSpiel game string."""
     node_budget: Annotated[int, Field(gt=0)] = NODE_BUDGET
-    """The most histories to enumerate."""
+    """The most histories to enumerate; methods that sample do not (see their `exact_up_to`)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything random."""
     method: MethodTable | None = None
@@ -105,6 +110,14 @@ class Scenario(Model):
             }
             return {**data, "compare": named}
         return data
+
+    @field_validator("compare")
+    @classmethod
+    def _labels_can_be_printed(cls, compare: dict[str, Method]) -> dict[str, Method]:
+        for label in compare:
+            if not label.isprintable() or not 0 < len(label) <= LONGEST_LABEL:
+                raise InputError(f"compare: {label!r} cannot be a label: up to 40 printable signs")
+        return compare
 
     @model_validator(mode="after")
     def _one_or_many(self) -> Scenario:
@@ -172,10 +185,10 @@ def parse(text: str, source: str, settings: Sequence[str] = (), **changes: Any) 
     """A scenario from the text of a TOML file; see `find`."""
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise InputError(f"{source} is not valid TOML: {one_line(error)}") from None
     if not data.get("name"):
-        data["name"] = Path(source).stem
+        data["name"] = re.sub(r"[^\w.-]+", "-", Path(source).stem).strip(".-")[:80] or "run"
     data |= {key: value for key, value in changes.items() if value is not None}
     for setting in settings:
         _set(data, setting)
@@ -219,7 +232,7 @@ def _set(data: dict[str, Any], setting: str) -> None:
     table = data
     for part in parts[:-1]:
         inner = table.setdefault(part, {})
-        if isinstance(inner, str) and part in ("method", *data.get("compare", {})):
+        if isinstance(inner, str) and (part == "method" or parts[0] == "compare"):
             inner = table[part] = {"name": inner}  # method = "cfr+" and a parameter of it
         if not isinstance(inner, dict):
             raise InputError(f"--set {setting}: {part} is a value, not a table")

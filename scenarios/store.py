@@ -13,27 +13,31 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import hashlib
+import io
 import json
 import os
 import platform
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
 from games import InputError
 from games.storage import read_arrays, write_arrays, write_atomically
 from marl.tabular import Evaluation, Solver
+from marl.tabular.method import REGISTRY
 from scenarios.scenario import Scenario, parse
 
 SCENARIO, VERSIONS, METRICS, RESULT = "scenario.toml", "versions.json", "metrics.csv", "result.json"
 COLUMNS = ("method", *Evaluation._fields)
 _SOLVER = "solver."
+Row = TypeVar("Row")
 
 
 def create(path: Path, scenario: Scenario) -> None:
@@ -42,6 +46,9 @@ def create(path: Path, scenario: Scenario) -> None:
     Raises:
         InputError: something is there already, or the folder cannot be written to.
     """
+    path = path.absolute()
+    if path == Path.cwd():
+        raise InputError(f"{path} is the current folder: choose one below it with --out")
     if path.exists() and (not path.is_dir() or any(path.iterdir())):
         raise InputError(
             f"{path} exists: choose another folder with --out, or go on with `schelling resume "
@@ -71,10 +78,17 @@ def free_path(folder: Path, name: str) -> Path:
 
 def read_scenario(path: Path) -> Scenario:
     """The scenario of a run directory; InputError if it is none."""
+    return parse(read_scenario_text(path), str(path / SCENARIO))
+
+
+def read_scenario_text(path: Path) -> str:
     file = path / SCENARIO
     if not file.is_file():
         raise InputError(f"{path} is not a run: it has no {SCENARIO}")
-    return parse(file.read_text(encoding="utf-8"), str(file))
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise InputError(f"{file} is not text: put it back from a copy") from None
 
 
 def write_scenario(path: Path, scenario: Scenario) -> None:
@@ -104,8 +118,10 @@ def remove_leftovers(path: Path) -> None:
 
 def slug(label: str) -> str:
     """A label as a file name: readable, and different for different labels."""
-    name = re.sub(r"[^A-Za-z0-9_.-]", "_", label.replace("+", "plus"))
-    return name if name == label.replace("+", "plus") else f"{name}-{label.encode().hex()[:12]}"
+    name = re.sub(r"[^A-Za-z0-9_-]", "_", label.replace("+", "plus"))
+    if label in REGISTRY:
+        return name
+    return f"{name}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
 
 
 def checkpoint_file(path: Path, label: str) -> Path:
@@ -141,8 +157,9 @@ def load_checkpoint(
         raise InputError(f"{error}: {mend}") from None
     if str(arrays.get("identity")) != identity:
         raise InputError(
-            f"{file} was made by another game, method or seed than {path / SCENARIO} now says: "
-            "put the scenario back, or start a new run"
+            f"{file} was made by another game, method or seed (or number of iterations, where a "
+            f"method follows a schedule) than {path / SCENARIO} says: put that back, or start a "
+            "new run"
         )
     try:
         solver.restore(
@@ -171,16 +188,23 @@ def append_metrics(path: Path, label: str, row: Evaluation) -> None:
 
 
 def read_metrics(path: Path) -> dict[str, list[Evaluation]]:
-    """Histories by label. A last row that a crash cut short is left out."""
+    """Histories by label. A last row that a crash cut short is left out.
+
+    Raises:
+        InputError: another row is not one that was written here.
+    """
     histories: dict[str, list[Evaluation]] = {}
     file = path / METRICS
     if not file.exists():
         return histories
-    text = file.read_text(encoding="utf-8")
-    whole = text[: text.rfind("\n") + 1].splitlines()
-    for cells in csv.reader(whole[1:]):
-        row = Evaluation(int(cells[1]), float(cells[2]), float(cells[3]))
-        histories.setdefault(cells[0], []).append(row)
+    try:
+        text = file.read_text(encoding="utf-8")
+        whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")
+        for label, iteration, seconds, nash_conv in list(csv.reader(whole))[1:]:
+            row = Evaluation(int(iteration), float(seconds), float(nash_conv))
+            histories.setdefault(label, []).append(row)
+    except ValueError:  # cells that are too few, too many, no numbers, no text
+        raise _damaged(file, path) from None
     return histories
 
 
@@ -201,16 +225,40 @@ def versions() -> dict[str, str]:
     return found
 
 
-def write_json(path: Path, content: Any) -> None:
-    write_atomically(path, json.dumps(content, indent=2).encode() + b"\n")
+def write_result(path: Path, rows: list[dict[str, Any]]) -> None:
+    """The last table, a row a method: its being there says that the run is done."""
+    content = json.dumps({"results": rows}, indent=2, allow_nan=False)
+    write_atomically(path / RESULT, content.encode() + b"\n")
 
 
-def read_json(path: Path) -> Any | None:
-    """The content of a JSON file, or None if it is not there or not whole."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+def read_result(path: Path, row: Callable[[dict[str, Any]], Row]) -> list[Row] | None:
+    """The rows of the last table, or None while the run is not done.
+
+    Raises:
+        InputError: the file is damaged.
+    """
+    file = path / RESULT
+    if not file.exists():
         return None
+    try:
+        rows = [row(table) for table in json.loads(file.read_text(encoding="utf-8"))["results"]]
+        if not rows:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise _damaged(file, path) from None
+    return rows
+
+
+def remove_answers(path: Path) -> None:
+    """Remove what only a run that is done has: it is about to be computed anew."""
+    for answer in [path / RESULT, path / "strategy.npz", *path.glob("strategies/*.npz")]:
+        answer.unlink(missing_ok=True)
+    for picture in path.glob("*.png"):
+        picture.unlink()
+
+
+def _damaged(file: Path, run: Path) -> InputError:
+    return InputError(f"{file} is damaged: `schelling resume {run}` writes it anew")
 
 
 def _line(label: str, row: Evaluation) -> str:

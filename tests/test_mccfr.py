@@ -61,6 +61,11 @@ def test_game_that_does_not_enumerate():
         tabular.solve(games.load("chess"), "cfr+", iterations=1)
 
 
+def test_game_without_information_states_is_refused():
+    with pytest.raises(games.GameError, match="no information-state strings"):
+        tabular.solve(games.load("coop_box_pushing"), "mccfr", iterations=1)
+
+
 def test_game_of_imperfect_recall_runs():
     game = games.load("liars_dice_ir(numdice=1,dice_sides=3)")
     solution = tabular.solve(game, "mccfr", iterations=100)

@@ -32,6 +32,7 @@ GAMES = [
     "python_kuhn_poker",
     "trade_comm(num_items=2)",
     "oshi_zumo(coins=4,size=1,horizon=3)",
+    "cliff_walking(height=2,width=3,horizon=4)",  # one player
     "sheriff(item_penalty=1.0,item_value=5.0,max_bribe=2,max_items=3,num_rounds=1,"
     "sheriff_penalty=1.0)",
 ]

@@ -97,6 +97,11 @@ BAD_SCENARIOS = [
     ('game = "kuhn_poker"\n[method]\nname="dcfr"\nalfa=1', "did you mean alpha"),
     ('game = "kuhn_poker"\n[compare]\na = 3', "compare"),
     ('game = "kuhn_poker"\nmethod = "cfr"\nseed = -1', "seed"),
+    ('name = "../x"\ngame = "kuhn_poker"\nmethod = "cfr"', "name: string should match"),
+    ('game = "kuhn_poker"\n[compare]\n"a\\u2028b" = {name="cfr"}', "cannot be a label"),
+    ('game = "kuhn_poker"\n[method]\nname = [1]', "unknown method [1]"),
+    ('game = "kuhn_poker"\n[method]\nname="mmd"\ntemperature = inf', "finite number"),
+    ("a = " + "[" * 5000, "not valid TOML"),
 ]
 
 
@@ -127,7 +132,10 @@ BAD_COMMANDS = [
     (["run", "kuhn", "--set", "stop.iteration=3"], "did you mean iterations"),
     (["run", "kuhn", "--out", "/proc/nowhere"], "choose a folder with --out"),
     (["run", "kuhn", "--out", "file/below"], "choose a folder with --out"),
-    (["run", "kuhn", "--out", "."], "choose another folder"),
+    (["run", "kuhn", "--out", "."], "choose one below it"),
+    (["run", "kuhn", "--set", "compare=3", "--set", "game.x=1"], "game is a value"),
+    (["solve", KUHN, "--method", "hs-pcfr+", "--target", "1e-9"], "--iterations"),
+    (["solve", "coop_box_pushing", "--method", "mccfr"], "no information-state strings"),
     (["resume", "nowhere"], "is not a run"),
     (["show", "nowhere"], "is not a run"),
     (["frobnicate"], "No such command"),
@@ -304,6 +312,112 @@ def test_damaged_checkpoint_is_refused_and_can_be_deleted(tmp_path, capsys):
     file.unlink()
     assert _main(["resume", str(run.path)]) == 0
     assert Run.load(run.path).strategy.probabilities is not None
+
+
+DAMAGED_FILES = [
+    ("metrics.csv", b"method,iteration,seconds,nash_conv\njunk\n"),
+    ("metrics.csv", b"method,iteration,seconds,nash_conv\nx,abc,1,2\n"),
+    ("metrics.csv", b"\xff\xfe\n"),
+    ("result.json", b"{}"),
+    ("result.json", b"[]"),
+    ("result.json", b'{"results": []}'),
+    ("result.json", b'{"results": [{"label": 1}]}'),
+    ("result.json", b'{"resul'),
+]
+
+
+@pytest.mark.parametrize(("name", "content"), DAMAGED_FILES)
+def test_damaged_files_of_a_run_are_said_and_mended(name, content, tmp_path, capsys):
+    run = Run.create(find("kuhn"), tmp_path / "run")
+    before = run.execute()
+    (run.path / name).write_bytes(content)
+    if name == "metrics.csv":
+        with pytest.raises(InputError, match="schelling resume"):
+            _ = run.histories
+        (run.path / "result.json").unlink()  # what it says comes first
+    assert _main(["show", str(run.path)]) == 2
+    error = capsys.readouterr().err
+    assert f"{name} is damaged: `schelling resume" in error
+    assert error.count("\n") == 1
+    assert _main(["resume", str(run.path)]) == 0
+    assert run.results[0].nash_conv == before[0].nash_conv
+
+
+def test_scenario_of_a_run_that_is_no_text(tmp_path, capsys):
+    run = Run.create(find("kuhn"), tmp_path / "run")
+    (run.path / "scenario.toml").write_bytes(b"\xff")
+    assert _main(["resume", str(run.path)]) == 2
+    assert "is not text" in capsys.readouterr().err
+
+
+def test_refused_resume_changes_nothing(tmp_path, capsys):
+    run = Run.create(find("kuhn"), tmp_path / "run")
+    run.execute()
+    files = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    file = next(run.path.glob("checkpoint/*.npz"))
+    file.write_bytes(b"")
+    assert _main(["resume", str(run.path), "--set", "stop.iterations=9"]) == 2
+    assert {p: p.read_bytes() for p in files if p != file} == {
+        p: content for p, content in files.items() if p != file
+    }
+
+
+def test_answers_of_a_run_that_goes_on_are_gone(tmp_path):
+    run = Run.create(find("kuhn", ["stop.iterations=20"]), tmp_path / "run")
+    run.execute()
+    longer = Run(run.path, find("kuhn", ["stop.iterations=1000000", "stop.target=0"]))
+
+    def stop(*_):
+        raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        longer.execute(progress=stop)
+    again = Run.load(run.path)
+    assert not again.finished
+    assert again.strategies == {}
+
+
+def test_labels_that_look_alike_keep_apart(tmp_path):
+    text = 'game="kuhn_poker"\n[compare]\n"cfr+"={}\ncfrplus={name="cfr"}\n"a/"={name="cfr"}\n'
+    scenario = parse(text + '"a?" = {name="dcfr"}', "x", ["stop.iterations=10"])
+    run = Run.create(scenario, tmp_path / "run")
+    run.execute()
+    assert len(list(run.path.glob("strategies/*.npz"))) == 4
+    assert set(run.strategies) == set(run.histories) == {"cfr+", "cfrplus", "a/", "a?"}
+
+
+@pytest.mark.parametrize(
+    ("game", "method", "iterations"),
+    [("matrix_rps", "cfr", 50), (KUHN, "cfr+", 0), (KUHN, "mccfr", 50)],
+)
+def test_runs_of_every_kind_end_with_a_picture(game, method, iterations, tmp_path):
+    scenario = parse(f'game="{game}"\nmethod="{method}"', "x", [f"stop.iterations={iterations}"])
+    run = Run.create(scenario, tmp_path / "run")
+    run.execute()
+    assert (run.path / "convergence.png").exists()
+    assert (run.path / "strategy.png").exists()
+
+
+def test_scheduled_method_is_not_extended(tmp_path, capsys):
+    settings = ["method.name=hs-pcfr+", "stop.iterations=100", "stop.target=0"]
+    run = Run.create(find("kuhn", settings), tmp_path / "run")
+    run.execute()
+    assert _main(["resume", str(run.path), "--set", "stop.iterations=200"]) == 2
+    assert "follows a schedule" in capsys.readouterr().err
+
+
+def test_interrupt_before_the_first_iteration_is_said(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-m", "scenarios.cli", "solve", "phantom_ttt"],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    time.sleep(4)  # it compiles for most of a minute
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert error == "interrupted: nothing new was saved\n"
 
 
 def test_checkpoint_of_another_scenario_is_refused(tmp_path, capsys):

@@ -82,12 +82,18 @@ BAD_GAMES = [
     ("leduc_poker(plyers=2)", "did you mean players"),
     ("leduc_poker(players=99)", "leduc_poker(players=99)"),
     ("leduc_poker(players=two)", "Wrong type for parameter players"),
-    ("kuhn_poker(", "Missing closing bracket"),
+    ("kuhn_poker(", "write a game as"),
     ("", "OpenSpiel string"),
     ("mfg_garnet", "mean-field"),
     ("liars_dice_ir(numdice=1,dice_sides=3)", "imperfect recall"),
     ("chess", "far more than 20,000,000 histories"),
     ("coop_box_pushing", "no information-state strings"),
+    ("kuhn_poker(players=2)x", "write a game as"),
+    ("misere(game=nope())", "unknown game 'nope'"),
+    ("nfg_game", "nfg_game: "),
+    ("liars_dice(numdice=0)", "liars_dice(numdice=0): "),
+    ("goofspiel(num_cards=0)", "goofspiel(num_cards=0): "),
+    ("stones_and_gems", "samples its chance events"),
 ]
 
 
@@ -177,6 +183,7 @@ def test_game_of_your_own_is_compiled_and_never_cached(tmp_path, monkeypatch):
     monkeypatch.setenv("SCHELLING_CACHE", str(tmp_path))
     compiled = games.load("coins_under_test").sequence_form()
     assert compiled.num_terminals == 4
+    assert not games.load("misere(game=coins_under_test())").cacheable
     assert not list(tmp_path.iterdir())
 
 

@@ -1,12 +1,14 @@
 """Strategies as tables, files and OpenSpiel policies."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from open_spiel.python.policy import TabularPolicy
 
 import games
+from analysis import plot
 from games import InputError, Strategy
 from games.storage import pack_strings, unpack_strings
 from tests.conftest import KUHN, LEDUC, form
@@ -57,6 +59,49 @@ def test_order_of_information_sets_does_not_matter():
     shuffled = Strategy.from_frame(KUHN, backwards)
     assert shuffled.information_sets != strategy.information_sets
     assert np.array_equal(shuffled.behaviour(form(KUHN)), strategy.behaviour(form(KUHN)))
+
+
+def test_order_of_actions_does_not_matter():
+    strategy = random_strategy(KUHN)
+    frame = strategy.to_frame()
+    swapped = frame.iloc[[i ^ 1 for i in range(len(frame))]]  # both actions of every set
+    copy = Strategy.from_frame(KUHN, swapped)
+    assert copy.information_sets == strategy.information_sets
+    assert np.array_equal(copy.behaviour(form(KUHN)), strategy.behaviour(form(KUHN)))
+
+
+def test_a_part_leaves_the_rest_uniform():
+    frame = random_strategy(KUHN).to_frame()
+    part = Strategy.from_frame(KUHN, frame.query("player == 1"))
+    whole = Strategy.from_behaviour(form(KUHN), part.behaviour(form(KUHN))).to_frame()
+    assert (whole.query("player == 0").probability == 0.5).all()
+    assert (whole.query("player == 1").probability == frame.query("player == 1").probability).all()
+    assert len(plot.strategy(form(KUHN), part).axes) == 2
+
+
+ALTERED = [
+    (lambda frame: frame.assign(action=7), "this strategy has actions"),
+    (lambda frame: frame.assign(player=1 - frame.player), "use the strategy with its own game"),
+]
+
+
+@pytest.mark.parametrize(("alter", "says"), ALTERED)
+def test_strategy_that_does_not_fit_is_refused(alter, says):
+    frame = random_strategy(KUHN).to_frame()
+    with pytest.raises(InputError, match=says):
+        Strategy.from_frame(KUHN, alter(frame)).behaviour(form(KUHN))
+
+
+def test_same_names_but_other_actions_are_refused():
+    pennies = Strategy.uniform(form("matrix_pd"))
+    with pytest.raises(InputError, match="this strategy has actions"):
+        pennies.behaviour(form("matrix_rps"))
+
+
+def test_information_set_given_twice_is_refused():
+    frame = random_strategy(KUHN).to_frame()
+    with pytest.raises(InputError, match="more than once"):
+        Strategy.from_frame(KUHN, pd.concat([frame, frame.iloc[:2]]))
 
 
 def test_strategy_of_another_game_is_refused():

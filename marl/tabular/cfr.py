@@ -89,8 +89,8 @@ class CFRPlus(RegretMatching):
 class _Discounted(RegretMatching):
     def power(self, t: Float64, exponent: float) -> Float64:
         """(t-1)^e / ((t-1)^e + 1): what iteration t keeps of the regrets up to t-1."""
-        grown = (t - 1.0) ** exponent
-        return grown / (grown + 1.0)
+        with np.errstate(divide="ignore", over="ignore"):  # 1 / (1 + infinity) is 0, as it should
+            return 1.0 / (1.0 + (t - 1.0) ** -exponent)
 
 
 class DCFR(_Discounted):
@@ -168,6 +168,7 @@ class HSPCFRPlus(RegretMatching):
     """PCFR+ with the averaging exponent scheduled over the run's iterations T."""
 
     name = "hs-pcfr+"
+    scheduled = True
     clip = True
     predictive = True
     gamma: Annotated[float, Field(ge=0)] = 30.0
@@ -212,9 +213,9 @@ class RegretSolver:
         return {
             "iteration": np.array(self.iteration),
             "horizon": np.array(self.horizon),
-            "regret": self.regret,
-            "average": self.average,
-            "current": self.current,
+            "regret": self.regret.copy(),
+            "average": self.average.copy(),
+            "current": self.current.copy(),
         }
 
     def restore(self, state: State) -> None:

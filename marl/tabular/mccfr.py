@@ -48,6 +48,7 @@ class MCCFR(Method):
         try:
             form = game.sequence_form(node_budget=self.exact_up_to)
         except GameError:  # too large, or without perfect recall: MCCFR runs all the same
+            game.require_information_states()
             form = None
         return MCCFRSolver(game, form, self, seed)
 
@@ -90,10 +91,12 @@ class MCCFRSolver:
 
     def restore(self, state: State) -> None:
         text = state["solver"].tobytes().decode("utf-8", "surrogateescape")
+        if f"[Game]\n{self.game.openspiel}\n" not in text or _TABLE not in text:
+            raise ValueError("not a state of MCCFR on this game")
         solver = pyspiel.ExternalSamplingMCCFRSolver.__new__(pyspiel.ExternalSamplingMCCFRSolver)
         try:
             solver.__setstate__(text)
-        except pyspiel.SpielError as error:
+        except (pyspiel.SpielError, IndexError, RuntimeError) as error:
             raise ValueError(f"not a state of MCCFR ({error})") from None
         self._solver, self.iteration = solver, int(state["iteration"])
 

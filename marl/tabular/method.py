@@ -51,7 +51,7 @@ class Solver(Protocol):
         """The method's answer as it stands: an average, or the last iterate where that is it."""
 
     def state(self) -> State:
-        """All that `restore` needs, as arrays."""
+        """All that `restore` needs, as arrays that later steps leave alone."""
 
     def restore(self, state: State) -> None:
         """Go back to where `state` was taken; KeyError or ValueError if it is of another kind."""
@@ -60,10 +60,14 @@ class Solver(Protocol):
 class Method(BaseModel):
     """Base of every method's config: the fields are the method's parameters, defaults included."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
     name: ClassVar[str]
     samples: ClassVar[bool] = False
     """Whether the method plays a game out and so needs no sequence form."""
+    scheduled: ClassVar[bool] = False
+    """Whether what an iteration does depends on how many there are to be."""
 
     def start(self, game: Game | SequenceForm, *, iterations: int, seed: int) -> Solver:
         """A solver at iteration 0.
@@ -123,7 +127,7 @@ def list_methods() -> list[dict[str, str]]:
 
 
 def _load(name: str) -> type[Method]:
-    if name not in REGISTRY:
+    if not isinstance(name, str) or name not in REGISTRY:
         raise InputError(f"unknown method {name!r}: {did_you_mean(str(name), REGISTRY)}")
     module, attribute = REGISTRY[name].split(":")
     return getattr(import_module(module), attribute)

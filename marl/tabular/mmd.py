@@ -87,9 +87,9 @@ class MMDSolver:
     def state(self) -> State:
         return {
             "iteration": np.array(self.iteration),
-            "behaviour": self.behaviour,
-            "log_behaviour": self.log_behaviour,
-            "log_magnet": self.log_magnet,
+            "behaviour": self.behaviour.copy(),
+            "log_behaviour": self.log_behaviour.copy(),
+            "log_magnet": self.log_magnet.copy(),
         }
 
     def restore(self, state: State) -> None:

@@ -109,8 +109,11 @@ def solve(
 
     Raises:
         InputError: an unknown method or option, or a negative limit.
+        FloatingPointError: the method's numbers overflowed.
     """
     stop = Stop(iterations, target, seconds)
+    if options and not isinstance(method, str):
+        raise InputError(f"{next(iter(options))}: parameters go into the config that was given")
     config = find(method, options) if isinstance(method, str) else method
     solver = config.start(game, iterations=max(iterations, 1), seed=seed)
     history: list[Evaluation] = []
@@ -135,6 +138,8 @@ def iterate(solver: Solver, stop: Stop, seconds: float = 0.0) -> Iterator[Evalua
         stop: when to end.
         seconds: time spent before this call.
     """
+    solver.step(0)  # compiles the kernels, or reads them from numba's cache, off the clock
+    nash_conv(solver)
     began = time.perf_counter() - seconds
     chunk = 1
     while True:
@@ -152,17 +157,26 @@ def iterate(solver: Solver, stop: Stop, seconds: float = 0.0) -> Iterator[Evalua
         before = time.perf_counter()
         solver.step(size)
         took = max(time.perf_counter() - before, 1e-6)
-        # The first step may include just-in-time compilation: only ever grow twofold.
         chunk = max(1, min(2 * chunk, int(size * LONGEST_CHUNK / took)))
 
 
 def nash_conv(solver: Solver) -> float:
-    """NashConv of a solver's answer as it stands; NaN where the game is not enumerated."""
+    """NashConv of a solver's answer as it stands; NaN where the game is not enumerated.
+
+    Raises:
+        FloatingPointError: it is not a number although the game is: the solver overflowed.
+    """
     if solver.form is None:
         return math.nan
     behaviour = solver.strategy().behaviour(solver.form)
     _, response, current = respond(solver.form, plans(solver.form, behaviour))
-    return float(np.sum(response - current))
+    gap = float(np.sum(response - current))
+    if not math.isfinite(gap):
+        raise FloatingPointError(
+            f"the method's numbers overflowed by iteration {solver.iteration:,}: choose milder "
+            "parameters"
+        )
+    return gap
 
 
 def conclude(
