@@ -61,7 +61,7 @@ def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
             found = sum(len(d.index) for d in decisions)
             raise UnenumerableGameError(
                 f"{name}: more than {node_budget:,} histories (stopped after {terminals:,} "
-                f"terminals and {found:,} information sets); raise the node budget, choose smaller "
+                f"terminals and {found:,} information sets); raise node_budget, choose smaller "
                 "parameters, or use method mccfr, which samples"
             )
         player = state.current_player()
@@ -101,6 +101,8 @@ def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
         first, before, after = own.first[number], last[:player], last[player + 1 :]
         for k in range(len(legal) - 1, -1, -1):
             stack.append((state.child(legal[k]), chance, (*before, first + k, *after)))
+    if not terminals:
+        raise GameError(f"{name}: no play of this game ever ends; choose other parameters")
     sequence = np.frombuffer(leaf_sequence, dtype=np.int32).reshape(-1, num_players).copy()
     utility = np.frombuffer(leaf_utility, dtype=np.float64).reshape(-1, num_players).copy()
     del leaf_sequence, leaf_utility

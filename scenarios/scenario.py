@@ -44,7 +44,7 @@ def _to_method(given: object) -> object:
 
 
 def _from_method(method: Method) -> dict[str, Any]:
-    return {"name": method.name, **method.model_dump()}
+    return {"name": method.name, **method.model_dump(exclude_none=True)}
 
 
 MethodTable = Annotated[

@@ -29,6 +29,13 @@ def test_links_and_pictures_exist(page):
         assert (page.parent / target).exists(), target
 
 
+def test_benchmarks_are_there():
+    page = (ROOT / "docs/benchmarks.md").read_text()
+    for heading in ("CFR+ iterations", "NashConv", "Compiling", "From the command line"):
+        assert f"\n## {heading}" in page
+    assert "| Goofspiel-5 random | 3,346,656 |" in page
+
+
 @pytest.mark.parametrize("module", ["marl.tabular"])
 def test_docstring_examples(module):
     import importlib

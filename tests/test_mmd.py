@@ -11,7 +11,7 @@ import analysis
 import games
 from games import Strategy
 from marl import tabular
-from tests.conftest import KUHN, LD4, LEDUC, form
+from tests.conftest import BATTLESHIP, KUHN, LD4, LEDUC, form
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,9 @@ def test_limit_is_the_logit_equilibrium_of_the_reduced_normal_form(temperature):
         np.testing.assert_allclose(plan[player], expected, atol=1e-9)
 
 
-@pytest.mark.parametrize(("name", "bound"), [(KUHN, 1e-12), (LD4, 1e-3), (LEDUC, 0.5)])
+@pytest.mark.parametrize(
+    ("name", "bound"), [(KUHN, 1e-12), (LD4, 1e-3), (LEDUC, 0.5), (BATTLESHIP, 1e-4)]
+)
 def test_last_iterate_approaches_nash(name, bound):
     solution = tabular.solve(form(name), "mmd", iterations=1500)
     assert solution.nash_conv < bound
