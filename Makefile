@@ -41,4 +41,5 @@ bench: install
 	$(BIN)/python -m benchmarks.bench
 
 clean:
-	rm -rf $(VENV) runs build *.egg-info
+	rm -rf $(VENV) build *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

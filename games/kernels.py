@@ -5,8 +5,8 @@ realization plan (the product of a player's own action probabilities down to eac
 the empty one), `behaviour` [S] a probability of each action at its information set. A version for
 another device has to fill the functions that are public here.
 
-Sweeps run block by block: inside a block every information set has the same number of actions, and
-the two commonest numbers are compiled as constants, so that the inner loops unroll.
+Sweeps run block by block: inside a block every information set has the same number of actions, so
+that inner loops are of constant length.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ INLINE = {**FAST, "forceinline": True}
 
 @njit(**INLINE)
 def payoff_gradient(layout, player, plan, gradient):
-    """gradient[s] = d(utility of `player`) / d(plan[s]) from the leaves below s, for its own s.
+    """gradient[s] = d(utility of `player`) / d(plan[s]), over the leaves that end at s alone.
 
     Writes the player's own stretch of `gradient` [S] and nothing else.
     """
@@ -48,8 +48,9 @@ def payoff_gradient(layout, player, plan, gradient):
 
 
 @njit(**INLINE)
-def _best_block(block, actions, parent, value, best):
+def _best_block(block, parent, value, best):
     """Maximise bottom-up over one block; adds each set's value to its parent sequence."""
+    actions = block[3]
     for i in range(block[1]):
         start = block[2] + i * actions
         choice: Any = index(0)
@@ -76,7 +77,7 @@ def best_responses(layout, blocks, player_blocks, parent, plan, value, best, res
             total += plan[s] * value[s]
         current[player] = total
         for g in range(player_blocks[player + 1] - 1, player_blocks[player] - 1, -1):
-            _best_block(blocks[g], blocks[g][3], parent, value, best)
+            _best_block(blocks[g], parent, value, best)
         response[player] = value[sequences[player]]
         best[sequences[player]] = 1.0
 

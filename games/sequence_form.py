@@ -53,7 +53,7 @@ class Layout:
     blocks: NDArray[np.uint64]  # [G, 4]  first information set, how many, first sequence, actions
     player_blocks: NDArray[np.int64]  # [N + 1]  where each player's blocks begin
     parent: NDArray[np.uint32]  # [J]  parent sequence of each information set
-    row: NDArray[np.uint32]  # [S + 1]  where the leaves below each sequence begin
+    row: NDArray[np.uint32]  # [S + 1]  where the leaves that end at each sequence begin
     other: NDArray[np.uint32]  # [L * (N - 1)]  the other players' last sequences at each leaf
     utility: Float64  # [L]  the player's utility times chance probability at each leaf
 
