@@ -85,7 +85,11 @@ def strategy(
     """
     behaviour = profile.behaviour(form)
     profile = Strategy.from_behaviour(form, behaviour)  # in the form's own order, and whole
-    reached = plans(form, behaviour)[form.layout.parent]  # [J]
+    plan = plans(form, behaviour)
+    starts = form.layout.players.astype(int)
+    reached = np.concatenate(  # [J] the owner's own probability of playing to each
+        [plan[p.parent_sequence + start] for p, start in zip(form.players, starts, strict=False)]
+    )
     rows, start = [], 0
     for player in form.players:
         size = len(player.information_sets)

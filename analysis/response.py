@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from games import InputError, SequenceForm, Strategy
-from games.kernels import plans, respond
+from games.kernels import respond
 from games.sequence_form import Float64
 
 
@@ -33,8 +33,8 @@ def best_response(form: SequenceForm, strategy: Strategy, player: int) -> BestRe
     if not 0 <= player < form.num_players:
         raise InputError(f"player {player}: {form.game} has players 0 to {form.num_players - 1}")
     behaviour = strategy.behaviour(form)
-    best, response, current = respond(form, plans(form, behaviour))
-    own = slice(*form.layout.sequences[player : player + 2].astype(int))
+    best, response, current = respond(form, behaviour)
+    own = slice(*form.layout.players[player : player + 2].astype(int))
     behaviour[own] = best[own]
     return BestResponse(
         player=player,
@@ -46,13 +46,13 @@ def best_response(form: SequenceForm, strategy: Strategy, player: int) -> BestRe
 
 def expected_values(form: SequenceForm, strategy: Strategy) -> Float64:
     """Every player's expected utility [N] when all follow `strategy`."""
-    _, _, current = respond(form, plans(form, strategy.behaviour(form)))
+    _, _, current = respond(form, strategy.behaviour(form))
     return current
 
 
 def deviation_gains(form: SequenceForm, strategy: Strategy) -> Float64:
     """What each player [N] would gain by its best response, the others staying."""
-    _, response, current = respond(form, plans(form, strategy.behaviour(form)))
+    _, response, current = respond(form, strategy.behaviour(form))
     return response - current
 
 

@@ -1,12 +1,10 @@
 """The sweeps over a sequence form that every exact method is made of, compiled for the CPU.
 
-All arrays are those of `Layout`: the players' sequences laid end to end, S in all. `plan` [S] is a
-realization plan (the product of a player's own action probabilities down to each sequence, 1 for
-the empty one), `behaviour` [S] a probability of each action at its information set. A version for
-another device has to fill the functions that are public here.
-
-Sweeps run block by block: inside a block every information set has the same number of actions, so
-that inner loops are of constant length.
+The compiled functions take arrays in the order of `Layout`, over the S places of all players:
+`plan` is a realization plan (the product of a player's own action probabilities down to each
+sequence, 1 for the empty one), `behaviour` the probability of each action at its information set. A
+version for another device has to fill the functions that are public here. The functions at the end
+take and return arrays in the order of the SequenceForm, the players' sequences laid end to end.
 """
 
 from __future__ import annotations
@@ -29,117 +27,133 @@ INLINE = {**FAST, "forceinline": True}
 
 
 @njit(**INLINE)
-def payoff_gradient(layout, player, plan, gradient):
+def payoff_gradient(leaves, player, plan, gradient):
     """gradient[s] = d(utility of `player`) / d(plan[s]), over the leaves that end at s alone.
 
     Writes the player's own stretch of `gradient` [S] and nothing else.
     """
-    sequences, row, other, utility = layout
-    rivals = index(len(sequences) - 2)
-    for s in range(sequences[player], sequences[player + 1]):
+    players, row, other, utility = leaves
+    rivals = index(len(players) - 2)
+    if rivals == 1:  # by far the commonest, and faster without the innermost loop
+        for s in range(players[player], players[player + 1]):
+            total = 0.0
+            for leaf in range(index(row[s]), index(row[s + index(1)])):
+                total += utility[leaf] * plan[index(other[leaf])]
+            gradient[s] = total
+        return
+    for s in range(players[player], players[player + 1]):
         total = 0.0
         for leaf in range(index(row[s]), index(row[s + index(1)])):
-            at = leaf * rivals
             product = utility[leaf]
             for k in range(rivals):
-                product *= plan[index(other[at + k])]
+                product *= plan[index(other[leaf * rivals + k])]
             total += product
         gradient[s] = total
 
 
 @njit(**INLINE)
-def _best_block(block, parent, value, best):
-    """Maximise bottom-up over one block; adds each set's value to its parent sequence."""
-    actions = block[3]
-    for i in range(block[1]):
-        start = block[2] + i * actions
-        choice: Any = index(0)
+def block_of(blocks, g):
+    """First information set, how many, first place and actions of block g.
+
+    As four numbers and not a row of `blocks`, since a view is made and counted at run time.
+    """
+    return blocks[g, 0], blocks[g, 1], blocks[g, 2], blocks[g, 3]
+
+
+@njit(**INLINE)
+def _best_block(block, parent, value, best, highest):
+    """Maximise over one block; adds each information set's value to its parent sequence."""
+    first_set, count, first, actions = block
+    for i in range(count):
+        highest[i] = value[first + i]
+    for k in range(index(1), actions):
+        for i in range(count):
+            highest[i] = max(highest[i], value[first + k * count + i])
+    for i in range(count):
+        chosen = False  # the first of equally good actions
         for k in range(actions):
-            if value[start + k] > value[start + choice]:
-                choice = k
-        for k in range(actions):
-            best[start + k] = 1.0 if k == choice else 0.0
-        value[index(parent[block[0] + i])] += value[start + choice]
+            s = first + k * count + i
+            choose = not chosen and value[s] == highest[i]
+            best[s] = 1.0 if choose else 0.0
+            chosen = chosen or choose
+        value[index(parent[first_set + i])] += highest[i]
 
 
 @njit(**FAST)
-def best_responses(layout, blocks, player_blocks, parent, plan, value, best, response, current):
+def best_responses(
+    leaves, blocks, player_blocks, parent, plan, value, best, highest, response, current
+):
     """Every player's best response to the others' plans.
 
     Writes value [S] (the best value from each sequence on), best [S] (a pure behaviour strategy),
-    response [N] (each player's best-response value) and current [N] (its value under `plan`).
+    response [N] (each player's best-response value) and current [N] (its value under `plan`);
+    highest is scratch, as long as the longest block.
     """
-    sequences = layout[0]
-    for player in range(len(sequences) - 1):
-        payoff_gradient(layout, player, plan, value)
+    players = leaves[0]
+    for player in range(len(players) - 1):
+        payoff_gradient(leaves, player, plan, value)
         total = 0.0
-        for s in range(sequences[player], sequences[player + 1]):
+        for s in range(players[player], players[player + 1]):
             total += plan[s] * value[s]
         current[player] = total
         for g in range(player_blocks[player + 1] - 1, player_blocks[player] - 1, -1):
-            _best_block(blocks[g], parent, value, best)
-        response[player] = value[sequences[player]]
-        best[sequences[player]] = 1.0
+            _best_block(block_of(blocks, g), parent, value, best, highest)
+        response[player] = value[players[player]]
+        best[players[player]] = 1.0
 
 
 @njit(**FAST)
 def behaviour_to_plan(blocks, parent, behaviour, plan):
     """One sweep down: plan[s] = plan[parent of s] * behaviour[s]. Expects plan 1 at the roots."""
     for g in range(len(blocks)):
-        actions = blocks[g, 3]
-        for i in range(blocks[g, 1]):
-            above = plan[index(parent[blocks[g, 0] + i])]
-            start = blocks[g, 2] + i * actions
-            for k in range(actions):
-                plan[start + k] = above * behaviour[start + k]
+        first_set, count, first, actions = block_of(blocks, g)
+        for k in range(actions):
+            for i in range(count):
+                s = first + k * count + i
+                plan[s] = plan[index(parent[first_set + i])] * behaviour[s]
 
 
 @njit(**FAST)
 def plan_to_behaviour(blocks, plan, behaviour):
     """behaviour[s] = plan[s] over the sum of its siblings; uniform where that sum is zero."""
     for g in range(len(blocks)):
-        actions = blocks[g, 3]
-        for i in range(blocks[g, 1]):
-            start = blocks[g, 2] + i * actions
+        _, count, first, actions = block_of(blocks, g)
+        for i in range(count):
             total = 0.0
             for k in range(actions):
-                total += plan[start + k]
+                total += plan[first + k * count + i]
             for k in range(actions):
-                behaviour[start + k] = plan[start + k] / total if total > 0 else 1.0 / actions
+                s = first + k * count + i
+                behaviour[s] = plan[s] / total if total > 0 else 1.0 / actions
 
 
-def leaves(form: SequenceForm) -> tuple:
-    """The part of a layout that `payoff_gradient` reads, as the kernels take it."""
+def leaf_arrays(form: SequenceForm) -> tuple:
+    """The part of a layout that `payoff_gradient` reads, as the compiled functions take it."""
     layout = form.layout
-    return layout.sequences, layout.row, layout.other, layout.utility
+    return layout.players, layout.row, layout.other, layout.utility
 
 
 def plans(form: SequenceForm, behaviour: Float64) -> Float64:
     """Realization plans [S] of all players from their behaviour strategies [S]."""
     layout = form.layout
     plan = np.ones(layout.num_sequences)
-    behaviour_to_plan(layout.blocks, layout.parent, behaviour, plan)
-    return plan
+    behaviour_to_plan(layout.blocks, layout.parent, behaviour[layout.sequence], plan)
+    return plan[layout.place]
 
 
-def behaviours(form: SequenceForm, plan: Float64) -> Float64:
-    """Behaviour strategies [S] from (unnormalised) realization plans [S]."""
-    behaviour = np.ones(form.layout.num_sequences)
-    plan_to_behaviour(form.layout.blocks, plan, behaviour)
-    return behaviour
+def respond(form: SequenceForm, behaviour: Float64) -> tuple[Float64, Float64, Float64]:
+    """Best responses to the behaviour strategies [S] of all players.
 
-
-def respond(form: SequenceForm, plan: Float64) -> tuple[Float64, Float64, Float64]:
-    """Best responses to `plan` [S].
-
-    Returns a pure best-response behaviour [S], its values [N] and the values [N] of `plan` itself.
-    The sum of the differences of the last two is NashConv.
+    Returns a pure best-response behaviour [S], its values [N] and the values [N] of the given
+    behaviour. The sum of the differences of the last two is NashConv.
     """
     layout = form.layout
+    plan = np.ones(layout.num_sequences)
+    behaviour_to_plan(layout.blocks, layout.parent, behaviour[layout.sequence], plan)
     value, best = np.empty(layout.num_sequences), np.empty(layout.num_sequences)
     response, current = np.empty(form.num_players), np.empty(form.num_players)
     best_responses(
-        leaves(form), layout.blocks, layout.player_blocks, layout.parent,
-        plan, value, best, response, current,
+        leaf_arrays(form), layout.blocks, layout.player_blocks, layout.parent,
+        plan, value, best, np.empty(layout.longest_block), response, current,
     )  # fmt: skip
-    return best, response, current
+    return best[layout.place], response, current

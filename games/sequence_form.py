@@ -22,7 +22,7 @@ class Treeplex:
 
     Sequence 0 is the empty one. The children of an information set are contiguous. Information
     sets stand in order of (own decisions so far, number of actions), so that neighbours have the
-    same shape, which is what makes the sweeps of `games.kernels` fast.
+    same shape (see `Layout`).
     """
 
     information_sets: tuple[str, ...]
@@ -43,23 +43,36 @@ class Treeplex:
 
 @dataclass(frozen=True, eq=False)
 class Layout:
-    """A SequenceForm as the kernels read it: all players' arrays laid end to end.
+    """A SequenceForm as the kernels read it.
+
+    A block is a run of J information sets of equal depth and number of actions. Its sequences stand
+    action by action: first the J first actions, then the J second ones, and so on, so that a sweep
+    over a block is a few loops over contiguous numbers, which the compiler turns into vector
+    instructions. The players' sequences follow one another. A sequence's number in this order is
+    its place; nothing outside of the kernels and the solvers' own state sees places.
 
     Indices are unsigned: numba then drops its test for negative ones, which costs up to half of a
-    sweep. A block is a run of information sets with equal depth and number of actions.
+    sweep.
     """
 
-    sequences: NDArray[np.uint64]  # [N + 1]  where each player's sequences begin
-    blocks: NDArray[np.uint64]  # [G, 4]  first information set, how many, first sequence, actions
+    place: NDArray[np.int64]  # [S]  of each sequence, the players' sequences laid end to end
+    sequence: NDArray[np.int64]  # [S]  at each place: the inverse
+    players: NDArray[np.uint64]  # [N + 1]  where each player's places begin
+    blocks: NDArray[np.uint64]  # [G, 4]  first information set, how many, first place, actions
     player_blocks: NDArray[np.int64]  # [N + 1]  where each player's blocks begin
-    parent: NDArray[np.uint32]  # [J]  parent sequence of each information set
-    row: NDArray[np.uint32]  # [S + 1]  where the leaves that end at each sequence begin
-    other: NDArray[np.uint32]  # [L * (N - 1)]  the other players' last sequences at each leaf
+    parent: NDArray[np.uint32]  # [J]  place of the parent sequence of each information set
+    row: NDArray[np.uint32]  # [S + 1]  where the leaves that end at each place begin
+    other: NDArray[np.uint32]  # [L * (N - 1)]  places of the others' last sequences at each leaf
     utility: Float64  # [L]  the player's utility times chance probability at each leaf
 
     @property
     def num_sequences(self) -> int:
-        return int(self.sequences[-1])
+        return len(self.place)
+
+    @property
+    def longest_block(self) -> int:
+        """Information sets in the longest block."""
+        return int(self.blocks[:, 1].max(initial=0))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,29 +162,32 @@ def _blocks(player: Treeplex) -> NDArray[np.int64]:
 
 
 def _layout(form: SequenceForm) -> Layout:
-    sizes = [p.num_sequences for p in form.players]
-    sequences = np.concatenate([[0], np.cumsum(sizes)])
-    information_sets = np.concatenate([[0], np.cumsum([len(p.num_actions) for p in form.players])])
-    parents, blocks, rows, others, utilities = [], [], [np.zeros(1, np.int64)], [], []
+    starts = np.concatenate([[0], np.cumsum([p.num_sequences for p in form.players])])
+    sets = np.concatenate([[0], np.cumsum([len(p.num_actions) for p in form.players])])
+    shifts = [np.array([sets[i], 0, starts[i], 0]) for i in range(form.num_players)]
+    blocks = [_blocks(p) + shift for p, shift in zip(form.players, shifts, strict=True)]
+    place = np.arange(starts[-1])
+    for _, count, first, actions in np.concatenate(blocks):
+        inside = np.arange(count * actions)
+        place[first + inside] = first + inside % actions * count + inside // actions
+    parents, rows, others, utilities = [], [np.zeros(1, np.int64)], [], []
+    leaf = place[form.leaf_sequence + starts[:-1]]  # [L, N]
     for i, player in enumerate(form.players):
-        parents.append(player.parent_sequence + sequences[i])
-        blocks.append(_blocks(player) + np.array([information_sets[i], 0, sequences[i], 0]))
+        parents.append(place[player.parent_sequence + starts[i]])
         # A leaf that pays this player nothing adds nothing to any of its sweeps.
         paying = np.flatnonzero(form.leaf_utility[:, i])
-        own = form.leaf_sequence[paying, i]
-        if i > 0:  # leaves stand in player 0's order already
-            order = np.argsort(own, kind="stable")
-            paying, own = paying[order], own[order]
-        rest = [k for k in range(form.num_players) if k != i]
-        others.append((form.leaf_sequence[paying][:, rest] + sequences[rest]).astype(np.uint32))
+        paying = paying[np.argsort(leaf[paying, i], kind="stable")]
+        others.append(np.delete(leaf[paying], i, axis=1).astype(np.uint32).ravel())
         utilities.append(form.leaf_utility[paying, i])
-        rows.append(np.bincount(own, minlength=sizes[i]))
+        rows.append(np.bincount(leaf[paying, i] - starts[i], minlength=player.num_sequences))
     return Layout(
-        sequences=sequences.astype(np.uint64),
+        place=place,
+        sequence=np.argsort(place),
+        players=starts.astype(np.uint64),
         blocks=np.concatenate(blocks).astype(np.uint64),
         player_blocks=np.concatenate([[0], np.cumsum([len(b) for b in blocks])]),
         parent=np.concatenate(parents).astype(np.uint32),
         row=np.cumsum(np.concatenate(rows)).astype(np.uint32),
-        other=np.concatenate([o.ravel() for o in others]),
+        other=np.concatenate(others),
         utility=np.concatenate(utilities),
     )

@@ -120,7 +120,7 @@ class Strategy:
             behaviour[_is_action(form)] = self.probabilities
             return behaviour
         behaviour = uniform_behaviour(form)
-        own_sets = [(i, p, int(form.layout.sequences[i])) for i, p in enumerate(form.players)]
+        own_sets = [(i, p, int(form.layout.players[i])) for i, p in enumerate(form.players)]
         for j, name in enumerate(self.information_sets):
             at = slice(self.first_action[j], self.first_action[j + 1])
             holders = [
@@ -274,7 +274,7 @@ def uniform_behaviour(form: SequenceForm) -> Float64:
 
 def _normalised(form: SequenceForm, weight: Float64) -> Float64:
     behaviour = np.ones_like(weight)
-    for player, start in zip(form.players, form.layout.sequences.astype(int), strict=False):
+    for player, start in zip(form.players, form.layout.players.astype(int), strict=False):
         own = weight[start + 1 : start + player.num_sequences]
         if len(own):
             total = np.add.reduceat(own, player.first_sequence - 1)
@@ -285,5 +285,5 @@ def _normalised(form: SequenceForm, weight: Float64) -> Float64:
 def _is_action(form: SequenceForm) -> NDArray[np.bool_]:
     """[S] true but at the empty sequences."""
     mask = np.ones(form.layout.num_sequences, dtype=bool)
-    mask[form.layout.sequences[:-1].astype(np.int64)] = False
+    mask[form.layout.players[:-1].astype(np.int64)] = False
     return mask

@@ -30,7 +30,15 @@ from numba import uint64 as index
 from pydantic import Field
 
 from games import Game, SequenceForm, Strategy
-from games.kernels import FAST, INLINE, behaviours, leaves, payoff_gradient, plans
+from games.kernels import (
+    FAST,
+    INLINE,
+    behaviour_to_plan,
+    block_of,
+    leaf_arrays,
+    payoff_gradient,
+    plan_to_behaviour,
+)
 from games.sequence_form import Float64
 from games.strategy import uniform_behaviour
 from marl.tabular.method import Method, State, as_form, floats
@@ -181,33 +189,42 @@ class HSPCFRPlus(RegretMatching):
 
 
 class RegretSolver:
-    """Any rule of this module at work on a sequence form; see `Solver`."""
+    """Any rule of this module at work on a sequence form; see `Solver`.
+
+    Arrays are in the order of the form's layout.
+    """
 
     def __init__(self, form: SequenceForm, rule: RegretMatching, horizon: int) -> None:
+        layout = form.layout
         self.form = form
         self.rule = rule
         self.horizon = horizon
         self.iteration = 0
-        self.regret = np.zeros(form.layout.num_sequences)  # [S]
-        self.average = np.zeros(form.layout.num_sequences)  # [S] weighted sum of plans
-        self.current = uniform_behaviour(form)  # [S] behaviour strategy of the next iteration
-        self._plan = plans(form, self.current)  # [S]
-        self._value = np.zeros(form.layout.num_sequences)  # [S] scratch
+        self.regret = np.zeros(layout.num_sequences)  # [S]
+        self.average = np.zeros(layout.num_sequences)  # [S] weighted sum of plans
+        self.current = uniform_behaviour(form)[layout.sequence]  # [S] the next iteration's play
+        self._plan = np.ones(layout.num_sequences)  # [S] of `current`
+        self._value = np.zeros(layout.num_sequences)  # [S] scratch
+        behaviour_to_plan(layout.blocks, layout.parent, self.current, self._plan)
 
     def step(self, iterations: int = 1) -> None:
         layout = self.form.layout
         t = np.arange(self.iteration + 1, self.iteration + iterations + 1, dtype=np.float64)
         minimise_regret(
-            leaves(self.form), layout.blocks, layout.player_blocks, layout.parent,
+            leaf_arrays(self.form), layout.blocks, layout.player_blocks, layout.parent,
             self.rule.schedule(t, self.horizon), self.rule.clip, self.rule.predictive,
             self.rule.alternating, self.rule.averaging == "next",
             self.regret, self.average, self.current, self._plan, self._value,
+            np.empty(layout.longest_block), np.empty(layout.longest_block),
         )  # fmt: skip
         self.iteration += iterations
 
     def strategy(self) -> Strategy:
         """The average strategy."""
-        return Strategy.from_behaviour(self.form, behaviours(self.form, self.average))
+        layout = self.form.layout
+        behaviour = np.ones(layout.num_sequences)
+        plan_to_behaviour(layout.blocks, self.average, behaviour)
+        return Strategy.from_behaviour(self.form, behaviour[layout.place])
 
     def state(self) -> State:
         return {
@@ -219,101 +236,97 @@ class RegretSolver:
         }
 
     def restore(self, state: State) -> None:
-        size = self.form.layout.num_sequences
+        layout = self.form.layout
+        size = layout.num_sequences
         arrays = [floats(state, name, size) for name in ("regret", "average", "current")]
         self.iteration, self.horizon = int(state["iteration"]), int(state["horizon"])
         self.regret, self.average, self.current = arrays
-        self._plan = plans(self.form, self.current)
+        behaviour_to_plan(layout.blocks, layout.parent, self.current, self._plan)
 
 
 @njit(**INLINE)
 def _match_block(
-    block, actions, parent, positive, negative, ahead, clip, predictive, regret, behaviour, value
-):
+    block, parent, positive, negative, ahead, clip, predictive, regret, behaviour, value,
+    expected, total,
+):  # fmt: skip
     """Values, regrets and the next behaviour of one block, given the values below it."""
-    for i in range(block[1]):
-        start = block[2] + i * actions
-        expected = 0.0
-        for k in range(actions):
-            expected += behaviour[start + k] * value[start + k]
-        value[index(parent[block[0] + i])] += expected
-        total = 0.0
-        for k in range(actions):
-            instant = value[start + k] - expected
-            r = regret[start + k]
+    first_set, count, first, actions = block
+    for i in range(count):
+        expected[i] = behaviour[first + i] * value[first + i]
+    for k in range(index(1), actions):
+        column = first + k * count
+        for i in range(count):
+            expected[i] += behaviour[column + i] * value[column + i]
+    for i in range(count):
+        value[index(parent[first_set + i])] += expected[i]
+    for i in range(count):
+        total[i] = 0.0
+    for k in range(actions):
+        column = first + k * count
+        for i in range(count):
+            instant = value[column + i] - expected[i]
+            r = regret[column + i]
             r = r * (positive if r > 0 else negative) + instant
             if clip:
                 r = max(r, 0.0)
-            regret[start + k] = r
+            regret[column + i] = r
             if predictive:
                 r = r * ahead + instant
             r = max(r, 0.0)
-            behaviour[start + k] = r
-            total += r
-        # No branch on the total: which sets have no positive regret is hard to predict.
-        scale = 1.0 / total if total > 0 else 0.0
-        shift = 0.0 if total > 0 else 1.0 / actions
-        for k in range(actions):
-            behaviour[start + k] = behaviour[start + k] * scale + shift
+            behaviour[column + i] = r
+            total[i] += r
+    # Uniform play where no regret is positive: by a factor and a summand, which take the places of
+    # total and expected, and not by a branch, which nobody could predict.
+    uniform = 1.0 / actions
+    for i in range(count):
+        sum_of_positive = total[i]
+        expected[i] = 0.0 if sum_of_positive > 0 else uniform
+        total[i] = 1.0 / sum_of_positive if sum_of_positive > 0 else 0.0
+    for k in range(actions):
+        column = first + k * count
+        for i in range(count):
+            behaviour[column + i] = behaviour[column + i] * total[i] + expected[i]
 
 
 @njit(**INLINE)
-def _plan_block(block, actions, parent, keep, average_next, behaviour, plan, average):
-    """Carry the plan down through one block and add it to the average."""
-    for i in range(block[1]):
-        start = block[2] + i * actions
-        above = plan[index(parent[block[0] + i])]
+def _carry_down(blocks, start, stop, parent, keep, average_next, behaviour, plan, average, above):
+    """Carry the plan down blocks start to stop and add it to the average."""
+    for g in range(start, stop):
+        first_set, count, first, actions = block_of(blocks, g)
+        for i in range(count):
+            above[i] = plan[index(parent[first_set + i])]
         for k in range(actions):
-            new = above * behaviour[start + k]
-            added = new if average_next else plan[start + k]
-            average[start + k] = keep * average[start + k] + added
-            plan[start + k] = new
-
-
-@njit(**INLINE)
-def _carry_down(blocks, parent, keep, average_next, behaviour, plan, average):
-    for g in range(len(blocks)):
-        block, actions = blocks[g], blocks[g, 3]
-        if actions == 2:
-            _plan_block(block, index(2), parent, keep, average_next, behaviour, plan, average)
-        elif actions == 3:
-            _plan_block(block, index(3), parent, keep, average_next, behaviour, plan, average)
-        else:
-            _plan_block(block, actions, parent, keep, average_next, behaviour, plan, average)
+            column = first + k * count
+            for i in range(count):
+                new = above[i] * behaviour[column + i]
+                added = new if average_next else plan[column + i]
+                average[column + i] = keep * average[column + i] + added
+                plan[column + i] = new
 
 
 @njit(**FAST)
 def minimise_regret(
-    layout, blocks, player_blocks, parent, schedule, clip, predictive, alternating, average_next,
-    regret, average, behaviour, plan, value,
+    leaves, blocks, player_blocks, parent, schedule, clip, predictive, alternating, average_next,
+    regret, average, behaviour, plan, value, expected, total,
 ):  # fmt: skip
-    """One iteration for each row of `schedule`; updates regret, average, behaviour and plan."""
+    """One iteration for each row of `schedule`; updates regret, average, behaviour and plan.
+
+    value [S], expected and total (each as long as the longest block) are scratch.
+    """
     players = len(player_blocks) - 1
     for t in range(len(schedule)):
         positive, negative = schedule[t, POSITIVE], schedule[t, NEGATIVE]
         ahead, keep = schedule[t, NEXT_POSITIVE], schedule[t, KEEP]
         for player in range(players):
-            payoff_gradient(layout, player, plan, value)
-            first, last = player_blocks[player], player_blocks[player + 1]
-            for g in range(last - 1, first - 1, -1):
-                block, actions = blocks[g], blocks[g, 3]
-                if actions == 2:
-                    _match_block(
-                        block, index(2), parent, positive, negative, ahead, clip, predictive,
-                        regret, behaviour, value,
-                    )  # fmt: skip
-                elif actions == 3:
-                    _match_block(
-                        block, index(3), parent, positive, negative, ahead, clip, predictive,
-                        regret, behaviour, value,
-                    )  # fmt: skip
-                else:
-                    _match_block(
-                        block, actions, parent, positive, negative, ahead, clip, predictive,
-                        regret, behaviour, value,
-                    )  # fmt: skip
-            if alternating:
-                own = blocks[first:last]
-                _carry_down(own, parent, keep, average_next, behaviour, plan, average)
-        if not alternating:
-            _carry_down(blocks, parent, keep, average_next, behaviour, plan, average)
+            payoff_gradient(leaves, player, plan, value)
+            start, stop = player_blocks[player], player_blocks[player + 1]
+            for g in range(stop - 1, start - 1, -1):
+                _match_block(
+                    block_of(blocks, g), parent, positive, negative, ahead, clip, predictive,
+                    regret, behaviour, value, expected, total,
+                )  # fmt: skip
+            if not alternating:  # everybody's plan at once, after the last player
+                start, stop = 0, (len(blocks) if player == players - 1 else 0)
+            _carry_down(
+                blocks, start, stop, parent, keep, average_next, behaviour, plan, average, total
+            )

@@ -16,7 +16,7 @@ from numba import uint64 as index
 from pydantic import Field
 
 from games import Game, SequenceForm, Strategy
-from games.kernels import FAST, INLINE, behaviour_to_plan, leaves, payoff_gradient, plans
+from games.kernels import FAST, INLINE, behaviour_to_plan, block_of, leaf_arrays, payoff_gradient
 from games.strategy import uniform_behaviour
 from marl.tabular.method import Method, State, as_form, floats
 
@@ -55,7 +55,7 @@ class MMD(Method):
 
 
 class MMDSolver:
-    """MMD at work on a sequence form; see `Solver`."""
+    """MMD at work on a sequence form; see `Solver`. Arrays are in the order of its layout."""
 
     def __init__(self, form: SequenceForm, config: MMD) -> None:
         self.form = form
@@ -63,21 +63,23 @@ class MMDSolver:
         self.iteration = 0
         largest = float(np.abs(form.leaf_utility).max(initial=0.0)) or 1.0
         self.stepsize = 1.0 / largest if config.stepsize is None else config.stepsize
-        self.behaviour = uniform_behaviour(form)  # [S]
+        layout = form.layout
+        self.behaviour = uniform_behaviour(form)[layout.sequence]  # [S]
         # Logarithms are the iterate: probabilities that underflow keep their history.
         self.log_behaviour = np.log(self.behaviour)  # [S]
         moving = config.magnet == "moving"
         # Dilated entropy is the divergence from a "magnet" of ones, up to a constant.
         self.log_magnet = self.log_behaviour.copy() if moving else np.zeros_like(self.behaviour)
-        self._plan = plans(form, self.behaviour)
-        self._value = np.zeros_like(self._plan)
+        self._plan = np.ones(layout.num_sequences)
+        self._value = np.zeros(layout.num_sequences)
+        behaviour_to_plan(layout.blocks, layout.parent, self.behaviour, self._plan)
 
     def step(self, iterations: int = 1) -> None:
         layout = self.form.layout
         config = self.config
         rate = config.magnet_rate if config.magnet == "moving" else 0.0
         descend(
-            leaves(self.form), layout.blocks, layout.player_blocks, layout.parent,
+            leaf_arrays(self.form), layout.blocks, layout.player_blocks, layout.parent,
             iterations, config.temperature, self.stepsize, rate, config.alternating,
             self.log_behaviour, self.log_magnet, self.behaviour, self._plan, self._value,
         )  # fmt: skip
@@ -85,7 +87,7 @@ class MMDSolver:
 
     def strategy(self) -> Strategy:
         """The last iterate."""
-        return Strategy.from_behaviour(self.form, self.behaviour)
+        return Strategy.from_behaviour(self.form, self.behaviour[self.form.layout.place])
 
     def state(self) -> State:
         return {
@@ -101,7 +103,8 @@ class MMDSolver:
         arrays = [floats(state, name, size) for name in names]
         self.iteration = int(state["iteration"])
         self.behaviour, self.log_behaviour, self.log_magnet = arrays
-        self._plan = plans(self.form, self.behaviour)
+        layout = self.form.layout
+        behaviour_to_plan(layout.blocks, layout.parent, self.behaviour, self._plan)
 
 
 @njit(**INLINE)
@@ -115,39 +118,38 @@ def _soften_block(
     value, c * logsumexp(u) / stepsize, counts for the parent sequence.
     """
     pull = stepsize * temperature
-    actions = block[3]
-    for i in range(block[1]):
-        start = block[2] + i * actions
+    first_set, count, first, actions = block
+    for i in range(count):
         highest = -math.inf
         for k in range(actions):
-            s = start + k
+            s = first + k * count + i
             u = (stepsize * value[s] + log_behaviour[s] + pull * log_magnet[s]) / (1.0 + pull)
             log_behaviour[s] = u
             highest = max(highest, u)
         total = 0.0
         for k in range(actions):
-            total += math.exp(log_behaviour[start + k] - highest)
+            total += math.exp(log_behaviour[first + k * count + i] - highest)
         normaliser = highest + math.log(total)
         for k in range(actions):
-            s = start + k
+            s = first + k * count + i
             log_behaviour[s] -= normaliser
             behaviour[s] = math.exp(log_behaviour[s])
             log_magnet[s] += rate * (log_behaviour[s] - log_magnet[s])
-        value[index(parent[block[0] + i])] += (1.0 + pull) * normaliser / stepsize
+        value[index(parent[first_set + i])] += (1.0 + pull) * normaliser / stepsize
 
 
 @njit(**FAST)
 def descend(
-    layout, blocks, player_blocks, parent, iterations, temperature, stepsize, rate, alternating,
+    leaves, blocks, player_blocks, parent, iterations, temperature, stepsize, rate, alternating,
     log_behaviour, log_magnet, behaviour, plan, value,
 ):  # fmt: skip
     """The mirror steps of all players, `iterations` times; updates the iterate."""
     for _ in range(iterations):
         for player in range(len(player_blocks) - 1):
-            payoff_gradient(layout, player, plan, value)
+            payoff_gradient(leaves, player, plan, value)
             for g in range(player_blocks[player + 1] - 1, player_blocks[player] - 1, -1):
                 _soften_block(
-                    blocks[g], parent, temperature, stepsize, rate,
+                    block_of(blocks, g), parent, temperature, stepsize, rate,
                     log_behaviour, log_magnet, behaviour, value,
                 )  # fmt: skip
             if alternating:

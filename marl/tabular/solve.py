@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from games import Game, InputError, SequenceForm, Strategy
-from games.kernels import plans, respond
+from games.kernels import respond
 from games.play import sampled_values
 from games.sequence_form import Float64
 from marl.tabular.method import DEFAULT, Method, Solver, find
@@ -169,7 +169,7 @@ def nash_conv(solver: Solver) -> float:
     if solver.form is None:
         return math.nan
     behaviour = solver.strategy().behaviour(solver.form)
-    _, response, current = respond(solver.form, plans(solver.form, behaviour))
+    _, response, current = respond(solver.form, behaviour)
     gap = float(np.sum(response - current))
     if not math.isfinite(gap):
         raise FloatingPointError(
@@ -189,7 +189,7 @@ def conclude(
     """The Solution of a solver that has stopped."""
     strategy = solver.strategy()
     if solver.form is not None:
-        _, _, values = respond(solver.form, plans(solver.form, strategy.behaviour(solver.form)))
+        _, _, values = respond(solver.form, strategy.behaviour(solver.form))
         return Solution(method, strategy, values, history)
     assert isinstance(game, Game)
     values, error = sampled_values(game, strategy, np.random.default_rng(seed))
