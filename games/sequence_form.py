@@ -51,8 +51,7 @@ class Layout:
     instructions. The players' sequences follow one another. A sequence's number in this order is
     its place; nothing outside of the kernels and the solvers' own state sees places.
 
-    Indices are unsigned: numba then drops its test for negative ones, which costs up to half of a
-    sweep.
+    Indices are unsigned: numba then drops its test for negative ones.
     """
 
     place: NDArray[np.int64]  # [S]  of each sequence, the players' sequences laid end to end
