@@ -97,14 +97,15 @@ def solve(
     limits = {"iterations": iterations, "target": target, "seconds": seconds}
     # An option of this command is a key of a scenario: the same types, checks and messages.
     shorthand = [f"stop.{key}={value!r}" for key, value in limits.items() if value is not None]
-    if iterations is None and shorthand:
+    open_ended = iterations is None and bool(shorthand)
+    if open_ended:
         shorthand.append(f"stop.iterations={ENOUGH_ITERATIONS}")
     table: dict[str, Any] = {} if method is None else {"name": method}
     scenario = parse(
         "", "solve", [*shorthand, *(settings or [])], game=game, method=table, seed=seed
     )
     chosen = next(iter(scenario.methods.values()))
-    if chosen.scheduled and scenario.stop.iterations == ENOUGH_ITERATIONS:
+    if chosen.scheduled and open_ended:
         raise InputError(f"{chosen.name} follows a schedule: say its length with --iterations")
     with _progress(scenario.stop.iterations) as show:
         playable = scenario.prepare()
@@ -190,14 +191,19 @@ def show(
     if results is not None:
         _print_results(results, as_json, work)
         return
-    progress = [
-        {"method": label, "iteration": rows[-1].iteration, "nash_conv": _number(rows[-1].nash_conv)}
-        for label, rows in store.read_metrics(folder).items()
-    ]
+    last = {label: rows[-1] for label, rows in store.read_metrics(folder).items()}
     if as_json:
+        progress = [
+            {"method": label, "iteration": row.iteration, "nash_conv": _number(row.nash_conv)}
+            for label, row in last.items()
+        ]
         print(json.dumps({"run": str(folder), "finished": False, "progress": progress}))
         return
-    _print_table(f"{work.scenario.game}, not finished", progress)
+    rows = [
+        {"method": label, "iterations": f"{row.iteration:,}", "NashConv": f"{row.nash_conv:.3e}"}
+        for label, row in last.items()
+    ]
+    _print_table(f"{work.scenario.game}, not finished", rows)
     print(f"go on with: schelling resume {folder}")
 
 
@@ -290,13 +296,15 @@ def _print_table(title: str, rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, show_edge=False)
+    table = Table(box=SIMPLE_HEAD, show_edge=False)
     for column in rows[0] if rows else ():
         table.add_column(column, overflow="fold")
     for row in rows:
         table.add_row(*(str(cell) for cell in row.values()))
     # Into a pipe or a file: as wide as the table needs, so that no cell is folded.
-    Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False).print(table)
+    console = Console(width=None if sys.stdout.isatty() else 200, markup=False, highlight=False)
+    console.print(title, style="bold")
+    console.print(table)
 
 
 @contextmanager
@@ -310,7 +318,8 @@ def _progress(iterations: int) -> Iterator[Callable[..., None]]:
     with Console(stderr=True, highlight=False).status("loading the game") as line:
 
         def show(label: str, iteration: int, last: Any, seconds: float) -> None:
-            gap = "" if last is None else f"  NashConv {last.nash_conv:.3e}"
+            known = last is not None and _number(last.nash_conv) is not None
+            gap = f"  NashConv {last.nash_conv:.3e}" if known else ""
             line.update(f"{label}  iteration {iteration:,}/{iterations:,}{gap}  {seconds:.1f} s")
 
         yield show

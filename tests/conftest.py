@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import os
+import subprocess
+import sys
 import tempfile
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -27,3 +30,12 @@ BATTLESHIP = (
 def form(name: str) -> games.SequenceForm:
     """The sequence form of a game, compiled once for all tests."""
     return games.load(name).sequence_form()
+
+
+def cli(*arguments: str, **options) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "scenarios.cli", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def last_json(text: str) -> dict:
+    return json.loads(text.strip().splitlines()[-1])
