@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, ClassVar, Protocol
@@ -57,7 +58,7 @@ class Solver(Protocol):
         """Go back to where `state` was taken; KeyError or ValueError if it is of another kind."""
 
 
-class Method(BaseModel):
+class Method(BaseModel, ABC):
     """Base of every method's config: the fields are the method's parameters, defaults included."""
 
     model_config = ConfigDict(
@@ -69,6 +70,7 @@ class Method(BaseModel):
     scheduled: ClassVar[bool] = False
     """Whether what an iteration does depends on how many there are to be."""
 
+    @abstractmethod
     def start(self, game: Game | SequenceForm, *, iterations: int, seed: int) -> Solver:
         """A solver at iteration 0.
 
@@ -77,7 +79,6 @@ class Method(BaseModel):
             iterations: the horizon T of methods whose parameters follow a schedule over it.
             seed: of methods that sample; the others are deterministic.
         """
-        raise NotImplementedError(type(self).__name__)
 
 
 def find(name: str, options: Mapping[str, Any] | None = None) -> Method:
