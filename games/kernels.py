@@ -3,7 +3,7 @@
 The compiled functions take arrays in the order of `Layout`, over the S places of all players:
 `plan` is a realization plan (the product of a player's own action probabilities down to each
 sequence, 1 for the empty one), `behaviour` the probability of each action at its information set. A
-version for another device has to fill the functions that are public here. The functions at the end
+version for another device has to fill the functions that are public here. The last two functions
 take and return arrays in the order of the SequenceForm, the players' sequences laid end to end.
 """
 
@@ -15,7 +15,7 @@ import numpy as np
 from numba import njit
 from numba import uint64 as index
 
-from games.sequence_form import Float64, SequenceForm
+from games.sequence_form import Float64, Layout, SequenceForm
 
 # NaN and infinity keep their meaning; only the order of additions is the compiler's to choose.
 FAST: dict[str, Any] = {
@@ -133,12 +133,16 @@ def leaf_arrays(form: SequenceForm) -> tuple:
     return layout.players, layout.row, layout.other, layout.utility
 
 
+def plan_of(layout: Layout, behaviour: Float64) -> Float64:
+    """Realization plans [S] from behaviour strategies [S], both in the order of the layout."""
+    plan = np.ones(layout.num_sequences)
+    behaviour_to_plan(layout.blocks, layout.parent, behaviour, plan)
+    return plan
+
+
 def plans(form: SequenceForm, behaviour: Float64) -> Float64:
     """Realization plans [S] of all players from their behaviour strategies [S]."""
-    layout = form.layout
-    plan = np.ones(layout.num_sequences)
-    behaviour_to_plan(layout.blocks, layout.parent, behaviour[layout.sequence], plan)
-    return plan[layout.place]
+    return plan_of(form.layout, behaviour[form.layout.sequence])[form.layout.place]
 
 
 def respond(form: SequenceForm, behaviour: Float64) -> tuple[Float64, Float64, Float64]:
@@ -148,8 +152,7 @@ def respond(form: SequenceForm, behaviour: Float64) -> tuple[Float64, Float64, F
     behaviour. The sum of the differences of the last two is NashConv.
     """
     layout = form.layout
-    plan = np.ones(layout.num_sequences)
-    behaviour_to_plan(layout.blocks, layout.parent, behaviour[layout.sequence], plan)
+    plan = plan_of(layout, behaviour[layout.sequence])
     value, best = np.empty(layout.num_sequences), np.empty(layout.num_sequences)
     response, current = np.empty(form.num_players), np.empty(form.num_players)
     best_responses(

@@ -99,6 +99,18 @@ class SequenceForm:
         return tuple(name for player in self.players for name in player.information_sets)
 
     @cached_property
+    def rows(self) -> tuple[Int32, Int32, Int32, NDArray[np.bool_]]:
+        """The other columns of such a Strategy: player [J], first action [J + 1], actions [A]; and
+        which sequences [S] are actions, all but the empty ones."""
+        owners = np.arange(self.num_players, dtype=np.int32)
+        player = np.repeat(owners, [len(p.information_sets) for p in self.players])
+        ends = np.cumsum(np.concatenate([p.num_actions for p in self.players]))
+        actions = np.concatenate([p.actions for p in self.players])
+        first_action = np.concatenate([[0], ends]).astype(np.int32)
+        is_action = np.concatenate([np.arange(p.num_sequences) > 0 for p in self.players])
+        return player, first_action, actions[is_action], is_action
+
+    @cached_property
     def layout(self) -> Layout:
         """The arrays that the kernels sweep, made on first use and kept."""
         return _layout(self)

@@ -61,7 +61,9 @@ def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
         whole = np.array_equal(stored, _digest(arrays))
     except FileNotFoundError:
         raise InputError(f"{path}: no such file") from None
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError):
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, RuntimeError):
+        # RuntimeError is zipfile's for a changed header that names encryption or, as
+        # one of its subclasses, a compression that zipfile does not know.
         whole = False
     if not whole:
         raise InputError(f"{path} is damaged or was not written by schelling")

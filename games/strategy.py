@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from games.errors import InputError, one_line
 from games.sequence_form import Float64, Int32, SequenceForm
@@ -41,16 +40,14 @@ class Strategy:
     @classmethod
     def from_behaviour(cls, form: SequenceForm, behaviour: Float64) -> Strategy:
         """From probabilities [S] over all players' sequences laid end to end."""
-        own = _is_action(form)
-        count = np.concatenate([p.num_actions for p in form.players])
-        sizes = [len(p.information_sets) for p in form.players]
+        player, first_action, actions, is_action = form.rows
         return cls(
             game=form.game,
-            player=np.repeat(np.arange(form.num_players, dtype=np.int32), sizes),
+            player=player,
             information_sets=form.information_sets,
-            first_action=np.concatenate([[0], np.cumsum(count)]).astype(np.int32),
-            actions=np.concatenate([p.actions for p in form.players])[own],
-            probabilities=behaviour[own],
+            first_action=first_action,
+            actions=actions,
+            probabilities=behaviour[is_action],
         )
 
     @classmethod
@@ -117,7 +114,7 @@ class Strategy:
         """
         if self._lists_all_of(form):
             behaviour = np.ones(form.layout.num_sequences)
-            behaviour[_is_action(form)] = self.probabilities
+            behaviour[form.rows[3]] = self.probabilities
             return behaviour
         behaviour = uniform_behaviour(form)
         own_sets = [(i, p, int(form.layout.players[i])) for i, p in enumerate(form.players)]
@@ -149,14 +146,11 @@ class Strategy:
 
     def _lists_all_of(self, form: SequenceForm) -> bool:
         """Whether the rows are the form's own, in its order."""
-        if self.information_sets is not form.information_sets and (
-            self.information_sets != form.information_sets
-        ):
-            return False
-        own = Strategy.from_behaviour(form, np.empty(form.layout.num_sequences))
-        return all(
-            np.array_equal(getattr(self, name), getattr(own, name))
-            for name in ("player", "first_action", "actions")
+        if self.actions is form.rows[2]:  # made by `from_behaviour` on this very form
+            return True
+        own = (self.player, self.first_action, self.actions)
+        return self.information_sets == form.information_sets and all(
+            np.array_equal(mine, theirs) for mine, theirs in zip(own, form.rows, strict=False)
         )
 
     def action_probabilities(self, information_set: str, player: int | None = None) -> dict:
@@ -280,10 +274,3 @@ def _normalised(form: SequenceForm, weight: Float64) -> Float64:
             total = np.add.reduceat(own, player.first_sequence - 1)
             behaviour[start + 1 : start + len(own) + 1] = own / np.repeat(total, player.num_actions)
     return behaviour
-
-
-def _is_action(form: SequenceForm) -> NDArray[np.bool_]:
-    """[S] true but at the empty sequences."""
-    mask = np.ones(form.layout.num_sequences, dtype=bool)
-    mask[form.layout.players[:-1].astype(np.int64)] = False
-    return mask

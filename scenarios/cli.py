@@ -114,7 +114,7 @@ def solve(
         )
         history = []
         with stop_signals() as stopped:
-            for point in iterate(solver, scenario.limits()):
+            for point in iterate(solver, scenario.stop):
                 if point is not None:
                     history.append(point)
                 last = history[-1]

@@ -139,7 +139,8 @@ class Run:
         with store.locked(self.path):
             store.remove_leftovers(self.path)
             # Every checkpoint is read before anything is touched: a bad one costs nothing.
-            legs = [_Leg(self, label, method, game) for label, method in self.methods.items()]
+            methods = self.scenario.methods.items()
+            legs = [_Leg(self, label, method, game) for label, method in methods]
             store.write_scenario(self.path, self.scenario)  # its limits may be new
             store.remove_answers(self.path)
             store.start_metrics(self.path, {leg.label: leg.history for leg in legs})
@@ -153,10 +154,6 @@ class Run:
                     self._draw(form)
                 store.write_result(self.path, [result.to_json() for result in results])
         return results
-
-    @property
-    def methods(self) -> dict[str, Method]:
-        return self.scenario.methods
 
     def _draw(self, form: SequenceForm) -> None:
         from analysis import plot
@@ -192,7 +189,7 @@ class _Leg:
         path, scenario = self.path, self.scenario
         began = saved = 0.0
         spent = self.seconds
-        for point in iterate(self.solver, scenario.limits(), spent):
+        for point in iterate(self.solver, scenario.stop, spent):
             if not began:  # what came before the first point was compilation
                 began = saved = time.perf_counter()
             self.seconds = spent + time.perf_counter() - began

@@ -12,13 +12,10 @@ from typing import Annotated, Any
 
 import tomli_w
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainSerializer,
     SerializeAsAny,
-    ValidationError,
     field_validator,
     model_validator,
 )
@@ -26,7 +23,7 @@ from pydantic import (
 from games import NODE_BUDGET, Game, InputError, SequenceForm, load
 from games.errors import did_you_mean, one_line
 from marl.tabular import Method, Stop
-from marl.tabular.method import DEFAULT, explain
+from marl.tabular.method import DEFAULT, Table, checked
 from marl.tabular.method import find as find_method
 
 LIBRARY = files("scenarios") / "library"
@@ -52,33 +49,14 @@ MethodTable = Annotated[
 ]
 
 
-class Model(BaseModel):
-    """A table of a scenario: unknown keys are refused."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
-
-
-class StopTable(Model):
-    """When a run ends: at the first of these that is reached."""
-
-    iterations: Annotated[int, Field(ge=0)] = 1000
-    """At most this many; also the horizon of methods that follow a schedule."""
-    target: Annotated[float, Field(ge=0)] | None = None
-    """Once NashConv is at most this."""
-    seconds: Annotated[float, Field(ge=0)] | None = None
-    """After this long (for each method, compiling the game not counted)."""
-
-
-class CheckpointTable(Model):
+class CheckpointTable(Table):
     """How much work a crash may cost."""
 
     seconds: Annotated[float, Field(gt=0)] = 10.0
     """Between two checkpoints."""
 
 
-class Scenario(Model):
+class Scenario(Table):
     """An experiment on one game."""
 
     name: Annotated[str, Field(pattern=r"^[\w-][\w.-]{0,79}$")] = "run"
@@ -93,10 +71,10 @@ class Scenario(Model):
     """Of everything random."""
     method: MethodTable | None = None
     """One method: its name and parameters."""
-    compare: dict[str, MethodTable] = {}
+    compare: Annotated[dict[str, MethodTable], Field(default_factory=dict)]
     """Several methods by label, drawn in one picture; a label that is a method's name needs no
     `name`."""
-    stop: StopTable = StopTable()
+    stop: Stop = Stop()
     checkpoint: CheckpointTable = CheckpointTable()
 
     @model_validator(mode="before")
@@ -136,9 +114,6 @@ class Scenario(Model):
         """The scenario with every default written out."""
         unused = {"compare"} if self.method is not None else {"method"}
         return tomli_w.dumps(self.model_dump(exclude_none=True, exclude=unused))
-
-    def limits(self) -> Stop:
-        return Stop(self.stop.iterations, self.stop.target, self.stop.seconds)
 
     def prepare(self) -> Game | SequenceForm:
         """The game as the methods need it: compiled, unless all of them sample.
@@ -192,15 +167,7 @@ def parse(text: str, source: str, settings: Sequence[str] = (), **changes: Any) 
     data |= {key: value for key, value in changes.items() if value is not None}
     for setting in settings:
         _set(data, setting)
-    return build(data, source)
-
-
-def build(data: Mapping[str, Any], source: str) -> Scenario:
-    """A scenario from a table; InputError in one line if it does not fit."""
-    try:
-        return Scenario.model_validate(dict(data))
-    except ValidationError as error:
-        raise InputError(f"{source}: {explain(error, Scenario)}") from None
+    return checked(Scenario, data, source)
 
 
 def list_scenarios() -> list[dict[str, str]]:

@@ -176,15 +176,15 @@ def history(rows: np.ndarray) -> list[Evaluation]:
 
 def start_metrics(path: Path, histories: Mapping[str, list[Evaluation]]) -> None:
     """Write metrics.csv anew from what the checkpoints hold, so that no row stands twice."""
-    lines = [",".join(COLUMNS)]
+    lines = [",".join(COLUMNS) + "\n"]
     for label, rows in histories.items():
         lines += [_line(label, row) for row in rows]
-    write_atomically(path / METRICS, ("\n".join(lines) + "\n").encode())
+    write_atomically(path / METRICS, "".join(lines).encode())
 
 
 def append_metrics(path: Path, label: str, row: Evaluation) -> None:
     with (path / METRICS).open("a", encoding="utf-8", newline="") as file:
-        file.write(_line(label, row) + "\n")
+        file.write(_line(label, row))
 
 
 def read_metrics(path: Path) -> dict[str, list[Evaluation]]:
@@ -262,5 +262,6 @@ def _damaged(file: Path, run: Path) -> InputError:
 
 
 def _line(label: str, row: Evaluation) -> str:
-    name = '"' + label.replace('"', '""') + '"' if re.search(r'[",\n]', label) else label
-    return f"{name},{row.iteration},{row.seconds!r},{row.nash_conv!r}"
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow([label, *row])
+    return line.getvalue()

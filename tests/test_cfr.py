@@ -225,14 +225,17 @@ def test_stops_at_target_iterations_or_time():
     assert none.nash_conv == analysis.nash_conv(form(KUHN), games.Strategy.uniform(form(KUHN)))
 
 
-def test_history_is_of_the_same_iterations_however_a_run_is_cut():
+def test_evaluations_are_the_same_however_a_run_is_cut():
     seen = []
-    solution = tabular.solve(form(LEDUC), "cfr+", iterations=500, callback=seen.append)
-    assert [e.iteration for e in seen] == solution.history.iteration.tolist()
-    again = tabular.solve(form(LEDUC), "cfr+", iterations=500)
-    assert again.history[["iteration", "nash_conv"]].equals(
-        solution.history[["iteration", "nash_conv"]]
-    )
+    whole = tabular.solve(form(LEDUC), "cfr+", iterations=500, callback=seen.append)
+    assert tuple(seen) == whole.evaluations
+    solver = tabular.find("cfr+").start(form(LEDUC), iterations=500, seed=0)
+    cut = {}
+    for end in (137, 138, 402, 500):  # none of them on the grid
+        points = tabular.iterate(solver, tabular.Stop(iterations=end))
+        cut |= {p.iteration: p.nash_conv for p in points if p is not None}
+    assert [cut.pop(end) > 0 for end in (137, 138, 402)] == [True] * 3
+    assert cut == {p.iteration: p.nash_conv for p in whole.evaluations}
 
 
 BAD_CALLS = [
@@ -240,8 +243,8 @@ BAD_CALLS = [
     (dict(method="dcfr", alfa=1), "no key 'alfa': did you mean alpha"),
     (dict(method="dcfr", alpha="fast"), "alpha: input should be a valid number"),
     (dict(method="pcfr+", gamma=-1), "gamma: input should be greater than or equal to 0"),
-    (dict(iterations=-1), "at least 0"),
-    (dict(target=-1e-3), "at least 0"),
+    (dict(iterations=-1), "iterations: input should be greater than or equal to 0"),
+    (dict(target=-1e-3), "target: input should be greater than or equal to 0"),
     (dict(method="dcfr", alpha=float("nan")), "finite"),
     (dict(method=tabular.find("dcfr"), alpha=2), "parameters go into the config"),
 ]

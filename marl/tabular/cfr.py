@@ -9,12 +9,12 @@ clipped at zero by the "+" rules. The next strategy matches the positive part of
 predictive rules, of R_t * positive_{t+1} + r_t: the last regret is the prediction of the next. The
 average strategy is a sum of realization plans in which iteration t weighs t^gamma.
 
-In two-player zero-sum games the average of every rule here converges to a Nash equilibrium, except
-that HS-PCFR+'s schedule is proven for a fixed horizon only. With more players or general sum each
-player's regret still vanishes (CFR, LCFR, DCFR and CFR+ by proof), so that the *joint* play
+In two-player zero-sum games the averages converge to a Nash equilibrium, by the papers' proofs; for
+HS-PCFR+'s schedule this project knows of none and promises nothing. With more players or general
+sum each player's regret still vanishes (CFR, LCFR, DCFR and CFR+ by proof), so that the *joint* play
 approaches a coarse correlated equilibrium of the normal form; the strategy that is returned is the
-profile of the players' own averages, for which nothing is guaranteed. Its NashConv is exact all
-the same: read it.
+profile of the players' own averages, for which nothing is guaranteed. Its NashConv is exact all the
+same: read it.
 
 Sources: Zinkevich et al. 2007 (CFR); Tammelin 2014 (CFR+); Brown & Sandholm 2019 (LCFR, DCFR);
 Farina, Kroer & Sandholm 2021 (PCFR+); Xu et al. 2024 (DCFR+, PDCFR+); Zhang et al. 2024 (HS).
@@ -33,10 +33,10 @@ from games import Game, SequenceForm, Strategy
 from games.kernels import (
     FAST,
     INLINE,
-    behaviour_to_plan,
     block_of,
     leaf_arrays,
     payoff_gradient,
+    plan_of,
     plan_to_behaviour,
 )
 from games.sequence_form import Float64
@@ -203,9 +203,8 @@ class RegretSolver:
         self.regret = np.zeros(layout.num_sequences)  # [S]
         self.average = np.zeros(layout.num_sequences)  # [S] weighted sum of plans
         self.current = uniform_behaviour(form)[layout.sequence]  # [S] the next iteration's play
-        self._plan = np.ones(layout.num_sequences)  # [S] of `current`
+        self._plan = plan_of(layout, self.current)  # [S]
         self._value = np.zeros(layout.num_sequences)  # [S] scratch
-        behaviour_to_plan(layout.blocks, layout.parent, self.current, self._plan)
 
     def step(self, iterations: int = 1) -> None:
         layout = self.form.layout
@@ -241,7 +240,7 @@ class RegretSolver:
         arrays = [floats(state, name, size) for name in ("regret", "average", "current")]
         self.iteration, self.horizon = int(state["iteration"]), int(state["horizon"])
         self.regret, self.average, self.current = arrays
-        behaviour_to_plan(layout.blocks, layout.parent, self.current, self._plan)
+        self._plan = plan_of(layout, self.current)
 
 
 @njit(**INLINE)

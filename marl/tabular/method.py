@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,15 @@ REGISTRY = {
 DEFAULT = "cfr+"
 
 State = dict[str, NDArray[Any]]
+M = TypeVar("M", bound=BaseModel)
+
+
+class Table(BaseModel):
+    """Typed settings: frozen, finite, and without unknown keys."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
 
 class Solver(Protocol):
@@ -58,12 +67,9 @@ class Solver(Protocol):
         """Go back to where `state` was taken; KeyError or ValueError if it is of another kind."""
 
 
-class Method(BaseModel, ABC):
+class Method(Table, ABC):
     """Base of every method's config: the fields are the method's parameters, defaults included."""
 
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
     name: ClassVar[str]
     samples: ClassVar[bool] = False
     """Whether the method plays a game out and so needs no sequence form."""
@@ -87,14 +93,18 @@ def find(name: str, options: Mapping[str, Any] | None = None) -> Method:
     Raises:
         InputError: an unknown method or option, or a value that does not fit.
     """
-    method = _load(name)
+    return checked(_load(name), options or {}, f"method {name}")
+
+
+def checked(model: type[M], data: Mapping[str, Any], source: str) -> M:
+    """`data` as a model; InputError in one line that begins with `source` if it does not fit."""
     try:
-        return method.model_validate(dict(options or {}))
+        return model.model_validate(dict(data))
     except ValidationError as error:
-        raise InputError(f"method {name}: {explain(error, method)}") from None
+        raise InputError(f"{source}: {_explain(error, model)}") from None
 
 
-def explain(error: ValidationError, model: type[BaseModel]) -> str:
+def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first of pydantic's complaints as one line with the mend."""
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])

@@ -16,7 +16,15 @@ from numba import uint64 as index
 from pydantic import Field
 
 from games import Game, SequenceForm, Strategy
-from games.kernels import FAST, INLINE, behaviour_to_plan, block_of, leaf_arrays, payoff_gradient
+from games.kernels import (
+    FAST,
+    INLINE,
+    behaviour_to_plan,
+    block_of,
+    leaf_arrays,
+    payoff_gradient,
+    plan_of,
+)
 from games.strategy import uniform_behaviour
 from marl.tabular.method import Method, State, as_form, floats
 
@@ -44,7 +52,7 @@ class MMD(Method):
     """Strength of the pull, in units of utility."""
     stepsize: Annotated[float, Field(gt=0)] | None = None
     """How far an iteration follows the gradient, in 1 / utility; if not given, one over the largest
-    utility at a leaf, chance multiplied in, which converged on every game tried."""
+    utility at a leaf, chance multiplied in."""
     magnet_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
     """The share of the newest play that a moving magnet takes up, in log probabilities."""
     alternating: bool = True
@@ -70,9 +78,8 @@ class MMDSolver:
         moving = config.magnet == "moving"
         # Dilated entropy is the divergence from a "magnet" of ones, up to a constant.
         self.log_magnet = self.log_behaviour.copy() if moving else np.zeros_like(self.behaviour)
-        self._plan = np.ones(layout.num_sequences)
+        self._plan = plan_of(layout, self.behaviour)
         self._value = np.zeros(layout.num_sequences)
-        behaviour_to_plan(layout.blocks, layout.parent, self.behaviour, self._plan)
 
     def step(self, iterations: int = 1) -> None:
         layout = self.form.layout
@@ -103,8 +110,7 @@ class MMDSolver:
         arrays = [floats(state, name, size) for name in names]
         self.iteration = int(state["iteration"])
         self.behaviour, self.log_behaviour, self.log_magnet = arrays
-        layout = self.form.layout
-        behaviour_to_plan(layout.blocks, layout.parent, self.behaviour, self._plan)
+        self._plan = plan_of(self.form.layout, self.behaviour)
 
 
 @njit(**INLINE)

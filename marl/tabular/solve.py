@@ -7,15 +7,16 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import numpy as np
+from pydantic import Field
 
 from games import Game, InputError, SequenceForm, Strategy
 from games.kernels import respond
 from games.play import sampled_values
 from games.sequence_form import Float64
-from marl.tabular.method import DEFAULT, Method, Solver, find
+from marl.tabular.method import DEFAULT, Method, Solver, Table, checked, find
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,21 +33,15 @@ class Evaluation(NamedTuple):
     nash_conv: float  # sum of the players' deviation gains; NaN where it was not computed
 
 
-@dataclass(frozen=True)
-class Stop:
+class Stop(Table):
     """When to stop: at the first of these that is reached."""
 
-    iterations: int = 1000
-    target: float | None = None  # NashConv
-    seconds: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.iterations < 0:
-            raise InputError(f"iterations: at least 0, not {self.iterations}")
-        for name in ("target", "seconds"):
-            limit = getattr(self, name)
-            if limit is not None and not limit >= 0:
-                raise InputError(f"{name}: at least 0, not {limit}")
+    iterations: Annotated[int, Field(ge=0)] = 1000
+    """At most this many; also the horizon of methods that follow a schedule."""
+    target: Annotated[float, Field(ge=0)] | None = None
+    """Once NashConv is at most this."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    """After this long (for each method, compiling the game not counted)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +84,7 @@ def solve(
     game: SequenceForm | Game,
     method: str | Method = DEFAULT,
     *,
-    iterations: int = 1000,
+    iterations: int | None = None,
     target: float | None = None,
     seconds: float | None = None,
     seed: int = 0,
@@ -101,7 +96,7 @@ def solve(
     Args:
         game: a sequence form; or a game, which a sampling method need not enumerate.
         method: a name of `list_methods()`, with its parameters as `options`, or a config.
-        iterations: the most iterations; also the horizon of scheduled methods.
+        iterations: the most iterations (1000 if not given); also the horizon of scheduled methods.
         target: stop once NashConv is at most this, looked at about 24 times a decade.
         seconds: stop after this long.
         seed: of methods that sample.
@@ -111,11 +106,13 @@ def solve(
         InputError: an unknown method or option, or a negative limit.
         FloatingPointError: the method's numbers overflowed.
     """
-    stop = Stop(iterations, target, seconds)
+    limits = {"iterations": iterations, "target": target, "seconds": seconds}
+    given = {name: limit for name, limit in limits.items() if limit is not None}
+    stop = checked(Stop, given, "stop")
     if options and not isinstance(method, str):
         raise InputError(f"{next(iter(options))}: parameters go into the config that was given")
     config = find(method, options) if isinstance(method, str) else method
-    solver = config.start(game, iterations=max(iterations, 1), seed=seed)
+    solver = config.start(game, iterations=max(stop.iterations, 1), seed=seed)
     history: list[Evaluation] = []
     for point in iterate(solver, stop):
         if point is not None:
