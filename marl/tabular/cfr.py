@@ -11,7 +11,7 @@ average strategy is a sum of realization plans in which iteration t weighs t^gam
 
 In two-player zero-sum games the averages converge to a Nash equilibrium, by the papers' proofs; for
 HS-PCFR+'s schedule this project knows of none and promises nothing. With more players or general
-sum each player's regret still vanishes (CFR, LCFR, DCFR and CFR+ by proof), so that the *joint* play
+sum each player's regret still vanishes (CFR, LCFR, DCFR, CFR+ by proof), so that the *joint* play
 approaches a coarse correlated equilibrium of the normal form; the strategy that is returned is the
 profile of the players' own averages, for which nothing is guaranteed. Its NashConv is exact all the
 same: read it.
