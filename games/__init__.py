@@ -1,7 +1,10 @@
-"""What a game is: OpenSpiel's games, their sequence form, and strategies over it."""
+"""What a game is: trees and tables from anywhere, their sequence form, and strategies over it."""
 
 from games.errors import GameError, InputError, UnenumerableGameError
-from games.openspiel import NODE_BUDGET, Game, list_games, load
+from games.game import NODE_BUDGET, Game, as_form
+from games.load import load
+from games.normal_form import NormalForm, as_normal_form
+from games.openspiel import OpenSpielGame, list_games
 from games.sequence_form import SequenceForm, Treeplex
 from games.strategy import Strategy
 
@@ -10,10 +13,14 @@ __all__ = [
     "Game",
     "GameError",
     "InputError",
+    "NormalForm",
+    "OpenSpielGame",
     "SequenceForm",
     "Strategy",
     "Treeplex",
     "UnenumerableGameError",
+    "as_form",
+    "as_normal_form",
     "list_games",
     "load",
 ]

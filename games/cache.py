@@ -19,7 +19,7 @@ from games.errors import InputError
 from games.sequence_form import SequenceForm, Treeplex, check
 from games.storage import pack_strings, read_arrays, unpack_strings, write_arrays
 
-FORMAT = 1  # raise it when the order or the meaning of the arrays changes
+FORMAT = 2  # raise it when the order or the meaning of the arrays changes
 _TREEPLEX = ("parent_sequence", "first_sequence", "num_actions", "actions")
 
 
@@ -43,8 +43,9 @@ def load(key: str, name: str) -> SequenceForm | None:
         arrays = read_arrays(path(key))
         players = tuple(
             Treeplex(
-                tuple(unpack_strings(arrays[f"information_sets_{i}"])),
-                *(arrays[f"{field}_{i}"] for field in _TREEPLEX),
+                information_sets=tuple(unpack_strings(arrays[f"information_sets_{i}"])),
+                labels=tuple(unpack_strings(arrays[f"labels_{i}"])),
+                **{field: arrays[f"{field}_{i}"] for field in _TREEPLEX},
             )
             for i in range(int(arrays["num_players"]))
         )
@@ -71,6 +72,7 @@ def store(key: str, form: SequenceForm) -> None:
     arrays["num_terminals"] = np.asarray(form.num_terminals)
     for i, player in enumerate(form.players):
         arrays[f"information_sets_{i}"] = pack_strings(player.information_sets)
+        arrays[f"labels_{i}"] = pack_strings(player.labels)
         arrays |= {f"{field}_{i}": getattr(player, field) for field in _TREEPLEX}
     with contextlib.suppress(OSError):
         write_arrays(path(key), arrays)

@@ -1,17 +1,15 @@
-"""Compile an OpenSpiel game to its sequence form by walking its whole tree once."""
+"""Compile a game to its sequence form by walking its whole tree once."""
 
 from __future__ import annotations
 
 import random
 from array import array
-from typing import Any
-
 import numpy as np
 
 from games.errors import GameError, UnenumerableGameError
+from games.game import CHANCE, TERMINAL, State
 from games.sequence_form import SequenceForm, Treeplex, depths
 
-CHANCE, TERMINAL = -1, -4  # OpenSpiel's pseudo-players
 PROBES = 5
 PROBE_MARGIN = 100.0
 
@@ -24,36 +22,38 @@ class _Decisions:
         self.parent = array("i")
         self.first = array("i")
         self.legal: list[tuple[int, ...]] = []
+        self.labels: list[list[str]] = []
         self.num_sequences = 1
 
-    def add(self, name: str, parent: int, legal: list[int]) -> int:
+    def add(self, name: str, parent: int, legal: list[int], labels: list[str]) -> int:
         number = self.index[name] = len(self.first)
         self.parent.append(parent)
         self.first.append(self.num_sequences)
         self.legal.append(tuple(legal))
+        self.labels.append(labels)
         self.num_sequences += len(legal)
         return number
 
 
-def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
-    """The sequence form of a turn-based OpenSpiel game.
+def enumerate_game(start: State, name: str, num_players: int, node_budget: int) -> SequenceForm:
+    """The sequence form of a turn-based game.
 
     Args:
-        game: a `pyspiel.Game` (or a Python game) whose moves are sequential.
-        name: the game string, for messages and for `SequenceForm.game`.
+        start: the root of its tree.
+        name: the game's name, for messages and for `SequenceForm.game`.
+        num_players: how many there are.
         node_budget: the most histories to visit.
 
     Raises:
         UnenumerableGameError: the tree is larger than the budget.
         GameError: imperfect recall, or information sets that do not fit together.
     """
-    num_players = game.num_players()
     decisions = [_Decisions() for _ in range(num_players)]
     leaf_sequence, leaf_utility = array("i"), array("d")
     histories, terminals = 0, 0
     root = (0,) * num_players
     # An explicit stack: the depth of a game is not bounded by Python's recursion limit.
-    stack: list[tuple[Any, float, tuple[int, ...]]] = [(game.new_initial_state(), 1.0, root)]
+    stack: list[tuple[State, float, tuple[int, ...]]] = [(start, 1.0, root)]
     while stack:
         state, chance, last = stack.pop()
         histories += 1
@@ -86,7 +86,8 @@ def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
             raise GameError(f"{name}: player {player} has no legal action at {information_set!r}")
         number = own.index.get(information_set)
         if number is None:
-            number = own.add(information_set, last[player], legal)
+            labels = [state.action_to_string(player, action) for action in legal]
+            number = own.add(information_set, last[player], legal, labels)
         elif own.parent[number] != last[player]:
             raise GameError(
                 f"{name}: imperfect recall: player {player} reaches information set "
@@ -115,7 +116,7 @@ def enumerate_game(game: Any, name: str, node_budget: int) -> SequenceForm:
     return SequenceForm(name, tuple(players), sequence, utility, histories, terminals)
 
 
-def refuse_hopeless(game: Any, name: str, node_budget: int) -> None:
+def refuse_hopeless(start: State, name: str, node_budget: int) -> None:
     """Refuse at once a game that is far too large, so that nobody waits for the budget to run out.
 
     Knuth (1975): along a uniformly random play, the product of the branching factors has the
@@ -125,15 +126,20 @@ def refuse_hopeless(game: Any, name: str, node_budget: int) -> None:
     rng = random.Random(0)
     smallest = float("inf")
     for _ in range(PROBES):
-        state, product = game.new_initial_state(), 1.0
-        while not state.is_terminal() and product <= PROBE_MARGIN * node_budget:
-            if state.current_player() < CHANCE:
+        state, product = start, 1.0
+        while state.current_player() != TERMINAL and product <= PROBE_MARGIN * node_budget:
+            player = state.current_player()
+            if player < CHANCE:
                 return  # not a player's node: the walk says what is wrong with it
-            moves = state.legal_actions()
+            moves = (
+                [action for action, _ in state.chance_outcomes()]
+                if player == CHANCE
+                else state.legal_actions()
+            )
             if not moves:
                 return
             product *= len(moves)
-            state.apply_action(rng.choice(moves))
+            state = state.child(rng.choice(moves))
         smallest = min(smallest, product)
         if smallest <= PROBE_MARGIN * node_budget:
             return
@@ -159,12 +165,14 @@ def _sorted_treeplex(own: _Decisions, leaf_column: np.ndarray) -> tuple[Treeplex
     renumber[1:] += np.repeat(new_first - first, count)
     names = list(own.index)
     actions = np.array([-1] + [a for j in order for a in own.legal[j]], dtype=np.int32)
+    labels = ("", *(label for j in order for label in own.labels[j]))
     treeplex = Treeplex(
         information_sets=tuple(names[j] for j in order),
         parent_sequence=renumber[parent[order]],
         first_sequence=new_first[order],
         num_actions=count[order],
         actions=actions,
+        labels=labels,
     )
     return treeplex, renumber
 

@@ -3,7 +3,7 @@
 The compiled functions take arrays in the order of `Layout`, over the S places of all players:
 `plan` is a realization plan (the product of a player's own action probabilities down to each
 sequence, 1 for the empty one), `behaviour` the probability of each action at its information set. A
-version for another device has to fill the functions that are public here. The last two functions
+version for another device has to fill the functions that are public here. The last functions
 take and return arrays in the order of the SequenceForm, the players' sequences laid end to end.
 """
 
@@ -143,6 +143,27 @@ def plan_of(layout: Layout, behaviour: Float64) -> Float64:
 def plans(form: SequenceForm, behaviour: Float64) -> Float64:
     """Realization plans [S] of all players from their behaviour strategies [S]."""
     return plan_of(form.layout, behaviour[form.layout.sequence])[form.layout.place]
+
+
+def plans_to_behaviour(form: SequenceForm, plan: Float64) -> Float64:
+    """The inverse of `plans`; uniform where a plan does not lead."""
+    layout = form.layout
+    behaviour = np.ones(layout.num_sequences)
+    plan_to_behaviour(layout.blocks, plan[layout.sequence], behaviour)
+    return behaviour[layout.place]
+
+
+def gradients(form: SequenceForm, plan: Float64) -> Float64:
+    """Each player's utility per unit of each of its sequences, [S], the others' plans [S] given.
+
+    Of the leaves that end at a sequence alone, not of those below it.
+    """
+    layout = form.layout
+    gradient = np.empty(layout.num_sequences)
+    placed = plan[layout.sequence]
+    for player in range(form.num_players):
+        payoff_gradient(leaf_arrays(form), player, placed, gradient)
+    return gradient[layout.place]
 
 
 def respond(form: SequenceForm, behaviour: Float64) -> tuple[Float64, Float64, Float64]:

@@ -16,13 +16,12 @@ import pyspiel
 from games import cache as disk
 from games.enumerate import enumerate_game, refuse_hopeless
 from games.errors import GameError, UnenumerableGameError, did_you_mean, one_line
+from games.game import NODE_BUDGET
 from games.sequence_form import SequenceForm
-
-NODE_BUDGET = 20_000_000
 
 
 @dataclass(frozen=True, eq=False)
-class Game:
+class OpenSpielGame:
     """A finite game that OpenSpiel knows.
 
     Simultaneous moves are turned into turns with hidden actions; `openspiel` is that turn-based
@@ -36,6 +35,10 @@ class Game:
     @property
     def num_players(self) -> int:
         return self.openspiel.num_players()
+
+    def root(self) -> Any:
+        """A new `pyspiel.State` at the start."""
+        return self.openspiel.new_initial_state()
 
     def sequence_form(self, *, node_budget: int = NODE_BUDGET, cached: bool = True) -> SequenceForm:
         """The compiled game.
@@ -65,8 +68,8 @@ class Game:
         self.require_information_states()
         try:
             with _silent_stderr():
-                refuse_hopeless(self.openspiel, self.name, node_budget)
-            form = enumerate_game(self.openspiel, self.name, node_budget)
+                refuse_hopeless(self.root(), self.name, node_budget)
+            form = enumerate_game(self.root(), self.name, self.num_players, node_budget)
         except pyspiel.SpielError as error:
             raise GameError(f"{self.name}: {_reason(error)}") from None
         if cached and self.cacheable:
@@ -82,10 +85,10 @@ class Game:
             )
 
     def __repr__(self) -> str:
-        return f"Game({self.name}: {self.num_players} players)"
+        return f"OpenSpielGame({self.name}: {self.num_players} players)"
 
 
-def load(name: str) -> Game:
+def load_openspiel(name: str) -> OpenSpielGame:
     """The game of an OpenSpiel game string, such as ``"leduc_poker(players=3)"``.
 
     C++ games and Python games work alike; a Python game of your own counts as soon as it is
@@ -95,9 +98,6 @@ def load(name: str) -> Game:
         GameError: an unknown game or parameter, or a value that the game refuses; one line, with
             the nearest known names.
     """
-    if not isinstance(name, str) or not name.strip():
-        raise GameError("a game is given by its OpenSpiel string, such as kuhn_poker")
-    name = name.strip()
     if any(word not in pyspiel.registered_names() for word in re.findall(r"python_\w+", name)):
         _register_python_games()
     if not re.fullmatch(r"\w+\s*(\(.*\))?", name, flags=re.DOTALL):
@@ -118,7 +118,7 @@ def load(name: str) -> Game:
         raise GameError(
             f"{name}: a mean-field game; only games of finitely many players can be loaded"
         )
-    return Game(name, game, cacheable)
+    return OpenSpielGame(name, game, cacheable)
 
 
 def list_games() -> list[dict[str, Any]]:

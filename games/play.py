@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from games.openspiel import Game
+from games.game import CHANCE, TERMINAL, Game
 from games.sequence_form import Float64
 from games.strategy import Strategy
 
-CHANCE = -1
 EPISODES = 2_000
 
 
@@ -26,9 +25,8 @@ def sampled_values(
 
 
 def _episode(game: Game, strategy: Strategy, generator: np.random.Generator) -> list[float]:
-    state = game.openspiel.new_initial_state()
-    while not state.is_terminal():
-        player = state.current_player()
+    state = game.root()
+    while (player := state.current_player()) != TERMINAL:
         if player == CHANCE:
             moves, weights = zip(*state.chance_outcomes(), strict=True)
         else:
@@ -39,5 +37,7 @@ def _episode(game: Game, strategy: Strategy, generator: np.random.Generator) -> 
                 moves = tuple(state.legal_actions())
                 weights = (1.0,) * len(moves)
         at = generator.random() * sum(weights)
-        state.apply_action(moves[min(int(np.searchsorted(np.cumsum(weights), at)), len(moves) - 1)])
+        state = state.child(
+            moves[min(int(np.searchsorted(np.cumsum(weights), at)), len(moves) - 1)]
+        )
     return state.returns()

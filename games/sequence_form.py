@@ -30,6 +30,7 @@ class Treeplex:
     first_sequence: Int32  # [J]  its first child sequence
     num_actions: Int32  # [J]
     actions: Int32  # [S]  the game's own action id; -1 for the empty sequence
+    labels: tuple[str, ...]  # [S]  what the game calls the action; "" for the empty sequence
 
     @property
     def num_sequences(self) -> int:
@@ -125,6 +126,33 @@ class SequenceForm:
         )
 
 
+def leaves_reached(form: SequenceForm) -> float:
+    """The expected number of (merged) leaves that a pure profile drawn at random reaches.
+
+    1 if chance decides nothing (or nothing that anybody could tell), and more otherwise: a leaf
+    stands here without the chance that leads to it.
+    """
+    reach = np.ones(len(form.leaf_sequence))
+    for i, player in enumerate(form.players):
+        plan = np.ones(player.num_sequences)
+        sets = (player.parent_sequence, player.first_sequence, player.num_actions)
+        for parent, first, count in zip(*sets, strict=True):
+            plan[first : first + count] = plan[parent] / count
+        reach *= plan[form.leaf_sequence[:, i]]
+    return float(reach.sum())
+
+
+def has_chance(form: SequenceForm) -> bool:
+    """Whether chance decides anything."""
+    return leaves_reached(form) > 1.0 + 1e-9
+
+
+def utility_scale(form: SequenceForm) -> float:
+    """The size of the game's utilities, for tolerances: about the largest one, at least 1e-9."""
+    largest = float(np.abs(form.leaf_utility).max(initial=0.0))
+    return max(largest * leaves_reached(form), 1e-9)
+
+
 def check(form: SequenceForm) -> None:
     """Assert the invariants of a SequenceForm; raises ValueError naming the one that fails."""
 
@@ -142,6 +170,7 @@ def check(form: SequenceForm) -> None:
         ends = np.concatenate([[1], 1 + np.cumsum(count)])
         require(np.array_equal(first, ends[:-1]), f"player {i}: children are not contiguous")
         require(player.num_sequences == ends[-1], f"player {i}: number of sequences")
+        require(len(player.labels) == player.num_sequences, f"player {i}: number of labels")
         require(np.all(player.parent_sequence >= 0), f"player {i}: parent sequences")
         require(np.all(player.parent_sequence < first), f"player {i}: a parent after its child")
         column = form.leaf_sequence[:, i]

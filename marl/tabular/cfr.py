@@ -29,7 +29,7 @@ from numba import njit
 from numba import uint64 as index
 from pydantic import Field
 
-from games import Game, SequenceForm, Strategy
+from games import Game, SequenceForm, Strategy, as_form
 from games.kernels import (
     FAST,
     INLINE,
@@ -41,7 +41,7 @@ from games.kernels import (
 )
 from games.sequence_form import Float64
 from games.strategy import uniform_behaviour
-from marl.tabular.method import Method, State, as_form, floats
+from marl.tabular.method import Method, State, floats
 
 POSITIVE, NEGATIVE, NEXT_POSITIVE, KEEP = range(4)
 

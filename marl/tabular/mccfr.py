@@ -12,7 +12,7 @@ import numpy as np
 import pyspiel
 from pydantic import Field
 
-from games import Game, GameError, SequenceForm, Strategy, load
+from games import Game, GameError, OpenSpielGame, SequenceForm, Strategy, load
 from games.strategy import UNKNOWN_PLAYER, uniform_behaviour
 from marl.tabular.method import Method, State
 
@@ -43,14 +43,23 @@ class MCCFR(Method):
     def start(
         self, game: Game | SequenceForm, *, iterations: int = 1, seed: int = 0
     ) -> MCCFRSolver:
+        form: SequenceForm | None = None
         if isinstance(game, SequenceForm):
-            return MCCFRSolver(load(game.game), game, self, seed)
+            form, source = game, load(game.game)
+        else:
+            source = game
+        if not isinstance(source, OpenSpielGame):
+            raise GameError(
+                f"{source.name}: mccfr runs OpenSpiel's solver, on OpenSpiel's games only; choose "
+                "another method"
+            )
+        if form is not None:
+            return MCCFRSolver(source, form, self, seed)
         try:
-            form = game.sequence_form(node_budget=self.exact_up_to)
+            form = source.sequence_form(node_budget=self.exact_up_to)
         except GameError:  # too large, or without perfect recall: MCCFR runs all the same
-            game.require_information_states()
-            form = None
-        return MCCFRSolver(game, form, self, seed)
+            source.require_information_states()
+        return MCCFRSolver(source, form, self, seed)
 
 
 class MCCFRSolver:
@@ -60,7 +69,9 @@ class MCCFRSolver:
     histories than `exact_up_to`, or no sequence form at all.
     """
 
-    def __init__(self, game: Game, form: SequenceForm | None, config: MCCFR, seed: int) -> None:
+    def __init__(
+        self, game: OpenSpielGame, form: SequenceForm | None, config: MCCFR, seed: int
+    ) -> None:
         self.game = game
         self.form = form
         self.iteration = 0

@@ -144,11 +144,6 @@ def _load(name: str) -> type[Method]:
     return getattr(import_module(module), attribute)
 
 
-def as_form(game: Game | SequenceForm) -> SequenceForm:
-    """The sequence form of what was given."""
-    return game if isinstance(game, SequenceForm) else game.sequence_form()
-
-
 def floats(state: State, name: str, size: int) -> NDArray[np.float64]:
     """A copy of a float array of a saved state; ValueError if its size is another game's."""
     array = state[name]

@@ -15,7 +15,7 @@ from numba import njit
 from numba import uint64 as index
 from pydantic import Field
 
-from games import Game, SequenceForm, Strategy
+from games import Game, SequenceForm, Strategy, as_form
 from games.kernels import (
     FAST,
     INLINE,
@@ -26,7 +26,7 @@ from games.kernels import (
     plan_of,
 )
 from games.strategy import uniform_behaviour
-from marl.tabular.method import Method, State, as_form, floats
+from marl.tabular.method import Method, State, floats
 
 
 class MMD(Method):

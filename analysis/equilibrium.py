@@ -1,0 +1,138 @@
+"""What every equilibrium solver returns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from games import InputError, NormalForm, SequenceForm, Strategy
+from games.kernels import plans
+from games.sequence_form import Float64, utility_scale
+
+
+class Unverified(ArithmeticError):
+    """An answer whose own regret, measured by us, is larger than the tolerance."""
+
+
+@dataclass(frozen=True, eq=False)
+class Joint:
+    """Correlated play: one of M profiles is drawn, and each player told its own part.
+
+    Inside a profile the players randomise on their own, so that a profile may be pure or mixed.
+    """
+
+    form: SequenceForm
+    weights: Float64  # [M]  probabilities
+    plans: Float64  # [M, S]  realization plans, the players' sequences laid end to end
+
+    @classmethod
+    def of(
+        cls, form: SequenceForm, profiles: Sequence[Strategy], weights: Sequence[float]
+    ) -> Joint:
+        """From strategies, drawn with `weights`.
+
+        Raises:
+            InputError: as many weights as profiles are needed, none negative, with sum 1.
+        """
+        drawn = np.asarray(weights, dtype=np.float64)
+        if len(drawn) != len(profiles) or np.any(drawn < 0) or abs(drawn.sum() - 1.0) > 1e-6:
+            raise InputError("a probability for each profile is needed; they have to add up to 1")
+        rows = [plans(form, profile.behaviour(form)) for profile in profiles]
+        return cls(form, drawn, np.array(rows))
+
+    @classmethod
+    def from_tensor(cls, game: NormalForm, probabilities: Float64) -> Joint:
+        """From the probability [A1, ..., AN] of every combination of pure strategies."""
+        drawn = np.argwhere(probabilities > 0)
+        rows = [np.hstack([p[k] for p, k in zip(game.plans, row, strict=True)]) for row in drawn]
+        return cls(game.form, probabilities[tuple(drawn.T)], np.array(rows))
+
+    @property
+    def values(self) -> Float64:
+        """Expected utilities [N] when everybody follows."""
+        starts = self.form.layout.players[:-1].astype(int)
+        reach = np.ones((len(self.weights), len(self.form.leaf_utility)))
+        for i, start in enumerate(starts):
+            reach *= self.plans[:, start + self.form.leaf_sequence[:, i]]
+        return self.weights @ reach @ self.form.leaf_utility
+
+
+@dataclass(frozen=True, eq=False)
+class Equilibrium:
+    """An equilibrium, verified before it was returned.
+
+    `gains` is the most that each player could gain by the deviations that the concept considers,
+    measured on the answer itself by a sweep of ours, not taken from the solver.
+    """
+
+    concept: str  # "nash", "logit", "ce", "cce", "efce", "efcce", "nfcce", "stackelberg"
+    game: str
+    method: str  # the algorithm, in words
+    values: Float64  # [N]  expected utilities
+    gains: Float64  # [N]  NaN for a player whom the concept does not hold to anything
+    strategy: Strategy | None = None  # where players randomise on their own
+    joint: Joint | None = None  # where their play is correlated
+    objective: float | None = None  # what was maximised, if anything
+    bound: float | None = None  # no equilibrium of this kind has a larger objective
+    facts: Mapping[str, float | str] = field(default_factory=dict)  # more that the method knows
+
+    @property
+    def value(self) -> float:
+        """The first player's expected utility: in a two-player zero-sum game, *the* value."""
+        return float(self.values[0])
+
+    @property
+    def welfare(self) -> float:
+        """The sum of the players' expected utilities."""
+        return float(self.values.sum())
+
+    @property
+    def regret(self) -> float:
+        """The largest of `gains`; 0 up to rounding."""
+        return float(np.nanmax(self.gains, initial=0.0))
+
+    @property
+    def gap(self) -> float:
+        """How much better than `objective` an equilibrium of this kind could still be."""
+        if self.objective is None or self.bound is None:
+            return 0.0
+        return max(self.bound - self.objective, 0.0)
+
+    def __repr__(self) -> str:
+        values = ", ".join(f"{v:.6g}" for v in self.values)
+        gap = f", within {self.gap:.3g} of the best" if self.gap > 1e-9 else ""
+        return (
+            f"Equilibrium({self.concept} of {self.game} by {self.method}: values {values}, "
+            f"regret {self.regret:.1e}{gap})"
+        )
+
+
+def verified(equilibrium: Equilibrium, form: SequenceForm, tolerance: float) -> Equilibrium:
+    """The same, if its regret is at most `tolerance` times the size of the game's utilities.
+
+    Raises:
+        Unverified: it is not; the message says by how much.
+    """
+    allowed = tolerance * max(1.0, utility_scale(form))
+    if not equilibrium.regret <= allowed:
+        raise Unverified(
+            f"{equilibrium.game}: the answer of {equilibrium.method} is no equilibrium: its regret "
+            f"is {equilibrium.regret:.2e}, and {allowed:.2e} was allowed"
+        )
+    return equilibrium
+
+
+def require_two_players(form: SequenceForm, what: str) -> None:
+    """Raises InputError unless there are two players."""
+    if form.num_players != 2:
+        raise InputError(f"{form.game} has {form.num_players} players; {what} is for two")
+
+
+def is_zero_sum(form: SequenceForm) -> bool:
+    """Whether there are two players, whose utilities add up to 0 at every leaf."""
+    if form.num_players != 2:
+        return False
+    total = np.abs(form.leaf_utility.sum(axis=1)).max(initial=0.0)
+    return bool(total <= 1e-12 * max(1.0, utility_scale(form)))

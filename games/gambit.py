@@ -1,0 +1,266 @@
+"""Gambit's files: `.efg` and `.nfg`, read by pygambit and written with exact rationals.
+
+Turocy, Gambit, https://gambitproject.org: the formats are documented there.
+"""
+
+from __future__ import annotations
+
+import io
+import itertools
+import math
+import os
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from games.enumerate import enumerate_game
+from games.errors import GameError, InputError, UnenumerableGameError, one_line
+from games.game import CHANCE, NODE_BUDGET, TERMINAL, Game, State
+from games.normal_form import NormalForm
+from games.sequence_form import SequenceForm
+from games.storage import write_atomically
+
+LARGEST_DENOMINATOR = 10**6
+
+
+def pygambit() -> Any:
+    """The module, or one line that says what to install."""
+    try:
+        import pygambit as module
+    except ImportError:
+        raise InputError(
+            "this needs Gambit: pip install -c constraints.txt 'schelling[gambit]'"
+        ) from None
+    return module
+
+
+@dataclass(frozen=True, eq=False)
+class GambitGame:
+    """A game tree that Gambit holds. Payoffs at inner nodes count for all plays through them."""
+
+    name: str
+    gambit: Any  # pygambit.Game, a tree
+
+    @property
+    def num_players(self) -> int:
+        return len(self.gambit.players)
+
+    def root(self) -> GambitState:
+        return GambitState(self, self.gambit.root, (0.0,) * self.num_players)
+
+    def sequence_form(self, *, node_budget: int = NODE_BUDGET, cached: bool = True) -> SequenceForm:
+        """The compiled game; never kept on disk, since a file may change.
+
+        Raises:
+            UnenumerableGameError: more histories than `node_budget`.
+            GameError: imperfect recall.
+        """
+        return enumerate_game(self.root(), self.name, self.num_players, node_budget)
+
+    @cached_property
+    def information_sets(self) -> tuple[tuple[str, ...], ...]:
+        """Of each player, by Gambit's number: the label if it is the only such, else the number."""
+        names = []
+        for player in self.gambit.players:
+            labels = [infoset.label for infoset in player.infosets]
+            unique = all(labels) and len(set(labels)) == len(labels)
+            names.append(tuple(labels if unique else map(str, range(1, len(labels) + 1))))
+        return tuple(names)
+
+    def __repr__(self) -> str:
+        return f"GambitGame({self.name}: {self.num_players} players)"
+
+
+class GambitState:
+    """A node of a Gambit tree: see `games.game.State`."""
+
+    __slots__ = ("_children", "_node", "_returns", "game")
+
+    def __init__(self, game: GambitGame, node: Any, before: tuple[float, ...]) -> None:
+        self.game = game
+        self._node = node
+        self._children = list(node.children)
+        outcome = node.outcome
+        if outcome:  # false where the node has none
+            players = game.gambit.players
+            paid = [float(outcome[player]) for player in players]
+            before = tuple(a + b for a, b in zip(before, paid, strict=True))
+        self._returns = before
+
+    def current_player(self) -> int:
+        if not self._children:
+            return TERMINAL
+        return CHANCE if self._node.player.is_chance else self._node.player.number
+
+    def chance_outcomes(self) -> list[tuple[int, float]]:
+        actions = self._node.infoset.actions
+        return [(k, float(action.prob)) for k, action in enumerate(actions)]
+
+    def legal_actions(self) -> list[int]:
+        return list(range(len(self._children)))
+
+    def child(self, action: int) -> GambitState:
+        return GambitState(self.game, self._children[action], self._returns)
+
+    def information_state_string(self, player: int) -> str:
+        return self.game.information_sets[player][self._node.infoset.number]
+
+    def action_to_string(self, player: int, action: int) -> str:
+        return list(self._node.infoset.actions)[action].label or str(action)
+
+    def returns(self) -> list[float]:
+        return list(self._returns)
+
+
+def read_efg(path: Path, name: str) -> GambitGame:
+    """A game tree from an `.efg` file.
+
+    Raises:
+        InputError: no such file, or one that Gambit cannot read.
+    """
+    game = _read(pygambit().read_efg, path)
+    return GambitGame(name, game)
+
+
+def read_nfg(path: Path, name: str) -> NormalForm:
+    """A matrix game from an `.nfg` file.
+
+    Raises:
+        InputError: no such file, or one that Gambit cannot read.
+    """
+    return normal_form_of(_read(pygambit().read_nfg, path), name)
+
+
+def normal_form_of(game: Any, name: str) -> NormalForm:
+    """A matrix game from a `pygambit.Game` that is a table."""
+    payoffs = np.stack([np.array(a, dtype=np.float64) for a in game.to_arrays()], axis=-1)
+    actions = [[s.label or str(k) for k, s in enumerate(p.strategies)] for p in game.players]
+    players = [player.label or f"player {i}" for i, player in enumerate(game.players)]
+    return NormalForm.from_payoffs(payoffs, name=name, actions=actions, players=players)
+
+
+def to_gambit(game: Game) -> Any:
+    """A `pygambit.Game` of the same tree (or table), its numbers exact rationals."""
+    if isinstance(game, GambitGame):
+        return game.gambit
+    if isinstance(game, NormalForm):
+        return pygambit().read_nfg(io.BytesIO(nfg_text(game).encode()))
+    return pygambit().read_efg(io.BytesIO(efg_text(game).encode()))
+
+
+def write_efg(game: Game, path: str | os.PathLike[str], *, node_budget: int = 1_000_000) -> None:
+    """Write a game tree as an `.efg` file, whole or not at all; see `efg_text`."""
+    write_atomically(Path(path), efg_text(game, node_budget=node_budget).encode())
+
+
+def write_nfg(game: NormalForm, path: str | os.PathLike[str]) -> None:
+    """Write a matrix game as an `.nfg` file, whole or not at all."""
+    write_atomically(Path(path), nfg_text(game).encode())
+
+
+def efg_text(game: Game, *, node_budget: int = 1_000_000) -> str:
+    """A game tree in Gambit's extensive format.
+
+    Every number is a rational: the simplest one that is equal to the float, if there is one with a
+    denominator of at most a million, and else the float itself; the probabilities at a chance node
+    add up to exactly one. Information sets carry their names as labels.
+
+    Raises:
+        UnenumerableGameError: more than `node_budget` histories.
+        GameError: the tree has a node that is neither a player's nor chance's.
+    """
+    quoted = " ".join(f'"player {i}"' for i in range(game.num_players))
+    lines = [f"EFG 2 R {_quoted(game.name)} {{ {quoted} }}", '""']
+    numbers: list[dict[str, int]] = [{} for _ in range(game.num_players)]
+    outcomes, chances = itertools.count(1), itertools.count(1)
+    stack: list[State] = [game.root()]
+    while stack:
+        if len(lines) > node_budget:
+            raise UnenumerableGameError(
+                f"{game.name}: more than {node_budget:,} histories, too many to write; choose "
+                "smaller parameters, or raise node_budget"
+            )
+        state = stack.pop()
+        player = state.current_player()
+        if player == TERMINAL:
+            payoffs = ", ".join(str(rational(u)) for u in state.returns())
+            lines.append(f't "" {next(outcomes)} "" {{ {payoffs} }}')
+            continue
+        if player == CHANCE:
+            moves = state.chance_outcomes()
+            actions = [action for action, _ in moves]
+            weights = _probabilities([p for _, p in moves])
+            labels = _labels(state, player, actions)
+            inside = " ".join(f"{a} {w}" for a, w in zip(labels, weights, strict=True))
+            lines.append(f'c "" {next(chances)} "" {{ {inside} }} 0')
+        elif player >= 0:
+            actions = state.legal_actions()
+            name = state.information_state_string(player)
+            number = numbers[player].setdefault(name, len(numbers[player]) + 1)
+            inside = " ".join(_labels(state, player, actions))
+            lines.append(f'p "" {player + 1} {number} {_quoted(name)} {{ {inside} }} 0')
+        else:
+            raise GameError(f"{game.name}: has a node of player {player}, which .efg cannot say")
+        stack.extend(state.child(action) for action in reversed(actions))
+    return "\n".join(lines) + "\n"
+
+
+def nfg_text(game: NormalForm) -> str:
+    """A matrix game in Gambit's strategic format, its payoffs exact rationals."""
+    players = " ".join(_quoted(p.information_sets[0]) for p in game.form.players)
+    actions = "\n".join(
+        "{ " + " ".join(map(_quoted, _different(own))) + " }" for own in game.actions
+    )
+    # The first player's strategies change fastest.
+    payoffs = game.payoffs.reshape(-1, game.num_players, order="F")
+    rows = " ".join(str(rational(u)) for u in payoffs.ravel().tolist())
+    return f"NFG 1 R {_quoted(game.name)} {{ {players} }}\n\n{{ {actions}\n}}\n\n{rows}\n"
+
+
+def rational(number: float) -> Fraction:
+    """The simplest fraction that is equal to a float; the float's own if none is simple."""
+    if not math.isfinite(number):
+        raise GameError(f"a payoff of {number} cannot be written; payoffs have to be finite")
+    exact = Fraction(number)
+    simple = exact.limit_denominator(LARGEST_DENOMINATOR)
+    return simple if float(simple) == number else exact
+
+
+def _probabilities(weights: list[float]) -> list[Fraction]:
+    """Fractions that add up to exactly one."""
+    fractions = [rational(w) for w in weights]
+    excess = sum(fractions) - 1
+    if excess:
+        # Floats of thirds and the like: rounding of about 1e-16, put on the largest.
+        largest = fractions.index(max(fractions))
+        fractions[largest] -= excess
+    return fractions
+
+
+def _labels(state: State, player: int, actions: list[int]) -> list[str]:
+    return [_quoted(t) for t in _different([state.action_to_string(player, a) for a in actions])]
+
+
+def _different(labels: list[str] | tuple[str, ...]) -> list[str]:
+    """Labels of their own: repeated or empty ones get their number."""
+    repeated = len(set(labels)) < len(labels) or not all(labels)
+    return [f"{k} {t}".strip() for k, t in enumerate(labels)] if repeated else list(labels)
+
+
+def _quoted(text: str) -> str:
+    return '"' + text.replace("\\", "/").replace('"', "'").replace("\n", " | ") + '"'
+
+
+def _read(reader: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        return reader(io.BytesIO(path.read_bytes()))
+    except OSError as error:
+        raise InputError(f"{path}: {one_line(error)}") from None
+    except Exception as error:  # pygambit's parser raises several kinds, C++ ones among them
+        raise InputError(f"{path}: Gambit cannot read it ({one_line(error)})") from None
