@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from games import InputError, NormalForm, SequenceForm, Strategy
 from games.kernels import plans
 from games.sequence_form import Float64, utility_scale
+
+if TYPE_CHECKING:
+    from analysis.correlation_plan import CorrelationPlan
 
 
 class Unverified(ArithmeticError):
@@ -74,6 +78,7 @@ class Equilibrium:
     gains: Float64  # [N]  NaN for a player whom the concept does not hold to anything
     strategy: Strategy | None = None  # where players randomise on their own
     joint: Joint | None = None  # where their play is correlated
+    plan: CorrelationPlan | None = None  # the same of two players, by pairs of sequences
     objective: float | None = None  # what was maximised, if anything
     bound: float | None = None  # no equilibrium of this kind has a larger objective
     facts: Mapping[str, float | str] = field(default_factory=dict)  # more that the method knows
@@ -130,9 +135,20 @@ def require_two_players(form: SequenceForm, what: str) -> None:
         raise InputError(f"{form.game} has {form.num_players} players; {what} is for two")
 
 
-def is_zero_sum(form: SequenceForm) -> bool:
-    """Whether there are two players, whose utilities add up to 0 at every leaf."""
+def is_constant_sum(form: SequenceForm) -> bool:
+    """Whether there are two players whose expected utilities always add up to the same.
+
+    Zero-sum games are; so are others in which chance hides the constant, as it stands inside the
+    leaves. The sum is a polynomial in the plans: if it is the same at a few random points, it is
+    the same everywhere (with probability 1).
+    """
     if form.num_players != 2:
         return False
-    total = np.abs(form.leaf_utility.sum(axis=1)).max(initial=0.0)
-    return bool(total <= 1e-12 * max(1.0, utility_scale(form)))
+    total, scale = form.leaf_utility.sum(axis=1), utility_scale(form)
+    if np.abs(total).max(initial=0.0) <= 1e-12 * scale:
+        return True
+    generator, seen = np.random.default_rng(0), []
+    for _ in range(4):
+        plan = plans(form, Strategy.random(form, generator).behaviour(form))
+        seen.append(Joint(form, np.ones(1), plan[None]).values.sum())
+    return float(np.ptp(seen)) <= 1e-10 * scale

@@ -45,7 +45,8 @@ class Program:
         self._lower: list[Float64] = []
         self._upper: list[Float64] = []
         self._cost: list[Float64] = []
-        self._integer: list[np.ndarray] = []
+        self._make_integer: list[np.ndarray] = []
+        self._add_cost: list[tuple[np.ndarray, Float64]] = []
         self._rows: list[np.ndarray] = []
         self._columns: list[np.ndarray] = []
         self._values: list[Float64] = []
@@ -66,9 +67,11 @@ class Program:
         """Add `count` variables; returns their numbers [count]."""
         for store, given in ((self._lower, lower), (self._upper, upper), (self._cost, cost)):
             store.append(np.broadcast_to(np.asarray(given, dtype=np.float64), (count,)))
-        self._integer.append(np.full(count, integer))
         self.num_variables += count
-        return np.arange(self.num_variables - count, self.num_variables)
+        numbers = np.arange(self.num_variables - count, self.num_variables)
+        if integer:
+            self.make_integer(numbers)
+        return numbers
 
     def rows(
         self,
@@ -98,6 +101,14 @@ class Program:
         self.num_rows += count
         return np.arange(self.num_rows - count, self.num_rows)
 
+    def make_integer(self, variables: np.ndarray) -> None:
+        """Hold these variables to whole numbers."""
+        self._make_integer.append(variables)
+
+    def add_cost(self, variables: np.ndarray, cost: ArrayLike) -> None:
+        """Add `cost` to these variables' part in the objective; a variable may come twice."""
+        self._add_cost.append((variables, np.asarray(cost, dtype=np.float64)))
+
     def model(self, *, maximise: bool = False) -> highspy.Highs:
         """The program inside HiGHS, for those who change it between two solutions."""
         from scipy.sparse import csc_matrix
@@ -108,10 +119,15 @@ class Program:
         shape = (self.num_rows, self.num_variables)
         places = (joined(self._rows, np.int64), joined(self._columns, np.int64))
         matrix = csc_matrix((joined(self._values), places), shape=shape)
-        integer = joined(self._integer, np.bool_)
+        integer = np.zeros(self.num_variables, dtype=bool)
+        for variables in self._make_integer:
+            integer[variables] = True
+        costs = joined(self._cost)
+        for variables, cost in self._add_cost:
+            np.add.at(costs, variables, cost)
         lp = highspy.HighsLp()
         lp.num_col_, lp.num_row_ = self.num_variables, self.num_rows
-        lp.col_cost_ = joined(self._cost)
+        lp.col_cost_ = costs
         lp.col_lower_, lp.col_upper_ = joined(self._lower), joined(self._upper)
         lp.row_lower_, lp.row_upper_ = joined(self._row_lower), joined(self._row_upper)
         lp.a_matrix_.format_ = highspy.MatrixFormat.kColwise

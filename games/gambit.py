@@ -251,8 +251,13 @@ def _different(labels: list[str] | tuple[str, ...]) -> list[str]:
     return [f"{k} {t}".strip() for k, t in enumerate(labels)] if repeated else list(labels)
 
 
+def quoted(text: str) -> str:
+    """A name as it can stand in quotes in Gambit's files."""
+    return text.replace("\\", "/").replace('"', "'").replace("\n", " | ")
+
+
 def _quoted(text: str) -> str:
-    return '"' + text.replace("\\", "/").replace('"', "'").replace("\n", " | ") + '"'
+    return f'"{quoted(text)}"'
 
 
 def _read(reader: Any, path: Path) -> Any:

@@ -1,0 +1,115 @@
+"""Backward induction: a subgame-perfect equilibrium of a game with perfect information.
+
+Zermelo (1913), Kuhn (1953); Osborne & Rubinstein, "A Course in Game Theory", section 6.2.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analysis.equilibrium import Equilibrium, verified
+from games import Game, InputError, NormalForm, SequenceForm, Strategy
+from games.game import CHANCE, TERMINAL, State
+from games.kernels import respond
+from games.sequence_form import Float64
+
+
+def is_perfect_information(game: Game | SequenceForm) -> bool:
+    """Whether every information set is a single history. False for a bare sequence form.
+
+    By counting: a walk of the tree meets each information set once exactly if there are as many
+    decision nodes as information sets.
+    """
+    if isinstance(game, (SequenceForm, NormalForm)):
+        return False
+    form = game.sequence_form()
+    # A cheap test first: with perfect information no two plays end in one tuple of sequences, and
+    # each decision is its player's own.
+    if len(form.leaf_utility) != form.num_terminals:
+        return False
+    return _num_decisions(game.root()) == len(form.information_sets)
+
+
+def backward_induction(game: Game) -> Equilibrium:
+    """The subgame-perfect equilibrium in which ties go to the first action.
+
+    Raises:
+        InputError: an information set holds more than one history.
+        Unverified: never, unless the game's information sets are at fault.
+    """
+    form = game.sequence_form()
+    chosen: list[dict[str, int]] = [{} for _ in range(form.num_players)]
+    _induce(game, chosen)
+    behaviour = np.zeros(form.layout.num_sequences)
+    start = 0
+    for player, own in zip(form.players, chosen, strict=True):
+        behaviour[start] = 1.0
+        for name, first in zip(player.information_sets, player.first_sequence, strict=True):
+            behaviour[start + first + own[name]] = 1.0
+        start += player.num_sequences
+    _, best, current = respond(form, behaviour)
+    found = Equilibrium(
+        concept="nash",
+        game=form.game,
+        method="backward induction (subgame perfect)",
+        values=current,
+        gains=best - current,
+        strategy=Strategy.from_behaviour(form, behaviour),
+    )
+    return verified(found, form, 1e-9)
+
+
+def _induce(game: Game, chosen: list[dict[str, int]]) -> Float64:
+    """Values [N] of the root; fills in the index of the best action at each information set."""
+    # Each frame: the node, its children's values so far, and the weights of a chance node.
+    root = game.root()
+    stack: list[tuple[State, list[int], list[float], list[Float64]]] = [_frame(root)]
+    while True:
+        state, actions, weights, values = stack[-1]
+        if len(values) < len(actions):
+            stack.append(_frame(state.child(actions[len(values)])))
+            continue
+        player = state.current_player()
+        if player == TERMINAL:
+            value = np.array(state.returns(), dtype=np.float64)
+        elif player == CHANCE:
+            value = np.array(weights) @ np.array(values)
+        else:
+            name = state.information_state_string(player)
+            if name in chosen[player]:
+                raise InputError(
+                    f"{game.name}: information set {name!r} holds several histories, so backward "
+                    "induction does not apply; use another method"
+                )
+            best = int(np.argmax([v[player] for v in values]))
+            chosen[player][name] = best
+            value = values[best]
+        stack.pop()
+        if not stack:
+            return value
+        stack[-1][3].append(value)
+
+
+def _frame(state: State) -> tuple[State, list[int], list[float], list[Float64]]:
+    player = state.current_player()
+    if player == TERMINAL:
+        return state, [], [], []
+    if player == CHANCE:
+        actions, weights = zip(*state.chance_outcomes(), strict=True)
+        return state, list(actions), list(weights), []
+    return state, list(state.legal_actions()), [], []
+
+
+def _num_decisions(root: State) -> int:
+    count, stack = 0, [root]
+    while stack:
+        state = stack.pop()
+        player = state.current_player()
+        if player == TERMINAL:
+            continue
+        count += player >= 0
+        actions = (
+            [a for a, _ in state.chance_outcomes()] if player == CHANCE else state.legal_actions()
+        )
+        stack.extend(state.child(a) for a in actions)
+    return count

@@ -1,0 +1,259 @@
+"""Correlated and coarse correlated equilibria of the normal form, by linear programming.
+
+Aumann, "Subjectivity and correlation in randomized strategies" (1974); Moulin & Vial (1978) for the
+coarse ones. Of maximum entropy: Ortiz, Schapire & Kakade, "Maximum entropy correlated equilibria"
+(2007), here as the dual program and a linear repair.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import numpy as np
+
+from analysis.equilibrium import Equilibrium, Joint, verified
+from analysis.program import INFINITY, Program, Progress
+from games import Game, InputError, NormalForm, SequenceForm, as_normal_form
+from games.sequence_form import Float64
+
+Concept = Literal["ce", "cce"]
+Objective = Literal["welfare", "egalitarian", "entropy"] | int
+"""The sum of utilities, the smallest of them, entropy, or one player's utility by its number."""
+
+OBJECTIVES = ("welfare", "egalitarian", "entropy")
+TOLERANCE = 1e-8
+# The dual is minimised until its gradient, a violated incentive over the largest of its kind, is
+# below this; the repair does the rest.
+DUAL_TOLERANCE = 1e-11
+MOST_NEWTON_STEPS = 500
+
+
+def correlated_equilibrium(
+    game: Game | SequenceForm,
+    concept: Concept = "ce",
+    objective: Objective = "welfare",
+    *,
+    progress: Progress | None = None,
+) -> Equilibrium:
+    """The (coarse) correlated equilibrium of the normal form with the largest objective.
+
+    Args:
+        game: N players; of a tree, its reduced normal form is used.
+        concept: "ce", where a player may deviate once it knows its own pure strategy, or "cce",
+            where it has to commit to following or to one strategy beforehand.
+        objective: what is maximised among all of them. `Equilibrium.bound` is the certificate.
+        progress: see `analysis.program.Progress`.
+
+    Raises:
+        InputError: an unknown objective or player.
+        GameError: the normal form is too large.
+        Unverified: the measured gain of a deviation is above 1e-8 of the largest utility.
+    """
+    check_objective(objective, game)
+    if concept not in ("ce", "cce"):
+        raise InputError(f"concept is 'ce' or 'cce', not {concept!r}")
+    table = as_normal_form(game)
+    if objective == "entropy":
+        p, reached, bound, method = _maximum_entropy(table, concept, progress)
+    else:
+        p, reached, bound, method = _linear(table, concept, objective, progress)
+    p = np.maximum(p, 0.0).reshape(table.num_actions)
+    p /= p.sum()
+    found = Equilibrium(
+        concept=concept,
+        game=table.name,
+        method=method,
+        values=np.tensordot(p, table.payoffs, axes=table.num_players),
+        gains=gains(table, p, concept),
+        joint=Joint.from_tensor(table, p),
+        objective=reached,
+        bound=bound,
+        facts={"objective": objective_name(objective), "entropy": _entropy(p)},
+    )
+    return verified(found, table.form, TOLERANCE)
+
+
+def gains(game: NormalForm, p: Float64, concept: Concept) -> Float64:
+    """The most that each player [N] could gain against correlated play p [A1, ..., AN].
+
+    For "ce" the best reply to every recommendation, weighted by how likely it is; for "cce" the
+    best single strategy.
+    """
+    best = np.empty(game.num_players)
+    for i in range(game.num_players):
+        swap = _swap_utilities(game, p, i)  # [told, played]
+        followed = np.diagonal(swap)
+        if concept == "ce":
+            best[i] = (swap.max(axis=1) - followed).sum()
+        else:
+            best[i] = swap.sum(axis=0).max() - followed.sum()
+    return np.maximum(best, 0.0)
+
+
+def check_objective(objective: Objective, game: Game | SequenceForm) -> None:
+    """Raises InputError unless it is a name of `OBJECTIVES` or the number of a player."""
+    if isinstance(objective, int):
+        if not 0 <= objective < game.num_players:
+            raise InputError(
+                f"objective {objective}: the players are 0 to {game.num_players - 1}"
+            )
+    elif objective not in OBJECTIVES:
+        raise InputError(
+            f"no objective {objective!r}: choose {', '.join(OBJECTIVES)}, or a player's number"
+        )
+
+
+def objective_name(objective: Objective) -> str:
+    return f"player {objective}" if isinstance(objective, int) else objective
+
+
+def add_objective(program: Program, objective: Objective, p: np.ndarray, payoffs: Float64) -> None:
+    """Give `program` (to be maximised) its objective: rows of payoffs [P, N] at variables p [P]."""
+    players = payoffs.shape[1]
+    smallest = program.variables(1, lower=-INFINITY, cost=1.0)
+    if objective == "egalitarian":
+        triples = [(np.full(len(p), i), p, payoffs[:, i]) for i in range(players)]
+        triples.append((np.arange(players), np.full(players, smallest[0]), -1.0))
+        program.rows(players, triples, lower=0.0)
+        return
+    total = payoffs.sum(axis=1) if objective == "welfare" else payoffs[:, int(objective)]
+    program.rows(1, [(0, p, total), (0, smallest, -1.0)], lower=0.0, upper=0.0)
+
+
+def _swap_utilities(game: NormalForm, p: Float64, player: int) -> Float64:
+    """[told, played]: utility, times the probability of the first, of playing the second."""
+    told = np.moveaxis(p, player, 0).reshape(p.shape[player], -1)
+    pay = np.moveaxis(game.payoffs[..., player], player, 0).reshape(p.shape[player], -1)
+    return told @ pay.T
+
+
+def _incentives(game: NormalForm, concept: Concept) -> Float64:
+    """Rows [deviations, profiles]: what each deviation would gain at each profile."""
+    shape, rows = game.num_actions, []
+    index = np.indices(shape)
+    for i, count in enumerate(shape):
+        pay = game.payoffs[..., i]
+        for played in range(count):
+            instead = np.take(pay, [played], axis=i) - pay  # [A1, ..., AN] by broadcasting
+            if concept == "cce":
+                rows.append(instead.ravel())
+                continue
+            for told in range(count):
+                if told != played:
+                    rows.append(np.where(index[i] == told, instead, 0.0).ravel())
+    return np.array(rows) if rows else np.zeros((0, np.prod(shape, dtype=int)))
+
+
+def _linear(
+    game: NormalForm, concept: Concept, objective: Objective, progress: Progress | None
+) -> tuple[Float64, float, float, str]:
+    from scipy.sparse import coo_matrix
+
+    program, profiles = Program(), int(np.prod(game.num_actions))
+    p = program.variables(profiles)
+    program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
+    rows = coo_matrix(_incentives(game, concept))
+    program.rows(rows.shape[0], [(rows.row, p[rows.col], rows.data)], upper=0.0)
+    payoffs = game.payoffs.reshape(profiles, -1)
+    add_objective(program, objective, p, payoffs)
+    answer = program.solve(maximise=True, progress=progress)
+    return answer.x[p], answer.objective, answer.bound, "LP (HiGHS)"
+
+
+def _maximum_entropy(
+    game: NormalForm, concept: Concept, progress: Progress | None
+) -> tuple[Float64, float, float, str]:
+    """The dual: minimise the log of sum_a exp(-y . gains at a) over multipliers y >= 0.
+
+    Its value bounds the entropy of every equilibrium from above. First the profiles are found that
+    have probability in some equilibrium at all: on these the multipliers are finite. The primal p,
+    proportional to the exponentials, is feasible up to the dual's tolerance; the nearest
+    equilibrium in the sum of absolute differences is found by a linear program, and its entropy
+    set against the bound.
+    """
+    from scipy.special import logsumexp
+
+    rows = _incentives(game, concept)
+    support = _largest_support(rows, progress)
+    rows = rows[:, support]
+    largest = np.abs(rows).max(axis=1, initial=0.0)
+    rows = rows[largest > 0] / largest[largest > 0][:, None]
+    y = _dual_multipliers(rows)
+    exponent = -(y @ rows)
+    bound = float(logsumexp(exponent))
+    p = np.exp(exponent - bound)
+    # p + more - less is an equilibrium; nothing goes below zero since less <= p.
+    program = Program()
+    more = program.variables(len(p), cost=1.0)
+    less = program.variables(len(p), upper=p, cost=1.0)
+    program.rows(1, [(0, more, 1.0), (0, less, -1.0)], lower=0.0, upper=0.0)
+    deviation, profile = np.nonzero(rows)
+    held = rows[deviation, profile]
+    program.rows(
+        len(rows),
+        [(deviation, more[profile], held), (deviation, less[profile], -held)],
+        upper=-(rows @ p),
+    )
+    change = program.solve(progress=progress).x
+    p = np.maximum(p + change[more] - change[less], 0.0)
+    whole = np.zeros(len(support))
+    whole[support] = p / p.sum()
+    return whole, _entropy(whole), bound, "entropy dual (Newton) and repair by LP (HiGHS)"
+
+
+def _largest_support(rows: Float64, progress: Progress | None) -> np.ndarray:
+    """Which profiles [P] have probability in some equilibrium, as a mask.
+
+    Equilibria times any factor form a cone: as many profiles as possible get at least 1 in it.
+    """
+    program = Program()
+    count = rows.shape[1]
+    above = program.variables(count)
+    upto = program.variables(count, upper=1.0, cost=1.0)
+    deviation, profile = np.nonzero(rows)
+    triples = [(deviation, v[profile], rows[deviation, profile]) for v in (above, upto)]
+    program.rows(len(rows), triples, upper=0.0)
+    return program.solve(maximise=True, progress=progress).x[upto] > 0.5
+
+
+def _dual_multipliers(rows: Float64) -> Float64:
+    """argmin over y >= 0 of logsumexp(-y rows): projected Newton (Bertsekas 1982).
+
+    Multipliers at 0 with a positive gradient stay; the others take a regularised Newton step along
+    a search that stops at the bounds.
+    """
+    from scipy.special import logsumexp
+
+    def value(y: Float64) -> float:
+        return float(logsumexp(-(y @ rows)))
+
+    y = np.zeros(len(rows))
+    best = value(y)
+    for _ in range(MOST_NEWTON_STEPS):
+        exponent = -(y @ rows)
+        p = np.exp(exponent - logsumexp(exponent))
+        mean = rows @ p
+        free = (y > 0) | (mean > 0)  # the gradient is -mean
+        if np.abs(mean[free]).max(initial=0.0) < DUAL_TOLERANCE:
+            break
+        inner = rows[free]
+        hessian = (inner * p) @ inner.T - np.outer(mean[free], mean[free])
+        damping = 1e-12 + 1e-3 * min(1.0, float(np.abs(mean[free]).max())) ** 2
+        step = np.linalg.solve(hessian + damping * np.eye(len(inner)), mean[free])
+        length = 1.0
+        while length > 1e-12:
+            trial = y.copy()
+            trial[free] = np.maximum(y[free] + length * step, 0.0)
+            if value(trial) <= best - 1e-4 * (mean[free] @ (trial[free] - y[free])):
+                break
+            length /= 2
+        else:
+            break
+        y, best = trial, value(trial)
+    return y
+
+
+def _entropy(p: Float64) -> float:
+    """In nats."""
+    positive = p[p > 0]
+    return float(-(positive * np.log(positive)).sum())

@@ -1,0 +1,281 @@
+"""Nash equilibria of any finite game: one call that picks the solver, and checks its answer.
+
+Two-player zero-sum games go to the sequence-form LP, trees of perfect information to backward
+induction, the rest to Gambit (Savani & Turocy, https://gambitproject.org).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, Literal, overload
+
+import numpy as np
+
+from analysis import gambit
+from analysis.backward import backward_induction, is_perfect_information
+from analysis.equilibrium import (
+    Equilibrium,
+    Unverified,
+    is_constant_sum,
+    require_two_players,
+    verified,
+)
+from analysis.program import Progress
+from analysis.zero_sum import sequence_form_lp
+from games import Game, GameError, InputError, NormalForm, SequenceForm, Strategy, as_form
+from games.errors import did_you_mean
+from games.gambit import GambitGame, pygambit, to_gambit
+from games.kernels import plans, respond
+from games.normal_form import as_normal_form
+from games.sequence_form import Float64
+
+TOLERANCE = 1e-6
+# Exact arithmetic costs twenty times as much as floats and more with every action; above this
+# many pure strategies of both players together floats have to do.
+RATIONAL_UP_TO = 14
+SUPPORT = 1e-4  # probabilities below are taken for 0 when an approximate answer is sharpened
+TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
+
+METHODS = {
+    "auto": "picked by the game's class and size",
+    "lp": "two players, zero-sum: sequence-form LP on HiGHS",
+    "backward": "perfect information: backward induction, subgame perfect",
+    "lcp": "two players: Lemke-Howson, on the sequence form of a tree",
+    "enummixed": "two players: all extreme equilibria",
+    "enumpure": "all equilibria in pure strategies",
+    "enumpoly": "all isolated equilibria, support by support",
+    "logit": "one equilibrium: the limit of the quantal response path",
+    "gnm": "one equilibrium or more: global Newton",
+    "simpdiv": "one equilibrium: simplicial subdivision",
+}
+_TWO_PLAYERS = ("lp", "lcp", "enummixed")
+_Profile = Any  # mixed strategies, or behaviours by label
+
+
+@overload
+def nash(
+    game: Game | SequenceForm, which: Literal["one"] = "one", method: str = "auto", *,
+    seconds: float | None = None, progress: Progress | None = None, tolerance: float = TOLERANCE,
+) -> Equilibrium: ...  # fmt: skip
+@overload
+def nash(
+    game: Game | SequenceForm, which: Literal["all"], method: str = "auto", *,
+    seconds: float | None = None, progress: Progress | None = None, tolerance: float = TOLERANCE,
+) -> tuple[Equilibrium, ...]: ...  # fmt: skip
+def nash(
+    game: Game | SequenceForm,
+    which: Literal["one", "all"] = "one",
+    method: str = "auto",
+    *,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    tolerance: float = TOLERANCE,
+) -> Equilibrium | tuple[Equilibrium, ...]:
+    """One Nash equilibrium, or all of them.
+
+    "All" means: of two players all extreme equilibria (every other one is a convex combination of
+    some of them; Avis, Rosenberg, Savani & von Stengel 2010), of more players all isolated ones
+    that Gambit's polynomial solver finds. Equilibria of a tree that play alike wherever play gets
+    to count once. `Equilibrium.method` says which solver it was.
+
+    Args:
+        game: a game; or a sequence form, for which the tree is not known: then what is not zero-sum
+            is solved in its reduced normal form.
+        which: "one" or "all".
+        method: a key of `METHODS`.
+        seconds: the most that Gambit may take.
+        progress: see `analysis.program.Progress`.
+        tolerance: the largest regret that is let through, relative to the largest utility if
+            above 1. The LP is held to 1e-9 whatever is given.
+
+    Raises:
+        InputError: an unknown method, or one that does not fit the game.
+        GameError: a normal form too large to lay out, or imperfect recall.
+        Unverified: no solver's answer had a small enough regret.
+        TimeoutError: nothing was found in time.
+    """
+    if method not in METHODS:
+        raise InputError(f"no Nash method {method!r}: {did_you_mean(method, METHODS)}")
+    if which not in ("one", "all"):
+        raise InputError(f"which is 'one' or 'all', not {which!r}")
+    form = as_form(game)
+    if method in _TWO_PLAYERS:
+        require_two_players(form, method)
+    constant_sum = is_constant_sum(form)
+    if method == "lp" or (method == "auto" and which == "one" and constant_sum):
+        found = sequence_form_lp(form, progress=progress)
+        return found if which == "one" else (found,)
+    if method == "backward" or (
+        method == "auto" and which == "one" and is_perfect_information(game)
+    ):
+        if isinstance(game, SequenceForm):
+            raise InputError(f"{form.game}: backward induction needs the game, not its form")
+        found = backward_induction(game)
+        return found if which == "one" else (found,)
+    failures = []
+    for name in _candidates(game, form, which, method):
+        try:
+            found_all = _solve(game, form, name, which, seconds, progress, tolerance)
+        except (Unverified, RuntimeError) as error:
+            failures.append(str(error))
+            continue
+        if found_all:
+            return found_all[0] if which == "one" else found_all
+        failures.append(f"{name} found none")
+    raise Unverified(f"{form.game}: {'; '.join(failures)}")
+
+
+def _candidates(
+    game: Game | SequenceForm, form: SequenceForm, which: str, method: str
+) -> Iterator[str]:
+    """Gambit's solvers in the order in which they are tried."""
+    if method != "auto":
+        yield method
+    elif form.num_players == 2:
+        yield "lcp" if which == "one" else "enummixed"
+        if which == "one":
+            yield from ("enummixed", "logit")
+    elif which == "all":
+        yield "enumpoly"
+    else:
+        yield from ("enumpure", "gnm", "logit", "simpdiv")
+
+
+def _solve(
+    game: Game | SequenceForm,
+    form: SequenceForm,
+    name: str,
+    which: str,
+    seconds: float | None,
+    progress: Progress | None,
+    tolerance: float,
+) -> tuple[Equilibrium, ...]:
+    """What one of Gambit's solvers finds, as verified equilibria without repetitions."""
+    tree = _as_tree(game, form, name)
+    table = None if tree is not None else as_normal_form(game)
+    source = tree if tree is not None else table
+    assert source is not None
+    small = table is not None and sum(table.num_actions) <= RATIONAL_UP_TO
+    work = _SOLVERS[name](to_gambit(source), which, small)
+    label = f"Gambit's {name}" + (" (tree)" if tree is not None else "")
+    profiles = gambit.call(
+        lambda: gambit.profiles_of(source, work()), label, seconds=seconds, progress=progress
+    )
+    found: list[Equilibrium] = []
+    distinct: list[Float64] = []
+    for profile in profiles:
+        if table is None:
+            strategy = gambit.strategy_of(form, profile)
+        else:
+            strategy = table.strategy(_sharpened(table, profile, tolerance))
+        behaviour = strategy.behaviour(form)
+        _, best, current = respond(form, behaviour)
+        point = Equilibrium("nash", form.game, label, current, best - current, strategy)
+        if which == "all":
+            on_path = plans(form, behaviour)  # what differs where play never gets to is one
+            if any(np.abs(on_path - other).max(initial=0.0) <= 1e-6 for other in distinct):
+                continue
+            distinct.append(on_path)
+        found.append(verified(point, form, tolerance))
+        if which == "one":
+            break
+    return tuple(found)
+
+
+def _as_tree(game: Game | SequenceForm, form: SequenceForm, name: str) -> Game | None:
+    """The game as a tree for Gambit, where it is one and its solver can use it."""
+    if isinstance(game, (SequenceForm, NormalForm)) or name not in ("lcp", "logit", "enumpoly"):
+        return None
+    single = all(len(p.information_sets) <= 1 for p in form.players)
+    if name == "enumpoly" or single or form.num_histories > TREE_UP_TO:
+        return None
+    return game
+
+
+_SOLVERS: dict[str, Callable[[Any, str, bool], Callable[[], Any]]] = {
+    "lcp": lambda g, which, exact: lambda: pygambit().nash.lcp_solve(
+        g, rational=exact, stop_after=1 if which == "one" and not g.is_tree else None
+    ),
+    "enummixed": lambda g, which, exact: lambda: pygambit().nash.enummixed_solve(g, rational=exact),
+    "enumpure": lambda g, which, exact: lambda: pygambit().nash.enumpure_solve(g),
+    "enumpoly": lambda g, which, exact: lambda: pygambit().nash.enumpoly_solve(
+        g, stop_after=1 if which == "one" else None
+    ),
+    "logit": lambda g, which, exact: lambda: pygambit().nash.logit_solve(g),
+    "gnm": lambda g, which, exact: lambda: pygambit().nash.gnm_solve(g),
+    "simpdiv": lambda g, which, exact: lambda: pygambit().nash.simpdiv_solve(
+        g.mixed_strategy_profile(rational=True)
+    ),
+}
+
+
+def _sharpened(
+    game: NormalForm, profile: tuple[Float64, ...], tolerance: float
+) -> tuple[Float64, ...]:
+    """An approximate equilibrium brought to rounding by Newton's method on its support.
+
+    On the support of each player the payoffs are equal and the probabilities add up to 1. Where
+    that does not make the regret smaller (a wrong support, a singular system), nothing is changed.
+    """
+    clean = tuple(np.maximum(x, 0.0) / np.maximum(x, 0.0).sum() for x in profile)
+    before = _regret(game, clean)
+    if before <= 1e-13 * max(1.0, np.abs(game.payoffs).max()):
+        return clean
+    supports = [np.flatnonzero(x > SUPPORT) for x in clean]
+    x = [np.where(y > SUPPORT, y, 0.0) for y in clean]
+    for _ in range(20):
+        residual, jacobian = _indifference(game, x, supports)
+        step = np.linalg.lstsq(jacobian, -residual, rcond=None)[0]
+        at = 0
+        for i, support in enumerate(supports):
+            x[i][support] += step[at : at + len(support)]
+            at += len(support)
+        if np.abs(step).max() < 1e-15:
+            break
+    if any(np.any(y < 0) or not np.all(np.isfinite(y)) for y in x):
+        return clean
+    better = tuple(y / y.sum() for y in x)
+    return better if _regret(game, better) < before else clean
+
+
+def _indifference(
+    game: NormalForm, x: list[Float64], supports: list[np.ndarray]
+) -> tuple[Float64, Float64]:
+    """The equations of a totally mixed equilibrium on the supports, and their derivatives."""
+    sizes = [len(s) for s in supports]
+    starts = np.concatenate([[0], np.cumsum(sizes)])
+    rows, residual = [], []
+    for i, support in enumerate(supports):
+        pay = _against(game, x, i, ())[support]
+        for k in range(1, len(support)):
+            residual.append(pay[k] - pay[0])
+            row = np.zeros(starts[-1])
+            for j, theirs in enumerate(supports):
+                if j != i:
+                    slope = _against(game, x, i, (j,))[np.ix_(support, theirs)]
+                    row[starts[j] : starts[j + 1]] = slope[k] - slope[0]
+            rows.append(row)
+        total = np.zeros(starts[-1])
+        total[starts[i] : starts[i + 1]] = 1.0
+        rows.append(total)
+        residual.append(x[i][support].sum() - 1.0)
+    return np.array(residual), np.array(rows)
+
+
+def _against(game: NormalForm, x: list[Float64], player: int, free: tuple[int, ...]) -> Float64:
+    """Payoffs to `player` by its own action, then by the actions of the `free` players."""
+    pay = game.payoffs[..., player]
+    for j in reversed(range(game.num_players)):
+        if j != player and j not in free:
+            pay = np.tensordot(pay, x[j], axes=(j, 0))
+    order = sorted((player, *free))
+    return np.moveaxis(pay, order.index(player), 0)
+
+
+def _regret(game: NormalForm, x: tuple[Float64, ...]) -> float:
+    gains = []
+    for i in range(game.num_players):
+        pay = _against(game, list(x), i, ())
+        gains.append(float(pay.max() - pay @ x[i]))
+    return max(gains)
