@@ -22,6 +22,7 @@ from games import Game, InputError, SequenceForm, Strategy, as_form
 from games.kernels import plans_to_behaviour, respond
 
 TOLERANCE = 1e-7
+INTERIOR_ABOVE = 5_000  # pairs from which the relaxation is solved by an interior point
 
 
 def commitment(
@@ -53,7 +54,9 @@ def commitment(
         raise InputError(f"leader {leader}: the players are 0 and 1")
     follower = 1 - leader
     pairs = Pairs.of(form)
-    relaxed = _program(pairs, leader, binary=()).solve(maximise=True, progress=progress)
+    relaxed = _program(pairs, leader, binary=()).solve(
+        maximise=True, interior=len(pairs) > INTERIOR_ABOVE, progress=progress
+    )
     binary = (leader, follower) if pure else (follower,)
     answer = _program(pairs, leader, binary).solve(
         maximise=True, seconds=seconds, progress=progress

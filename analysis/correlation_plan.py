@@ -8,10 +8,10 @@ the plans that some lottery over pure strategies has; with them they describe mo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 Trigger = Literal["efce", "efcce", "nfcce"]
+Entries = tuple[np.ndarray, np.ndarray, Any]  # (row, variable, factor) of a sparse matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,7 +125,7 @@ class CorrelationPlan:
 
     def gains(self, concept: Trigger) -> Float64:
         """The most that each player [2] gains by deviating at one trigger, by a sweep of its own."""
-        return np.array([max(0.0, *_trigger_gains(self, i, concept)) for i in range(2)])
+        return np.array([max([0.0, *_trigger_gains(self, i, concept)]) for i in range(2)])
 
     def to_frame(self) -> pd.DataFrame:
         """One row a leaf that is reached: each player's last action, and its probability."""
@@ -173,68 +174,106 @@ def add_plan(program: Program, pairs: Pairs) -> np.ndarray:
 def add_incentives(
     program: Program, pairs: Pairs, xi: np.ndarray, player: int, concept: Trigger
 ) -> None:
-    """Rows that leave `player` nothing to gain at any trigger, by the dual of its deviation.
+    """Rows that leave `player` nothing to gain at any trigger."""
+    form = pairs.form
+    for trigger in trigger_points(form, player, concept):
+
+        def deviated(leaves: np.ndarray, told: int = trigger.told) -> Entries:
+            other = form.leaf_sequence[leaves, 1 - player]
+            return np.arange(len(leaves)), xi[pairs.number(player, told, other)], 1.0
+
+        def followed(leaves: np.ndarray) -> Entries:
+            return np.arange(len(leaves)), xi[pairs.leaves[leaves]], 1.0
+
+        add_trigger(program, form, player, trigger, deviated, followed)
+
+
+@dataclass(frozen=True, eq=False)
+class TriggerPoint:
+    """Where a deviation starts, and what it replaces.
 
     A trigger is a recommendation (j, a) for "efce", the arrival at j before it is seen for "efcce",
-    the start for "nfcce". From there on the player goes its own way, against the other's play as
+    the start for "nfcce". From there on the player goes its own way, against the others' play as
     far as it is correlated with what was recommended up to the trigger.
     """
-    form, own = pairs.form, pairs.form.players[player]
-    for told, sets, followed in _triggers(form, player, concept):
-        value = program.variables(1 + len(sets), lower=-INFINITY)
-        sub, numbers = _subtree(own, sets, followed)
-        leaves = np.flatnonzero(np.isin(form.leaf_sequence[:, player], numbers))
-        place = np.searchsorted(numbers, form.leaf_sequence[leaves, player])
-        utility = form.leaf_utility[leaves, player]
-        other = form.leaf_sequence[leaves, 1 - player]
-        # The value of each set is at least what every action brings, and of the whole at most what
-        # following brings.
-        program.rows(
-            len(numbers),
-            [
-                *best_value_rows(sub, value),
-                (place, xi[pairs.number(player, told, other)], utility),
-            ],
-            upper=0.0,
-        )
-        inside = np.flatnonzero(np.isin(form.leaf_sequence[:, player], followed))
-        program.rows(
-            1,
-            [
-                (0, value[0], -1.0),
-                (0, xi[pairs.leaves[inside]], form.leaf_utility[inside, player]),
-            ],
-            lower=0.0,
-        )
+
+    told: int  # the last sequence that had been recommended and followed
+    treeplex: Treeplex  # the information sets that are played anew
+    sequences: np.ndarray  # [S']  its sequences in the player's own numbers; -1 for none
+    followed: np.ndarray  # the player's sequences there if it had followed
+
+
+def add_trigger(
+    program: Program,
+    form: SequenceForm,
+    player: int,
+    trigger: TriggerPoint,
+    deviated: Callable[[np.ndarray], Entries],
+    followed: Callable[[np.ndarray], Entries],
+) -> None:
+    """Rows that leave `player` nothing to gain at one trigger, by the dual of its deviation.
+
+    Args:
+        program: to add to.
+        form: the game.
+        player: whose deviation it is.
+        trigger: one of `trigger_points`.
+        deviated: of leaves [K] the entries (number of the leaf, variable, factor) that make up the
+            probability that it is reached when the player has followed up to the trigger and plays
+            towards the leaf from there.
+        followed: the same when it follows all along.
+    """
+    value = program.variables(1 + len(trigger.treeplex.information_sets), lower=-INFINITY)
+    leaves, place = _leaves_at(form, player, trigger.sequences)
+    leaf, variable, factor = deviated(leaves)
+    # The value of each set is at least what every action brings, and of the whole at most what
+    # following brings.
+    program.rows(
+        len(trigger.sequences),
+        [
+            *best_value_rows(trigger.treeplex, value),
+            (place[leaf], variable, factor * form.leaf_utility[leaves, player][leaf]),
+        ],
+        upper=0.0,
+    )
+    leaves, _ = _leaves_at(form, player, trigger.followed)
+    leaf, variable, factor = followed(leaves)
+    utility = form.leaf_utility[leaves, player][leaf]
+    program.rows(1, [(0, value[0], -1.0), (0, variable, factor * utility)], lower=0.0)
+
+
+def _leaves_at(
+    form: SequenceForm, player: int, sequences: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The leaves that end at one of the player's `sequences` (sorted), and at which."""
+    column = form.leaf_sequence[:, player]
+    leaves = np.flatnonzero(np.isin(column, sequences))
+    return leaves, np.searchsorted(sequences, column[leaves])
 
 
 def _trigger_gains(plan: CorrelationPlan, player: int, concept: Trigger) -> list[float]:
     """What the best deviation at each trigger gains."""
     form, pairs = plan.form, plan.pairs
-    own = form.players[player]
-    gains = [0.0]
-    for told, sets, followed in _triggers(form, player, concept):
-        sub, numbers = _subtree(own, sets, followed)
-        leaves = np.flatnonzero(np.isin(form.leaf_sequence[:, player], numbers))
-        weight = plan.probability[pairs.number(player, told, form.leaf_sequence[leaves, 1 - player])]
+    gains = []
+    for trigger in trigger_points(form, player, concept):
+        leaves, place = _leaves_at(form, player, trigger.sequences)
+        other = form.leaf_sequence[leaves, 1 - player]
+        weight = plan.probability[pairs.number(player, trigger.told, other)]
         value = np.bincount(
-            np.searchsorted(numbers, form.leaf_sequence[leaves, player]),
-            weight * form.leaf_utility[leaves, player],
-            minlength=len(numbers),
+            place, weight * form.leaf_utility[leaves, player], minlength=len(trigger.sequences)
         )
-        for j in reversed(range(len(sets))):
+        sub = trigger.treeplex
+        for j in reversed(range(len(sub.information_sets))):
             first, count = sub.first_sequence[j], sub.num_actions[j]
             value[sub.parent_sequence[j]] += value[first : first + count].max()
-        inside = np.flatnonzero(np.isin(form.leaf_sequence[:, player], followed))
+        inside, _ = _leaves_at(form, player, trigger.followed)
         follow = plan.probability[pairs.leaves[inside]] @ form.leaf_utility[inside, player]
         gains.append(float(value[0] - follow))
     return gains
 
 
-def _triggers(
-    form: SequenceForm, player: int, concept: Trigger
-) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """(sequence that has been told, information sets played anew, sequences there if followed)."""
+def trigger_points(form: SequenceForm, player: int, concept: Trigger) -> list[TriggerPoint]:
+    """All triggers of a player."""
     own = form.players[player]
     sets = len(own.information_sets)
     below: list[list[int]] = [[j] for j in range(sets)]
@@ -248,41 +287,46 @@ def _triggers(
         if parent:
             below[owner[parent - 1]] += below[j]
     if concept == "nfcce":
-        return [(0, np.arange(sets), np.arange(own.num_sequences))]
-    triggers = []
+        whole = np.arange(own.num_sequences)
+        return [TriggerPoint(0, own, whole, whole)]
+    found = []
     for j in range(sets):
-        anew = np.array(sorted(below[j]))
+        sub, sequences = _subtree(own, np.array(sorted(below[j])))
         first, count = int(own.first_sequence[j]), int(own.num_actions[j])
         recommended = range(first, first + count)
         if concept == "efce":
-            triggers += [(s, anew, np.array(follow_below[s])) for s in recommended]
+            found += [
+                TriggerPoint(s, sub, sequences, np.array(sorted(follow_below[s])))
+                for s in recommended
+            ]
         else:
-            inside = np.concatenate([follow_below[s] for s in recommended])
-            triggers.append((int(own.parent_sequence[j]), anew, inside))
-    return triggers
+            inside = sorted(np.concatenate([follow_below[s] for s in recommended]))
+            told = int(own.parent_sequence[j])
+            found.append(TriggerPoint(told, sub, sequences, np.array(inside)))
+    return found
 
 
-def _subtree(own: Treeplex, sets: np.ndarray, followed: np.ndarray) -> tuple[Treeplex, np.ndarray]:
-    """The treeplex of these information sets alone, and the sequences [S'] it stands for.
+def _subtree(own: Treeplex, sets: np.ndarray) -> tuple[Treeplex, np.ndarray]:
+    """The treeplex of an information set and those below it, and the sequences [S'] it stands for.
 
-    Its empty sequence is the player's own if the trigger is the start; else it is none (-1), since
-    leaves at which the player has not got to the trigger are not the deviation's to change.
+    Its empty sequence stands for none (-1): leaves at which the player has not got to the trigger
+    are not the deviation's to change.
     """
     first, count = own.first_sequence[sets], own.num_actions[sets]
-    inside = np.concatenate([np.arange(f, f + n) for f, n in zip(first, count, strict=True)])
-    numbers = np.concatenate([[0 if 0 in followed else -1], inside])
-    parent = np.searchsorted(numbers, own.parent_sequence[sets])
-    known = (parent < len(numbers)) & (numbers[np.minimum(parent, len(numbers) - 1)] == own.parent_sequence[sets])
+    inside = [np.arange(f, f + n) for f, n in zip(first, count, strict=True)]
+    sequences = np.concatenate([[-1], *inside])
+    parent = np.searchsorted(sequences, own.parent_sequence[sets])
+    parent[0] = 0  # the first set is the trigger's own; whatever led to it lies outside
     return (
         Treeplex(
             information_sets=tuple(own.information_sets[j] for j in sets),
-            parent_sequence=np.where(known, parent, 0),
-            first_sequence=np.concatenate([[1], 1 + np.cumsum(count)])[:-1],
+            parent_sequence=parent.astype(np.int32),
+            first_sequence=(1 + np.cumsum(count) - count).astype(np.int32),
             num_actions=count,
-            actions=np.zeros(len(numbers), np.int32),
-            labels=("",) * len(numbers),
+            actions=np.concatenate([[-1], own.actions[sequences[1:]]]).astype(np.int32),
+            labels=("", *(own.labels[s] for s in sequences[1:])),
         ),
-        numbers,
+        sequences,
     )
 
 

@@ -25,7 +25,8 @@ epsilon of Celli et al. 2020 and Farina et al. 2022: `trigger_gains` has it. The
 same.)
 
 This is what OpenSpiel's distances measure, for each player apart, and it makes them grow with what
-a player is told: nfcce <= efcce <= efce <= ce.
+a player is told: nfcce <= efcce <= efce <= ce. (Leaving before the game begins is no trigger of its
+own in efcce: it is leaving at whichever first information set comes.)
 """
 
 from __future__ import annotations

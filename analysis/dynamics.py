@@ -1,23 +1,23 @@
 """Correlated equilibria from regret dynamics, in any game, with a gap that is measured.
 
 Each player minimises the regret of not having left at any trigger (see `analysis.deviations`). Its
-learner holds, for each trigger t, a continuation y_t that regret matching+ improves inside the
-treeplex below t, and a weight lambda_t, the clipped sum of what leaving at t would have gained. The
-next play x is the fixed point of "leave at t with weight lambda_t" (Gordon, Greenwald & Marks 2008):
+learner holds, for each trigger t, a continuation y_t that predictive regret matching+ improves
+inside the treeplex below t, and a weight lambda_t, the clipped sum of what leaving at t would have
+gained, likewise with the last gain expected again. The next play x is the fixed point of "leave at
+t with weight lambda_t" (Gordon, Greenwald & Marks 2008):
 
     sum_t lambda_t (x with what is left at t replaced by x(q_t) y_t)  =  x sum_t lambda_t
 
 It is found in one sweep down: once x is known above information set j, only triggers of j itself
 (efce has one an action) still couple its actions, as a small Markov chain whose stationary
-distribution is the play there. For efcce there are none, and for nfcce x is y: CFR with regret
-matching+. All players move at once; the mixture of the profiles they played, iteration t weighing
-t, is the answer.
+distribution is the play there. For efcce there are none, and for nfcce x is y: CFR. All players
+move at once, and the answer is a mixture of the profiles that they played: with equal weights, for
+which the gap provably falls as 1 / sqrt(T), or with weights t^2, usually far better, sometimes not,
+and without a proof for general sum. Both are summed up while playing, for exactly the profiles that
+are kept, and the one with the smaller gap is the answer.
 
 Sources: Farina, Bianchi & Sandholm 2020 (efcce); Celli, Marchesi, Farina & Gatti 2020 and Farina et
-al. 2022 (trigger regret, efce); Tammelin 2014 (regret matching+, weights t). The papers weigh all
-iterations alike, and prove that the gap falls as 1 / sqrt(T). With weights t, which CFR+ proves
-sound for nfcce, it falls faster on the games that we tried. Either way the gap of the answer is
-summed up while playing, for exactly the profiles that the answer holds.
+al. 2022 (trigger regret, efce); Farina, Kroer & Sandholm 2021 (predictive regret matching+, t^2).
 """
 
 from __future__ import annotations
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
     from analysis.program import Progress
 
 MEMORY = 2**29  # bytes of profiles that are kept
+POWERS = (0, 2)  # of t, in the weights of the mixtures that are measured
 
 
 def correlated_dynamics(
@@ -63,24 +64,25 @@ def correlated_dynamics(
 ) -> Equilibrium:
     """An approximate equilibrium of correlated play; `regret` says how good.
 
-    The answer's `gains` [N] are those of `correlated_gains` on its joint play, which is a mixture of
-    profiles that were played. All are kept until they fill `memory`; then every other one is
+    The answer's `gains` [N] are those of `correlated_gains` on its joint play, which is a mixture
+    of profiles that were played. All are kept until they fill `memory`; then every other one is
     dropped, and of the coming ones every other one passed over, and so on. What is dropped counts
-    neither in the play nor in its gains. In a two-player zero-sum game the players' averages, played
-    independently, have a NashConv of at most the sum of the gains.
+    neither in the play nor in its gains, and the gap need not fall as 1 / sqrt(T) any more. In a
+    two-player zero-sum game the players' averages, played independently, have a NashConv of at most
+    the sum of the gains.
 
     Args:
         form: any game: players, chance and general sum as they come.
         concept: "nfcce" (the same as "cce"), "efcce" or "efce".
         iterations: how many at most.
-        target: stop when no player gains more, in units of utility.
+        target: stop when no player gains more, in units of utility; nothing at all if None.
         seconds: stop after this time.
         progress: told now and then how far it is; it stops when that returns True.
         seed: start from a random profile; from the uniform one if None.
         memory: bytes for the profiles.
 
     Raises:
-        InputError: no such concept, a limit below 1, or a game with too many deviations.
+        InputError: no such concept, no iterations, or a game with too many deviations.
     """
     if concept not in ("nfcce", "efcce", "efce"):
         known = ("nfcce", "efcce", "efce")
@@ -91,7 +93,8 @@ def correlated_dynamics(
     learner = _Learner(
         form, concept, seed, min(iterations, max(2, memory // (8 * form.layout.num_sequences)))
     )
-    step, check, reached = 1, 1, False
+    enough = 0.0 if target is None else target
+    step, check = 1, 1
     while learner.iteration < iterations:
         chunk_began = time.perf_counter()
         learner.play(min(step, iterations - learner.iteration, check - learner.iteration))
@@ -100,10 +103,9 @@ def correlated_dynamics(
         late = seconds is not None and now - began >= seconds
         if learner.iteration == check or late or learner.iteration == iterations:
             learner.measure()
-            reached = target is not None and learner.gap <= target
             check = max(check + 1, int(1.1 * check))
         told = f"{concept} dynamics: iteration {learner.iteration:,}, gap {learner.gap:.3g}"
-        if reached or late or (progress is not None and progress(told)):
+        if learner.gap <= enough or late or (progress is not None and progress(told)):
             break
     learner.measure()
     return learner.equilibrium(time.perf_counter() - began)
@@ -127,7 +129,7 @@ class _Learner:
         self.plan = plans(form, behaviour)  # [S]  the next profile
         self.answer = behaviour[table.entry]  # [E]  behaviour of each trigger's continuation
         self.regret = np.zeros(len(table.entry))  # [E]
-        self.leaving = np.zeros(len(table.player))  # [T]  lambda
+        self.leaving = np.zeros(len(table.player))  # [T]  regrets of not leaving
         self.iteration = 0
         self.stride = 1  # of so many iterations one is kept
         self.profiles = np.empty((capacity, len(self.plan)))  # [K, S]
@@ -136,17 +138,21 @@ class _Learner:
 
     def _recount(self) -> None:
         """Sum up what the profiles kept pay; nothing is known of their gains yet."""
-        self.seen, self.followed = np.zeros(len(self.table.entry)), np.zeros(len(self.plan))
-        observe_all(
-            leaf_arrays(self.form), self.form.layout.place, self.table.arrays,
-            _weights(self.kept), self.profiles[: self.kept], self.seen, self.followed,
-        )  # fmt: skip
-        self.best: tuple[int, Float64, Float64] | None = None  # profiles, gains [N], values [N]
+        self.seen = np.zeros((len(POWERS), len(self.table.entry)))
+        self.followed = np.zeros((len(POWERS), len(self.plan)))
+        for k, power in enumerate(POWERS):
+            observe_all(
+                leaf_arrays(self.form), self.form.layout.place, self.table.arrays,
+                _weights(self.kept, power), self.profiles[: self.kept],
+                self.seen[k], self.followed[k],
+            )  # fmt: skip
+        # Of the best mixture measured: power, profiles, gains [N], values [N].
+        self.best: tuple[int, int, Float64, Float64] | None = None
 
     @property
     def gap(self) -> float:
         """The largest gain in the best of the answers measured."""
-        return float("inf") if self.best is None else float(self.best[1].max())
+        return float("inf") if self.best is None else float(self.best[2].max())
 
     def play(self, iterations: int) -> None:
         end = self.iteration + iterations
@@ -166,35 +172,44 @@ class _Learner:
             self.iteration = until
 
     def measure(self) -> None:
-        """Note the gains of the play so far, if it is the best."""
-        total = _weights(self.kept).sum()
-        gains = best_leave(self.table, leave(self.table, self.seen / total, self.followed / total))
-        if self.best is None or gains.max() <= self.gap:
-            values = np.add.reduceat(self.followed / total, self.table.trees.root)
-            self.best = self.kept, gains, values
+        """Note the gains of the mixtures so far, if one is the best."""
+        for k, power in enumerate(POWERS):
+            total = _weights(self.kept, power).sum()
+            followed = self.followed[k] / total
+            gains = best_leave(self.table, leave(self.table, self.seen[k] / total, followed))
+            if self.best is None or gains.max() <= self.gap:
+                values = np.add.reduceat(followed, self.table.trees.root)
+                self.best = power, self.kept, gains, values
 
     def equilibrium(self, seconds: float) -> Equilibrium:
+        """The best answer measured."""
         assert self.best is not None
-        kept, gains, values = self.best
-        weights = _weights(kept) / _weights(kept).sum()
+        power, kept, gains, values = self.best
+        weights = _weights(kept, power)
         return Equilibrium(
             concept=self.concept,
             game=self.form.game,
             method="trigger regret dynamics",
             values=values,
             gains=gains,
-            joint=Joint(self.form, weights, self.profiles[:kept]),
-            facts={"iterations": self.iteration, "profiles": kept, "seconds": seconds},
+            joint=Joint(self.form, weights / weights.sum(), self.profiles[:kept]),
+            facts={
+                "iterations": self.iteration,
+                "profiles": kept,
+                "weights": "equal" if power == 0 else f"t^{power}",
+                "seconds": seconds,
+            },
         )
 
 
-def _weights(kept: int) -> Float64:
-    return np.arange(1.0, kept + 1.0)
+def _weights(kept: int, power: int) -> Float64:
+    """Of the profiles kept, [K]; not normalised, so that the next one changes no other."""
+    return np.arange(1.0, kept + 1.0) ** power
 
 
 @njit(**INLINE)
 def _improve(trigger_arrays, t, reach, gradient, answer, regret, value):
-    """Regret matching+ on the continuations of trigger t; returns what the last one was worth."""
+    """Predictive regret matching+ below trigger t; returns what its continuation was worth."""
     _, start, first_unit, entry, unit_parent, unit_first, unit_count = trigger_arrays
     value[start[t]] = 0.0
     for e in range(start[t] + 1, start[t + 1]):
@@ -206,10 +221,12 @@ def _improve(trigger_arrays, t, reach, gradient, answer, regret, value):
             expected += answer[e] * value[e]
         value[unit_parent[u]] += expected
         for e in range(first, end):
-            regret[e] = max(regret[e] + value[e] - expected, 0.0)
-            total += regret[e]
+            instant = value[e] - expected
+            regret[e] = max(regret[e] + instant, 0.0)
+            answer[e] = max(regret[e] + instant, 0.0)
+            total += answer[e]
         for e in range(first, end):
-            answer[e] = regret[e] / total if total > 0.0 else 1.0 / unit_count[u]
+            answer[e] = answer[e] / total if total > 0.0 else 1.0 / unit_count[u]
     return value[start[t]]
 
 
@@ -229,8 +246,8 @@ def _stationary(rate, actions, share):
             break
         for i in range(k):
             rate[i, k] /= out
-            for l in range(k):
-                rate[i, l] += rate[i, k] * rate[k, l]
+            for h in range(k):
+                rate[i, h] += rate[i, k] * rate[k, h]
     share[:last] = 0.0
     share[last] = total = 1.0
     for k in range(last + 1, actions):
@@ -243,8 +260,8 @@ def _stationary(rate, actions, share):
 
 
 @njit(**INLINE)
-def _fixed_point(trigger_arrays, tree_arrays, sets, leaving, answer, going_on, plan, flow, rate):
-    """The plan [S] that leaving at the triggers, weighed by `leaving`, maps to itself.
+def _fixed_point(trigger_arrays, tree_arrays, sets, weights, answer, going_on, plan, flow, rate):
+    """The plan [S] that leaving at the triggers with these weights [T] maps to itself.
 
     Writes also the continuations as plans, going_on [E]. flow and rate are scratch.
     """
@@ -262,13 +279,13 @@ def _fixed_point(trigger_arrays, tree_arrays, sets, leaving, answer, going_on, p
         own[:] = 0.0
         if above == 0.0:
             continue
-        # From each action to each action: by triggers above, the same from all; by its own, in efce.
+        # Rates from action to action: by triggers above, the same from all; by its own, in efce.
         flow[:actions] = 0.0
         rate[:actions, :actions] = 0.0
         coupled = 0.0
         for i in range(set_start[j], set_start[j + 1]):
             t, e = unit_trigger[i], unit_first[units[i]]
-            weight = leaving[t]
+            weight = weights[t]
             q = sequence[t]
             if first[j] <= q < first[j] + actions:
                 coupled += weight
@@ -311,7 +328,9 @@ def _play(
         if t % stride == 0:
             profiles[kept] = plan
             kept += 1
-            observe(trigger_arrays, float(kept), plan, gradient, seen, followed)
+            for k in range(len(POWERS)):
+                weight = float(kept) ** POWERS[k]
+                observe(trigger_arrays, weight, plan, gradient, seen[k], followed[k])
         for s in range(len(plan)):
             paid[s] = plan[s] * gradient[s]
         paid_below(tree_arrays, paid)
@@ -325,5 +344,6 @@ def _play(
                 worth[left[s]] -= paid[s]
         for k in range(len(sequence)):
             leaving[k] = max(leaving[k] + worth[k], 0.0)
-        _fixed_point(trigger_arrays, tree_arrays, sets, leaving, answer, going_on, plan, flow, rate)
+            worth[k] = max(leaving[k] + worth[k], 0.0)  # the weight, expecting the same again
+        _fixed_point(trigger_arrays, tree_arrays, sets, worth, answer, going_on, plan, flow, rate)
     return kept

@@ -1,7 +1,9 @@
-"""Extensive-form correlated equilibria of two players without chance, by linear programming.
+"""Extensive-form correlated equilibria by linear programming.
 
 von Stengel & Forges (2008), section 5, for EFCE; Farina, Bianchi & Sandholm, "Coarse correlation in
-extensive-form games" (2020), for the coarse ones, EFCCE and NFCCE.
+extensive-form games" (2020), for the coarse ones, EFCCE and NFCCE. Two players without chance have
+a program of polynomial size, over correlation plans; every other game one over the combinations of
+pure strategies, as long as these can be laid out.
 """
 
 from __future__ import annotations
@@ -11,17 +13,24 @@ import numpy as np
 from analysis.correlated import Objective, add_objective, check_objective, objective_name
 from analysis.correlation_plan import (
     CorrelationPlan,
+    Entries,
     Pairs,
     Trigger,
     add_incentives,
     add_plan,
+    add_trigger,
+    trigger_points,
 )
-from analysis.equilibrium import Equilibrium, Unverified, require_two_players, verified
+from analysis.deviations import correlated_gains
+from analysis.equilibrium import Equilibrium, Joint, Unverified, verified
 from analysis.program import Program, Progress
-from games import Game, InputError, SequenceForm, as_form
+from games import Game, GameError, InputError, SequenceForm, as_form
+from games.normal_form import as_normal_form
 from games.sequence_form import has_chance
 
 TOLERANCE = 1e-8
+INTERIOR_ABOVE = 5_000  # pairs; the simplex is ten times slower than an interior point at 27,000
+PROFILE_BUDGET = 100_000  # numbers in the payoff tensor of the program over pure strategies
 
 
 def extensive_correlated_equilibrium(
@@ -31,35 +40,33 @@ def extensive_correlated_equilibrium(
     *,
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """The best EFCE, EFCCE or NFCCE of a two-player game without chance.
+    """The EFCE, EFCCE or NFCCE with the largest objective.
 
     Args:
-        game: two players, perfect recall, no chance move that anybody could notice.
+        game: with perfect recall.
         concept: "efce", "efcce" or "nfcce"; each set of equilibria holds the one before.
         objective: as for `correlated_equilibrium`, but for entropy.
         progress: see `analysis.program.Progress`.
 
     Raises:
-        InputError: more players, chance, or an objective that does not exist.
+        InputError: an objective that does not exist.
+        GameError: chance or more than two players, and a normal form too large to lay out.
         Unverified: a measured gain is above 1e-8 of the largest utility.
     """
     form = as_form(game)
     check_objective(objective, form)
     if objective == "entropy":
         raise InputError("entropy is an objective for ce and cce; choose welfare or egalitarian")
-    require_two_players(form, f"the linear program of {concept}")
-    if has_chance(form):
-        raise InputError(
-            f"{form.game} has chance moves, which the linear program of {concept} does not allow; "
-            "use efcce or nfcce by regret dynamics"
-        )
+    if form.num_players != 2 or has_chance(form):
+        return _by_profiles(game, form, concept, objective, progress)
     pairs = Pairs.of(form)
     program = Program()
     xi = add_plan(program, pairs)
     for player in range(2):
         add_incentives(program, pairs, xi, player, concept)
     add_objective(program, objective, xi[pairs.leaves], form.leaf_utility)
-    answer = program.solve(maximise=True, progress=progress)
+    interior = len(pairs) > INTERIOR_ABOVE
+    answer = program.solve(maximise=True, interior=interior, progress=progress)
     plan = CorrelationPlan(pairs, np.maximum(answer.x[xi], 0.0))
     if (missed := plan.violation()) > TOLERANCE:
         raise Unverified(f"{form.game}: the correlation plan misses its constraints by {missed:.1e}")
@@ -75,3 +82,64 @@ def extensive_correlated_equilibrium(
         facts={"objective": objective_name(objective), "pairs": float(len(pairs))},
     )
     return verified(found, form, TOLERANCE)
+
+
+def _by_profiles(
+    game: Game | SequenceForm,
+    form: SequenceForm,
+    concept: Trigger,
+    objective: Objective,
+    progress: Progress | None,
+) -> Equilibrium:
+    """The program whose variables are the probabilities of all combinations of pure strategies."""
+    try:
+        table = as_normal_form(game, budget=PROFILE_BUDGET)
+    except GameError as error:
+        raise GameError(f"{error}; use efcce or nfcce with method dynamics") from None
+    program = Program()
+    shape = table.num_actions
+    p = program.variables(int(np.prod(shape)))
+    program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
+    index = np.indices(shape).reshape(len(shape), -1)  # [N, profiles]
+    reach = [plan[k] for plan, k in zip(table.plans, index, strict=True)]  # [profiles, Si] each
+    followed_by_all = np.ones((len(p), len(form.leaf_utility)))  # [profiles, L]
+    for i, own in enumerate(reach):
+        followed_by_all *= own[:, form.leaf_sequence[:, i]]
+    for player in range(form.num_players):
+        others = np.ones((len(p), len(form.leaf_utility)))
+        for i, own in enumerate(reach):
+            if i != player:
+                others *= own[:, form.leaf_sequence[:, i]]
+        for trigger in trigger_points(form, player, concept):
+            told = reach[player][:, trigger.told]
+
+            def deviated(leaves: np.ndarray, told=told, others=others) -> Entries:
+                return _entries(p, told[:, None] * others[:, leaves])
+
+            def followed(leaves: np.ndarray) -> Entries:
+                return _entries(p, followed_by_all[:, leaves])
+
+            add_trigger(program, form, player, trigger, deviated, followed)
+    payoffs = table.payoffs.reshape(len(p), -1)
+    add_objective(program, objective, p, payoffs)
+    answer = program.solve(maximise=True, progress=progress)
+    probability = np.maximum(answer.x[p], 0.0)
+    joint = Joint.from_tensor(table, (probability / probability.sum()).reshape(shape))
+    found = Equilibrium(
+        concept=concept,
+        game=form.game,
+        method="LP over pure strategies (HiGHS)",
+        values=joint.values,
+        gains=correlated_gains(joint, concept),
+        joint=joint,
+        objective=answer.objective,
+        bound=answer.bound,
+        facts={"objective": objective_name(objective), "profiles": float(len(p))},
+    )
+    return verified(found, form, TOLERANCE)
+
+
+def _entries(p: np.ndarray, weight: np.ndarray) -> Entries:
+    """(leaf, variable, weight) of the nonzero entries of weight [profiles, leaves]."""
+    profile, leaf = np.nonzero(weight)
+    return leaf, p[profile], weight[profile, leaf]

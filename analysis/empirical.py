@@ -14,6 +14,7 @@ import logging
 import math
 import signal
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
@@ -142,8 +143,9 @@ def empirical_game(
             table that was stopped by its own width are slightly too narrow, the less so the more
             episodes there were at first: Chow & Robbins 1965.)
         most_episodes: of each combination, when there is a precision to be reached.
-        symmetric: the game is the same for all players, who share one mapping: combinations that
-            differ by who plays what are played once. A sequence form is checked for it.
+        symmetric: the game is the same for all players, they share one mapping, and each strategy
+            does the same in every seat: combinations that differ by who plays what are played
+            once. With a sequence form this is checked.
         confidence: of each interval, between 0 and 1.
         seed: a whole number, 0 at least.
         workers: processes of Ray's to play in parallel; in this process if None or 1. A Ray that
@@ -157,7 +159,7 @@ def empirical_game(
     """
     for name, number, least in (
         ("episodes", episodes, 2), ("most_episodes", most_episodes, 2), ("seed", seed, 0),
-        ("workers", workers or 1, 1),
+        ("workers", 1 if workers is None else workers, 1),
     ):  # fmt: skip
         if number != int(number) or number < least:
             raise InputError(f"{name}={number}: a whole number, {least} at least, is needed")
@@ -251,7 +253,8 @@ def _require_symmetric(form: SequenceForm, payoffs: Float64) -> None:
         difference = np.abs(np.swapaxes(payoffs, 0, i)[..., order] - payoffs)
         if np.nanmax(difference, initial=0.0) > 1e-9 * max(1.0, np.nanmax(np.abs(payoffs))):
             raise InputError(
-                f"{form.game} is not the same game for all players: leave symmetric out"
+                f"{form.game}: these payoffs change when players change places, so the game or a "
+                "strategy is not the same for all of them; leave symmetric out"
             )
 
 
@@ -498,31 +501,32 @@ def _running_ray(workers: int) -> Iterator[Any]:
 def _in_parallel(
     ray: Any, remote: Any, shared: Any, jobs: list[_Job], workers: int
 ) -> Iterator[tuple[_Job, _Sample]]:
-    waiting = iter(jobs)
-    running: dict[Any, _Job] = {}
-    try:
-        while True:
-            for job in itertools.islice(waiting, workers - len(running)):
-                running[remote.remote([shared], job)] = job
-            if not running:
-                return
-            for task in ray.wait(list(running))[0]:
-                try:
-                    sample = ray.get(task)
-                except ray.exceptions.RayTaskError as error:
-                    if isinstance(error.cause, InputError):
-                        raise error.cause from None
-                    raise
-                yield running.pop(task), sample
-    finally:
-        for task in running:
-            ray.cancel(task, force=True)
+    """Whoever stops listening leaves the batches that are running to end, and nobody looks at them:
+    a task of Ray's that is cancelled by force can take the caller down with it."""
+    waiting, size = iter(jobs), 1  # batches that go to a worker at once
+    running: dict[Any, tuple[float, list[_Job]]] = {}
+    while True:
+        while len(running) < workers and (share := list(itertools.islice(waiting, size))):
+            running[remote.remote([shared], share)] = time.monotonic(), share
+        if not running:
+            return
+        (task,), _ = ray.wait(list(running))
+        try:
+            samples = ray.get(task)
+        except ray.exceptions.RayTaskError as error:
+            if isinstance(error.cause, InputError):
+                raise error.cause from None
+            raise
+        began, share = running.pop(task)
+        yield from zip(share, samples, strict=True)
+        quick = time.monotonic() - began < 0.2  # passing messages would be most of the work
+        size = min(2 * size, 64) if quick else max(size // 2, 1)
 
 
 _tables: dict[str, _Table] = {}
 
 
-def _play_remotely(shared: list[Any], job: _Job) -> _Sample:
+def _play_remotely(shared: list[Any], jobs: list[_Job]) -> list[_Sample]:
     """Runs in another process, which keeps the table between its jobs."""
     import ray
 
@@ -536,4 +540,4 @@ def _play_remotely(shared: list[Any], job: _Job) -> _Sample:
             raise _not_portable(error) from None
         _tables.clear()
         _tables[key] = replace(table, game=game)
-    return _tables[key].play(job)
+    return [_tables[key].play(job) for job in jobs]

@@ -152,11 +152,15 @@ class Program:
         self,
         *,
         maximise: bool = False,
+        interior: bool = False,
         seconds: float | None = None,
         progress: Progress | None = None,
     ) -> Answer:
-        """Solve the program; see `run`."""
-        return run(self.model(maximise=maximise), seconds=seconds, progress=progress)
+        """Solve the program, by the simplex or by an interior point and crossover; see `run`."""
+        model = self.model(maximise=maximise)
+        if interior:
+            model.setOptionValue("solver", "ipm")
+        return run(model, seconds=seconds, progress=progress)
 
 
 def run(
@@ -184,7 +188,11 @@ def run(
             raised.append(error)
             event.interrupt()
 
-    events = (highs.cbMipInterrupt, highs.cbSimplexInterrupt) if progress is not None else ()
+    events = (
+        (highs.cbMipInterrupt, highs.cbSimplexInterrupt, highs.cbIpmInterrupt)
+        if progress is not None
+        else ()
+    )
     for event in events:
         event.subscribe(look)
     highs.run()

@@ -12,12 +12,14 @@ from __future__ import annotations
 import csv
 import itertools
 import math
+import operator
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from analysis.equilibrium import Unverified
 from analysis.program import Program, Progress, run
@@ -26,8 +28,10 @@ from games.errors import one_line
 from games.normal_form import PROFILE_BUDGET
 from games.sequence_form import Float64
 
+Triples = list[tuple[ArrayLike, ArrayLike, ArrayLike]]
+
 COLUMNS = ("defender_covered", "defender_uncovered", "attacker_covered", "attacker_uncovered")
-RESOLUTION = 1e-9  # of the attacker's payoffs: targets this close are equally good
+RESOLUTION = 1e-9  # of the range of the attacker's payoffs: targets this close are equally good
 JOINT_BUDGET = 20_000  # ways to place all resources at once, for the check of schedules
 
 
@@ -57,7 +61,8 @@ class SecurityGame:
             object.__setattr__(self, column, self._numbers(column))
         self._require(self.defender_covered >= self.defender_uncovered, "defender", "harms")
         self._require(self.attacker_covered <= self.attacker_uncovered, "attacker", "helps")
-        if self.resources != int(self.resources) or not 0 < self.resources < count:
+        whole = isinstance(self.resources, int | np.integer)
+        if not whole or not 0 < self.resources < count:
             raise InputError(
                 f"{self.name}: {self.resources} resources for {count} targets: give a whole "
                 f"number from 1 to {count - 1}"
@@ -164,7 +169,7 @@ def origami(game: SecurityGame, *, tolerance: float = 1e-7) -> Coverage:
     and w is the smallest number at which none of these passes 1 (it is no less than any covered
     value) and their sum is at most `resources`. The sum is the largest of its partial sums without
     the max, over targets in descending order of their uncovered value; each of those is linear in
-    w, so that the smallest w is a maximum of T quotients and no search is needed.
+    w, so that the smallest w is a maximum of T quotients and nothing is searched for.
 
     Args:
         game: targets, payoffs and the number of resources, each of which covers any one target.
@@ -251,10 +256,10 @@ def eraser(
     # The defender's value is no more than at the attacked target. Elsewhere the row has to say
     # nothing: the value is at most 1, so the least constant that does it is 1 - uncovered.
     slack = 1.0 - mine[1]
-    gained = [(t, defender, 1.0), (t, c, mine[1] - mine[0]), (t, attack, slack)]
+    gained: Triples = [(t, defender, 1.0), (t, c, mine[1] - mine[0]), (t, attack, slack)]
     program.rows(count, gained, upper=mine[1] + slack)
     # The attacker's is no less than at any target, and no more than at the attacked one.
-    reached = [(t, attacker, 1.0), (t, c, theirs[1] - theirs[0])]
+    reached: Triples = [(t, attacker, 1.0), (t, c, theirs[1] - theirs[0])]
     program.rows(count, reached, theirs[1])
     highest = float(theirs[1].max())
     slack = highest - theirs[0]
@@ -302,12 +307,12 @@ def decompose(coverage: Float64, resources: int) -> tuple[tuple[float, tuple[int
     length = np.diff(cuts)
     real = length > 1e-15  # shorter ones are cuts that differ by rounding
     middle, length = (cuts[:-1] + length / 2)[real], length[real] / length[real].sum()
-    tooth = np.ceil(ends - middle[:, None])  # [offsets, T + 1]  first tooth from each end on
-    picked = tooth[:, :-1] < tooth[:, 1:]
-    return tuple(
-        (float(p), tuple(np.flatnonzero(row).tolist()))
-        for p, row in zip(length, picked, strict=True)
-    )
+    lottery = []
+    for first, probability in zip(middle, length, strict=True):
+        teeth = np.arange(first, ends[-1])
+        picked = np.searchsorted(ends, teeth, side="right") - 1
+        lottery.append((float(probability), tuple(picked.tolist())))
+    return tuple(lottery)
 
 
 def to_normal_form(game: SecurityGame) -> NormalForm:
@@ -344,7 +349,12 @@ def _checked(game: SecurityGame, schedules: Sequence[Sequence[int]] | None) -> l
     count = len(game.targets)
     if schedules is None:
         return list(np.arange(count)[:, None])
-    sets = [np.unique(np.asarray(s, dtype=np.int64)) for s in schedules]
+    try:
+        sets = [np.unique([operator.index(t) for t in own]) for own in schedules]
+    except TypeError:
+        raise InputError(
+            f"{game.name}: a schedule is a list of targets' numbers, from 0 to {count - 1}"
+        ) from None
     for k, own in enumerate(sets):
         if not len(own) or own[0] < 0 or own[-1] >= count:
             raise InputError(

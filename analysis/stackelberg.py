@@ -3,11 +3,11 @@
 A leader commits to a mixed strategy; the follower sees it and plays a pure best response. For each
 of the follower's actions one linear program finds the best commitment among those that make the
 action a best response; the best of them all is optimal (Conitzer & Sandholm, "Computing the
-optimal strategy to commit to", 2006, section 3).
+optimal strategy to commit to", 2006).
 
 Ties. A follower who is indifferent does the leader's will ("strong", the usual assumption), or the
 opposite ("weak"). Commitments nearby decide the second case: von Stengel & Zamir, "Leadership games
-with convex strategy sets" (2010), theorem 11, the least payoff that a leader has in equilibrium.
+with convex strategy sets" (2010), where it is the least payoff that a leader has in equilibrium.
 """
 
 from __future__ import annotations
@@ -74,15 +74,15 @@ def multiple_lps(
     bounds = upper_bounds(problem.leader, problem.follower)
     model = _model(problem.follower)
     solved = 0
-    ceiling = -np.inf  # what is left when the search is stopped
+    headroom = 0.0  # above the best, when the search is stopped
     for action in np.argsort(-bounds, kind="stable").tolist():
         if bounds[action] <= best.value + RESOLUTION:
             break
         if progress is not None and progress(
-            f"program {solved + 1} of at most {len(bounds)}, the leader's best {best.value:.6g} "
-            "(of payoffs scaled to 0 and 1)"
+            f"program {solved + 1} of at most {len(bounds)}, "
+            f"best for the leader {problem.unscaled(best.value):.6g}"
         ):
-            ceiling = float(bounds[action])
+            headroom = float(bounds[action]) - best.value
             break
         solved += 1
         best = _best_commitment(problem, model, action, best)
@@ -92,7 +92,7 @@ def multiple_lps(
         "pure commitment": problem.unscaled(pure_value),
     }
     method = f"multiple linear programs, {ties} ties"
-    return _equilibrium(problem, best, method, max(ceiling, best.value), facts, tolerance)
+    return _equilibrium(problem, best, method, headroom, facts, tolerance)
 
 
 def pure_commitment(
@@ -105,7 +105,7 @@ def pure_commitment(
     problem = _Problem.of(game, leader, ties)
     best = _best_pure(problem)
     method = f"the best pure commitment, {ties} ties"
-    return _equilibrium(problem, best, method, best.value, {}, tolerance)
+    return _equilibrium(problem, best, method, 0.0, {}, tolerance)
 
 
 def upper_bounds(leader: Float64, follower: Float64) -> Float64:
@@ -307,7 +307,7 @@ def _equilibrium(
     problem: _Problem,
     commitment: _Commitment,
     method: str,
-    bound: float,
+    headroom: float,
     facts: dict[str, float | str],
     tolerance: float,
 ) -> Equilibrium:
@@ -332,7 +332,7 @@ def _equilibrium(
         gains=gains,
         strategy=strategy,
         objective=value,
-        bound=max(problem.unscaled(bound), value),
+        bound=value + problem.scale * headroom,
         facts=facts,
     )
     return verified(equilibrium, game.form, tolerance)

@@ -211,7 +211,11 @@ def efg_text(game: Game, *, node_budget: int = 1_000_000) -> str:
 
 def nfg_text(game: NormalForm) -> str:
     """A matrix game in Gambit's strategic format, its payoffs exact rationals."""
-    players = " ".join(_quoted(p.information_sets[0]) for p in game.form.players)
+    names = [p.information_sets[0] for p in game.form.players if p.information_sets]
+    # Not so for the reduced normal form of a tree; and Gambit numbers players before it names them.
+    if len(set(names)) < game.num_players or any(name.isdigit() for name in names):
+        names = [f"player {i}" for i in range(game.num_players)]
+    players = " ".join(map(_quoted, names))
     actions = "\n".join(
         "{ " + " ".join(map(_quoted, _different(own))) + " }" for own in game.actions
     )

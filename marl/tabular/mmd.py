@@ -7,24 +7,13 @@ Reinforcement Learning, Quantal Response Equilibria, and Two-Player Zero-Sum Gam
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Literal
 
 import numpy as np
-from numba import njit
-from numba import uint64 as index
 from pydantic import Field
 
 from games import Game, SequenceForm, Strategy, as_form
-from games.kernels import (
-    FAST,
-    INLINE,
-    behaviour_to_plan,
-    block_of,
-    leaf_arrays,
-    payoff_gradient,
-    plan_of,
-)
+from games.kernels import descend, leaf_arrays, plan_of
 from games.strategy import uniform_behaviour
 from marl.tabular.method import Method, State, floats
 
@@ -111,55 +100,3 @@ class MMDSolver:
         self.iteration = int(state["iteration"])
         self.behaviour, self.log_behaviour, self.log_magnet = arrays
         self._plan = plan_of(self.form.layout, self.behaviour)
-
-
-@njit(**INLINE)
-def _soften_block(
-    block, parent, temperature, stepsize, rate, log_behaviour, log_magnet, behaviour, value
-):
-    """The mirror step at every information set of a block, given the values below it.
-
-    With c = 1 + stepsize * temperature, the optimum at one information set is the softmax of
-    u = (stepsize * value + log z_t + stepsize * temperature * log magnet) / c, and its optimal
-    value, c * logsumexp(u) / stepsize, counts for the parent sequence.
-    """
-    pull = stepsize * temperature
-    first_set, count, first, actions = block
-    for i in range(count):
-        highest = -math.inf
-        for k in range(actions):
-            s = first + k * count + i
-            u = (stepsize * value[s] + log_behaviour[s] + pull * log_magnet[s]) / (1.0 + pull)
-            log_behaviour[s] = u
-            highest = max(highest, u)
-        total = 0.0
-        for k in range(actions):
-            total += math.exp(log_behaviour[first + k * count + i] - highest)
-        normaliser = highest + math.log(total)
-        for k in range(actions):
-            s = first + k * count + i
-            log_behaviour[s] -= normaliser
-            behaviour[s] = math.exp(log_behaviour[s])
-            log_magnet[s] += rate * (log_behaviour[s] - log_magnet[s])
-        value[index(parent[first_set + i])] += (1.0 + pull) * normaliser / stepsize
-
-
-@njit(**FAST)
-def descend(
-    leaves, blocks, player_blocks, parent, iterations, temperature, stepsize, rate, alternating,
-    log_behaviour, log_magnet, behaviour, plan, value,
-):  # fmt: skip
-    """The mirror steps of all players, `iterations` times; updates the iterate."""
-    for _ in range(iterations):
-        for player in range(len(player_blocks) - 1):
-            payoff_gradient(leaves, player, plan, value)
-            for g in range(player_blocks[player + 1] - 1, player_blocks[player] - 1, -1):
-                _soften_block(
-                    block_of(blocks, g), parent, temperature, stepsize, rate,
-                    log_behaviour, log_magnet, behaviour, value,
-                )  # fmt: skip
-            if alternating:
-                own = blocks[player_blocks[player] : player_blocks[player + 1]]
-                behaviour_to_plan(own, parent, behaviour, plan)
-        if not alternating:
-            behaviour_to_plan(blocks, parent, behaviour, plan)
