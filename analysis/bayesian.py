@@ -169,8 +169,9 @@ def bayesian_stackelberg(
 
         sum over a of  (follower[t, a, b] - follower[t, a, b']) z[t, a, b]  >=  0
 
-    for all t, b and b', which holds for b that are not chosen because their z is 0. The relaxation
-    is tighter (for a single type it has no gap), and no tolerance is multiplied by a constant.
+    for all t, b and b', which holds for b that are not chosen because their z is 0 (Casorrán et
+    al., "A study of general and security Stackelberg game formulations", 2019). The relaxation is
+    tighter, for a single type exact, and no tolerance is multiplied by a constant.
 
     Args:
         game: the types and their payoffs.
