@@ -101,7 +101,10 @@ def logit(
     elif method == "gambit":
         found = _ask_gambit(game, response, precision)
     elif method == "mirror":
-        found = _mirror(response, precision, response.origin, progress)
+        descended = _mirror(response, precision, response.origin, progress)
+        if descended is None:
+            raise RuntimeError(f"stopped before mirror descent had settled at {precision:g}")
+        found = descended
     else:
         for point in _branch(response, precision, progress):
             found = point.log_behaviour
@@ -243,8 +246,9 @@ def fit_precision(
     points, highest = [], -math.inf
     for point in _points(response, method, max_precision, None, watch):
         points.append(point)
-        highest = max(highest, seen @ point.log_behaviour)
-        if method == "mirror" and seen @ point.log_behaviour < highest - FALLEN:
+        likelihood = float(seen @ point.log_behaviour)
+        highest = max(highest, likelihood)
+        if method == "mirror" and likelihood < highest - FALLEN:
             break
     if stopped:
         raise RuntimeError("stopped before the likeliest precision was found")
@@ -518,8 +522,8 @@ def _branch(response: _Response, target: float, progress: Progress | None) -> It
 
 def _mirror(
     response: _Response, precision: float, start: Float64, progress: Progress | None
-) -> Float64:
-    """Mirror descent to the logit equilibrium (normal kind), log probabilities [S].
+) -> Float64 | None:
+    """Mirror descent to the logit equilibrium (normal kind), log probabilities [S]; None if stopped.
 
     It goes by precisions that double, each from the last one's play. The pull is stepsize times
     temperature: an iteration forgets that share of the past, so 3 / pull of them should leave a
@@ -551,7 +555,7 @@ def _mirror(
                 if progress is not None and progress(
                     f"mirror: precision {stage:.4g}, residual {residual:.1e}"
                 ):
-                    raise RuntimeError(f"stopped at precision {stage:g}, residual {residual:.1e}")
+                    return None
             before, residual = residual, response.residual(x, stage)
             if not residual < 0.5 * before:
                 pull /= 2.0
@@ -595,7 +599,10 @@ def _mirror_points(response: _Response, end: float, progress: Progress | None) -
     yield _Point(x, 0.0, nowhere)
     for k in itertools.count():
         precision = min(end, 10 ** (k / 8 - 2) / utility_scale(response.form))
-        x = _mirror(response, precision, x, progress)
+        found = _mirror(response, precision, x, progress)
+        if found is None:
+            return
+        x = found
         yield _Point(x, precision, nowhere)
         if precision == end or (progress and progress(f"mirror: precision {precision:.4g}")):
             return
@@ -641,7 +648,9 @@ def _likeliest(
         precision = at.precision + offset
         step = max(1e-4 * precision, 1e-6 / unit)
         x = _mirror(response, precision, at.log_behaviour, None)
+        assert x is not None
         ahead = _mirror(response, precision + step, x, None)
+        assert ahead is not None  # nobody was asked whether to stop
         return x, precision, (ahead - x) / step
 
     solve = on_branch if method == "branch" else by_mirror
