@@ -1,29 +1,64 @@
 """What play is worth, and play that cannot be improved on: exact analysis of finite games."""
 
+from analysis.alpharank import AlphaRank, alpharank
+from analysis.bayesian import bayesian_stackelberg
 from analysis.commitment import commitment
 from analysis.correlated import correlated_equilibrium
+from analysis.deviations import correlated_gains, distances
+from analysis.dynamics import correlated_dynamics
 from analysis.efce import extensive_correlated_equilibrium
+from analysis.empirical import EmpiricalGame, empirical_game
 from analysis.equilibrium import Equilibrium, Joint, Unverified
+from analysis.evolution import replicator
 from analysis.nash import nash
+from analysis.quantal import fit_precision, logit, logit_path
+from analysis.region import payoff_region
 from analysis.response import (
     BestResponse,
     best_response,
+    deviation_gains,
     expected_values,
     exploitability,
     nash_conv,
 )
+from analysis.security import eraser, origami
+from analysis.solve import correlated, solve, stackelberg
+from analysis.stackelberg import multiple_lps, pure_commitment
+from analysis.zero_sum import sequence_form_lp
 
 __all__ = [
+    "AlphaRank",
     "BestResponse",
+    "EmpiricalGame",
     "Equilibrium",
     "Joint",
     "Unverified",
+    "alpharank",
+    "bayesian_stackelberg",
     "best_response",
     "commitment",
+    "correlated",
+    "correlated_dynamics",
     "correlated_equilibrium",
+    "correlated_gains",
+    "deviation_gains",
+    "distances",
+    "empirical_game",
+    "eraser",
     "expected_values",
     "exploitability",
     "extensive_correlated_equilibrium",
+    "fit_precision",
+    "logit",
+    "logit_path",
+    "multiple_lps",
     "nash",
     "nash_conv",
+    "origami",
+    "payoff_region",
+    "pure_commitment",
+    "replicator",
+    "sequence_form_lp",
+    "solve",
+    "stackelberg",
 ]

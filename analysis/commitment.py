@@ -16,8 +16,8 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.correlation_plan import CorrelationPlan, Pairs, add_incentives, add_plan
-from analysis.equilibrium import Equilibrium, require_two_players, verified
-from analysis.program import Progress, Program
+from analysis.equilibrium import Equilibrium, Progress, require_two_players, verified
+from analysis.program import Program
 from games import Game, InputError, SequenceForm, Strategy, as_form
 from games.kernels import plans_to_behaviour, respond
 
@@ -41,7 +41,7 @@ def commitment(
         pure: the leader commits to a pure strategy.
         seconds: the most that the search may take; the best commitment by then is returned, with
             the bound that stands. `Equilibrium.gap` is 0 where the search was completed.
-        progress: see `analysis.program.Progress`.
+        progress: see `analysis.equilibrium.Progress`.
 
     Raises:
         InputError: not two players, or no such leader.

@@ -11,8 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from analysis.equilibrium import Equilibrium, Joint, verified
-from analysis.program import INFINITY, Program, Progress
+from analysis.equilibrium import Equilibrium, Joint, Progress, verified
+from analysis.program import INFINITY, Program
 from games import Game, InputError, NormalForm, SequenceForm, as_normal_form
 from games.sequence_form import Float64
 
@@ -42,7 +42,7 @@ def correlated_equilibrium(
         concept: "ce", where a player may deviate once it knows its own pure strategy, or "cce",
             where it has to commit to following or to one strategy beforehand.
         objective: what is maximised among all of them. `Equilibrium.bound` is the certificate.
-        progress: see `analysis.program.Progress`.
+        progress: see `analysis.equilibrium.Progress`.
 
     Raises:
         InputError: an unknown objective or player.
@@ -94,9 +94,7 @@ def check_objective(objective: Objective, game: Game | SequenceForm) -> None:
     """Raises InputError unless it is a name of `OBJECTIVES` or the number of a player."""
     if isinstance(objective, int):
         if not 0 <= objective < game.num_players:
-            raise InputError(
-                f"objective {objective}: the players are 0 to {game.num_players - 1}"
-            )
+            raise InputError(f"objective {objective}: the players are 0 to {game.num_players - 1}")
     elif objective not in OBJECTIVES:
         raise InputError(
             f"no objective {objective!r}: choose {', '.join(OBJECTIVES)}, or a player's number"
@@ -112,9 +110,8 @@ def add_objective(program: Program, objective: Objective, p: np.ndarray, payoffs
     players = payoffs.shape[1]
     smallest = program.variables(1, lower=-INFINITY, cost=1.0)
     if objective == "egalitarian":
-        triples = [(np.full(len(p), i), p, payoffs[:, i]) for i in range(players)]
-        triples.append((np.arange(players), np.full(players, smallest[0]), -1.0))
-        program.rows(players, triples, lower=0.0)
+        utilities = [(np.full(len(p), i), p, payoffs[:, i]) for i in range(players)]
+        program.rows(players, [*utilities, (np.arange(players), smallest, -1.0)], lower=0.0)
         return
     total = payoffs.sum(axis=1) if objective == "welfare" else payoffs[:, int(objective)]
     program.rows(1, [(0, p, total), (0, smallest, -1.0)], lower=0.0, upper=0.0)
@@ -127,7 +124,7 @@ def _swap_utilities(game: NormalForm, p: Float64, player: int) -> Float64:
     return told @ pay.T
 
 
-def _incentives(game: NormalForm, concept: Concept) -> Float64:
+def incentives(game: NormalForm, concept: Concept) -> Float64:
     """Rows [deviations, profiles]: what each deviation would gain at each profile."""
     shape, rows = game.num_actions, []
     index = np.indices(shape)
@@ -152,7 +149,7 @@ def _linear(
     program, profiles = Program(), int(np.prod(game.num_actions))
     p = program.variables(profiles)
     program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
-    rows = coo_matrix(_incentives(game, concept))
+    rows = coo_matrix(incentives(game, concept))
     program.rows(rows.shape[0], [(rows.row, p[rows.col], rows.data)], upper=0.0)
     payoffs = game.payoffs.reshape(profiles, -1)
     add_objective(program, objective, p, payoffs)
@@ -173,7 +170,7 @@ def _maximum_entropy(
     """
     from scipy.special import logsumexp
 
-    rows = _incentives(game, concept)
+    rows = incentives(game, concept)
     support = _largest_support(rows, progress)
     rows = rows[:, support]
     largest = np.abs(rows).max(axis=1, initial=0.0)

@@ -1,6 +1,6 @@
 """Correlated equilibria from regret dynamics, in any game, with a gap that is measured.
 
-Each player minimises the regret of not having left at any trigger (see `analysis.deviations`). Its
+Each player minimises the regret of not having left at any trigger (see `analysis.triggers`). Its
 learner holds, for each trigger t, a continuation y_t that predictive regret matching+ improves
 inside the treeplex below t, and a weight lambda_t, the clipped sum of what leaving at t would have
 gained, likewise with the last gain expected again. The next play x is the fixed point of "leave at
@@ -23,12 +23,13 @@ al. 2022 (trigger regret, efce); Farina, Kroer & Sandholm 2021 (predictive regre
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numba import njit
 
-from analysis.deviations import (
+from analysis.equilibrium import Equilibrium, Joint, Progress
+from analysis.triggers import (
     best_leave,
     leave,
     observe,
@@ -37,15 +38,11 @@ from analysis.deviations import (
     payoffs,
     triggers,
 )
-from analysis.equilibrium import Equilibrium, Joint
 from games import InputError, SequenceForm, Strategy
 from games.errors import did_you_mean
 from games.kernels import FAST, INLINE, leaf_arrays, plans
 from games.sequence_form import Float64
 from games.strategy import uniform_behaviour
-
-if TYPE_CHECKING:
-    from analysis.program import Progress
 
 MEMORY = 2**29  # bytes of profiles that are kept
 POWERS = (0, 2)  # of t, in the weights of the mixtures that are measured

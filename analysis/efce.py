@@ -22,14 +22,15 @@ from analysis.correlation_plan import (
     trigger_points,
 )
 from analysis.deviations import correlated_gains
-from analysis.equilibrium import Equilibrium, Joint, Unverified, verified
-from analysis.program import Program, Progress
-from games import Game, GameError, InputError, SequenceForm, as_form
+from analysis.equilibrium import Equilibrium, Joint, Progress, Unverified, verified
+from analysis.program import Program
+from games import Game, GameError, InputError, NormalForm, SequenceForm, as_form
 from games.normal_form import as_normal_form
 from games.sequence_form import has_chance
 
 TOLERANCE = 1e-8
 INTERIOR_ABOVE = 5_000  # pairs; the simplex is ten times slower than an interior point at 27,000
+MOST_PAIRS = 50_000  # the program of 27,000 takes half a minute
 PROFILE_BUDGET = 100_000  # numbers in the payoff tensor of the program over pure strategies
 
 
@@ -46,7 +47,7 @@ def extensive_correlated_equilibrium(
         game: with perfect recall.
         concept: "efce", "efcce" or "nfcce"; each set of equilibria holds the one before.
         objective: as for `correlated_equilibrium`, but for entropy.
-        progress: see `analysis.program.Progress`.
+        progress: see `analysis.equilibrium.Progress`.
 
     Raises:
         InputError: an objective that does not exist.
@@ -69,7 +70,9 @@ def extensive_correlated_equilibrium(
     answer = program.solve(maximise=True, interior=interior, progress=progress)
     plan = CorrelationPlan(pairs, np.maximum(answer.x[xi], 0.0))
     if (missed := plan.violation()) > TOLERANCE:
-        raise Unverified(f"{form.game}: the correlation plan misses its constraints by {missed:.1e}")
+        raise Unverified(
+            f"{form.game}: the correlation plan misses its constraints by {missed:.1e}"
+        )
     found = Equilibrium(
         concept=concept,
         game=form.game,
@@ -82,6 +85,20 @@ def extensive_correlated_equilibrium(
         facts={"objective": objective_name(objective), "pairs": float(len(pairs))},
     )
     return verified(found, form, TOLERANCE)
+
+
+def fits_program(game: Game | SequenceForm, concept: str) -> bool:
+    """Whether a program for `concept` ("cce" among them) can be laid out."""
+    form = as_form(game)
+    if concept != "cce" and form.num_players == 2 and not has_chance(form):
+        return len(Pairs.of(form)) <= MOST_PAIRS
+    if isinstance(game, NormalForm):
+        return game.payoffs.size <= PROFILE_BUDGET
+    try:
+        as_normal_form(form, budget=PROFILE_BUDGET)
+    except GameError:
+        return False
+    return True
 
 
 def _by_profiles(

@@ -10,39 +10,23 @@ one of the true meta-game up to a regret of 2 d.
 from __future__ import annotations
 
 import itertools
-import logging
-import math
-import signal
-import threading
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from games import Game, InputError, NormalForm, SequenceForm, Strategy, load
-from games.errors import one_line
-from games.game import CHANCE, TERMINAL, State
+from analysis.equilibrium import Progress
+from analysis.sampled_play import Goal, Table, fill, pooled
+from games import Game, InputError, NormalForm, SequenceForm, Strategy
 from games.kernels import plans
+from games.play import Policy
 from games.sequence_form import Float64
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from analysis.program import Progress
-
-Policy = Any
-"""A `Strategy`; or `policy(state, player)`, or an object with
-`policy.action_probabilities(state, player)` as OpenSpiel's have, that gives {action: probability}
-at a state of `game.root()`."""
-
-BATCH = 200  # episodes that are played with one seed, between two looks at progress
-Cell = tuple[int, ...]  # each player's choice
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,7 +134,7 @@ def empirical_game(
         seed: a whole number, 0 at least.
         workers: processes of Ray's to play in parallel; in this process if None or 1. A Ray that
             is running already is used and left running.
-        progress: see `analysis.program.Progress`; what was played when it stops is kept.
+        progress: see `analysis.equilibrium.Progress`; what was played when it stops is kept.
 
     Raises:
         InputError: a strategy for another game, probabilities that are none, an action that is not
@@ -177,15 +161,15 @@ def empirical_game(
         errors = np.where(np.isnan(payoffs), np.nan, 0.0)
         none = np.zeros(payoffs.shape[:-1], np.int64)
         return EmpiricalGame(game.game, names, payoffs, errors, none, confidence)
-    table = _Table(game, names, policies, symmetric, seed)
-    goal = _Goal(episodes, precision, max(episodes, most_episodes), confidence)
-    played = _fill(table, goal, workers or 1, progress)
+    table = Table(game, names, policies, symmetric, seed)
+    goal = Goal(episodes, precision, max(episodes, most_episodes), confidence)
+    played = fill(table, goal, workers or 1, progress)
     shape = (*map(len, names), game.num_players)
     payoffs, errors = np.full(shape, np.nan), np.full(shape, np.nan)
     count = np.zeros(shape[:-1], np.int64)
     for cell, batches in played.items():
-        sample = _pooled(batches)
-        for at, order in _copies(cell, symmetric):
+        sample = pooled(batches)
+        for at, order in table.copies(cell):
             payoffs[at], errors[at] = sample.mean[order], sample.standard_error[order]
             count[at] = sample.episodes
     return EmpiricalGame(game.name, names, payoffs, errors, count, confidence)
@@ -256,288 +240,3 @@ def _require_symmetric(form: SequenceForm, payoffs: Float64) -> None:
                 f"{form.game}: these payoffs change when players change places, so the game or a "
                 "strategy is not the same for all of them; leave symmetric out"
             )
-
-
-class _Sample(NamedTuple):
-    """Returns of one combination: how many, their means [N], their sums of squares about them."""
-
-    episodes: int
-    mean: Float64
-    squares: Float64
-
-    @property
-    def standard_error(self) -> Float64:
-        return np.sqrt(self.squares / (self.episodes - 1) / self.episodes)
-
-
-def _pooled(batches: Mapping[int, _Sample]) -> _Sample:
-    """All batches as one, in their order, so that the sums come out the same to the last bit."""
-    parts = [batches[b] for b in sorted(batches)]
-    count = np.array([part.episodes for part in parts], dtype=np.float64)
-    means = np.array([part.mean for part in parts])
-    mean = count @ means / count.sum()
-    squares = np.sum([part.squares for part in parts], axis=0) + count @ (means - mean) ** 2
-    return _Sample(int(count.sum()), mean, squares)
-
-
-def _copies(cell: Cell, symmetric: bool) -> Iterator[tuple[Cell, list[int]]]:
-    """The combinations that are this one with the players in another order, and that order."""
-    orders = itertools.permutations(range(len(cell))) if symmetric else [tuple(range(len(cell)))]
-    for order in orders:
-        yield tuple(cell[i] for i in order), list(order)
-
-
-class _Job(NamedTuple):
-    cell: Cell
-    batch: int
-    episodes: int
-
-
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """What is played: all that another process needs to know."""
-
-    game: Any  # a Game; or its name, if another process has to load it anew
-    names: tuple[tuple[str, ...], ...]
-    policies: tuple[tuple[Policy, ...], ...]
-    symmetric: bool
-    seed: int
-
-    def cells(self) -> list[Cell]:
-        every = np.ndindex(*map(len, self.names))
-        return [c for c in every if not self.symmetric or list(c) == sorted(c)]
-
-    def play(self, job: _Job) -> _Sample:
-        number = int(np.ravel_multi_index(job.cell, tuple(map(len, self.names))))
-        seeds = np.random.SeedSequence(self.seed, spawn_key=(number, job.batch))
-        generator = np.random.default_rng(seeds)
-        seats = [_Seat(self.names[i][k], self.policies[i][k]) for i, k in enumerate(job.cell)]
-        returns = np.array(
-            [_episode(self.game.root(), seats, generator) for _ in range(job.episodes)],
-            dtype=np.float64,
-        )
-        for seat in seats:
-            seat.require_known(self.game.name)
-        if self.symmetric:  # players who do the same have the same expectation
-            for k in set(job.cell):
-                same = [i for i, own in enumerate(job.cell) if own == k]
-                returns[:, same] = returns[:, same].mean(axis=1, keepdims=True)
-        mean = returns.mean(axis=0)
-        return _Sample(job.episodes, mean, ((returns - mean) ** 2).sum(axis=0))
-
-
-class _Seat:
-    """A player's policy during one batch."""
-
-    def __init__(self, name: str, policy: Policy) -> None:
-        self.name, self.policy = name, policy
-        self.found = self.missed = 0
-        self.of_state: Any = getattr(policy, "action_probabilities", policy)
-
-    def probabilities(self, state: State, player: int) -> Mapping[int, float]:
-        if not isinstance(self.policy, Strategy):
-            return self.of_state(state, player)
-        try:
-            own = self.of_state(state.information_state_string(player), player)
-        except KeyError:
-            self.missed += 1
-            legal = state.legal_actions()
-            return dict.fromkeys(legal, 1.0 / len(legal))
-        self.found += 1
-        return own
-
-    def require_known(self, game: str) -> None:
-        if self.missed and not self.found:
-            raise InputError(
-                f"{self.name} is a strategy for {self.policy.game} that has none of the "
-                f"information sets met in {game}: use it with its own game"
-            )
-
-    def draw(self, state: State, player: int, generator: np.random.Generator) -> int:
-        own = self.probabilities(state, player)
-        if not (min(own.values(), default=-1.0) >= 0 and abs(sum(own.values()) - 1) <= 1e-6):
-            raise InputError(f"{self.name}: {_numbers(own)} are not probabilities that add up to 1")
-        action = _draw(own.items(), generator)
-        if action not in state.legal_actions():
-            raise InputError(
-                f"{self.name} chooses action {action}; legal for player {player} there are "
-                f"{state.legal_actions()}"
-            )
-        return action
-
-
-def _numbers(own: Mapping[int, float]) -> str:
-    return one_line({action: float(p) for action, p in own.items()})
-
-
-def _draw(weights: Any, generator: np.random.Generator) -> int:
-    """A key of (key, probability) pairs whose probabilities add up to 1 but for rounding."""
-    left = generator.random()
-    for action, probability in weights:
-        left -= probability
-        if probability > 0:
-            last = action
-            if left < 0:
-                break
-    return last
-
-
-def _episode(state: State, seats: list[_Seat], generator: np.random.Generator) -> list[float]:
-    while (player := state.current_player()) != TERMINAL:
-        if player == CHANCE:
-            action = _draw(state.chance_outcomes(), generator)
-        else:
-            action = seats[player].draw(state, player, generator)
-        state = state.child(action)
-    return state.returns()
-
-
-class _Goal(NamedTuple):
-    """When a combination has been played often enough."""
-
-    episodes: int
-    precision: float | None
-    most: int
-    confidence: float
-
-    def missing(self, batches: Mapping[int, _Sample]) -> int:
-        """How many more episodes to play: at most as many again as there were so far."""
-        from scipy.special import stdtrit
-
-        if not batches:
-            return self.episodes
-        if self.precision is None:
-            return 0
-        sample = _pooled(batches)
-        quantile = stdtrit(sample.episodes - 1, (1 + self.confidence) / 2)
-        excess = quantile * sample.standard_error.max() / self.precision
-        if excess <= 1:
-            return 0
-        growth = min(max(excess**2, 1.1), 2.0)  # a little more at least, not to creep
-        wanted = min(math.ceil(sample.episodes * growth), self.most)
-        return max(wanted - sample.episodes, 0)
-
-
-def _fill(
-    table: _Table, goal: _Goal, workers: int, progress: Progress | None
-) -> dict[Cell, dict[int, _Sample]]:
-    """Play in rounds: what a round plays depends on whole rounds before, not on who came first."""
-    played: dict[Cell, dict[int, _Sample]] = defaultdict(dict)
-    cells = table.cells()
-    with _players(table, workers) as play:
-        while jobs := [
-            _Job(cell, len(played[cell]) + k, min(BATCH, missing - k * BATCH))
-            for cell in cells
-            for missing in [goal.missing(played[cell])]
-            for k in range(-(-missing // BATCH))
-        ]:
-            jobs.sort(key=lambda job: job.batch)  # a table that is stopped early is filled evenly
-            with closing(play(jobs)) as results:
-                for done, (job, sample) in enumerate(results, start=1):
-                    played[job.cell][job.batch] = sample
-                    if progress is not None and progress(
-                        f"{table.game.name}: {done:,} of {len(jobs):,} batches of episodes"
-                    ):
-                        return {cell: batches for cell, batches in played.items() if batches}
-    return played
-
-
-@contextmanager
-def _players(table: _Table, workers: int) -> Iterator[Callable[[list[_Job]], Any]]:
-    """A function that plays jobs, here or in Ray's processes."""
-    if workers == 1:
-        yield lambda jobs: ((job, table.play(job)) for job in jobs)
-        return
-    with _running_ray(workers) as ray:
-        try:
-            shared = ray.put(replace(table, game=_portable(table.game)))
-        except Exception as error:  # whatever the pickling of a user's object raises
-            raise _not_portable(error) from None
-        remote = ray.remote(num_cpus=1, max_retries=3)(_play_remotely)
-        yield lambda jobs: _in_parallel(ray, remote, shared, jobs, workers)
-
-
-def _portable(game: Game) -> Game | str:
-    """The game's name if that says all about it and the game itself may not survive pickling:
-    Gambit's never does, and OpenSpiel's Python games are not registered in a new process."""
-    from games.gambit import GambitGame
-
-    by_name = isinstance(game, GambitGame) or getattr(game, "cacheable", False)
-    return game.name if by_name else game
-
-
-def _not_portable(error: Exception) -> InputError:
-    return InputError(
-        f"a game or strategy cannot be sent to other processes ({one_line(error)[:200]}): use "
-        "workers=None"
-    )
-
-
-@contextmanager
-def _running_ray(workers: int) -> Iterator[Any]:
-    try:
-        import ray
-    except ImportError:
-        raise InputError(
-            "several workers need Ray: pip install -c constraints.txt 'schelling[parallel]'"
-        ) from None
-    if ray.is_initialized():
-        yield ray
-        return
-    main = threading.current_thread() is threading.main_thread()
-    terminate = signal.getsignal(signal.SIGTERM) if main else None
-    ray.init(
-        address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
-        logging_level=logging.ERROR, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
-    )  # fmt: skip
-    try:
-        if main:
-            signal.signal(signal.SIGTERM, terminate)  # Ray puts a handler of its own there
-        yield ray
-    finally:
-        ray.shutdown()
-
-
-def _in_parallel(
-    ray: Any, remote: Any, shared: Any, jobs: list[_Job], workers: int
-) -> Iterator[tuple[_Job, _Sample]]:
-    """Whoever stops listening leaves the batches that are running to end, and nobody looks at them:
-    a task of Ray's that is cancelled by force can take the caller down with it."""
-    waiting, size = iter(jobs), 1  # batches that go to a worker at once
-    running: dict[Any, tuple[float, list[_Job]]] = {}
-    while True:
-        while len(running) < workers and (share := list(itertools.islice(waiting, size))):
-            running[remote.remote([shared], share)] = time.monotonic(), share
-        if not running:
-            return
-        (task,), _ = ray.wait(list(running))
-        try:
-            samples = ray.get(task)
-        except ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, InputError):
-                raise error.cause from None
-            raise
-        began, share = running.pop(task)
-        yield from zip(share, samples, strict=True)
-        quick = time.monotonic() - began < 0.2  # passing messages would be most of the work
-        size = min(2 * size, 64) if quick else max(size // 2, 1)
-
-
-_tables: dict[str, _Table] = {}
-
-
-def _play_remotely(shared: list[Any], jobs: list[_Job]) -> list[_Sample]:
-    """Runs in another process, which keeps the table between its jobs."""
-    import ray
-
-    (reference,) = shared
-    key = reference.hex()
-    if key not in _tables:
-        try:
-            table = ray.get(reference)
-            game = load(table.game) if isinstance(table.game, str) else table.game
-        except Exception as error:  # whatever a user's object raises when it is unpickled
-            raise _not_portable(error) from None
-        _tables.clear()
-        _tables[key] = replace(table, game=game)
-    return [_tables[key].play(job) for job in jobs]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -10,10 +10,15 @@ import numpy as np
 
 from games import InputError, NormalForm, SequenceForm, Strategy
 from games.kernels import plans
-from games.sequence_form import Float64, utility_scale
+from games.sequence_form import Float64, utilities, utility_scale
 
 if TYPE_CHECKING:
     from analysis.correlation_plan import CorrelationPlan
+
+Progress = Callable[[str], bool]
+"""Told now and then, in words, how far a long computation is; it stops when this returns True."""
+
+CHUNK = 2**20  # probabilities, of profiles and leaves, that are held at once
 
 
 class Unverified(ArithmeticError):
@@ -57,10 +62,14 @@ class Joint:
     def values(self) -> Float64:
         """Expected utilities [N] when everybody follows."""
         starts = self.form.layout.players[:-1].astype(int)
-        reach = np.ones((len(self.weights), len(self.form.leaf_utility)))
-        for i, start in enumerate(starts):
-            reach *= self.plans[:, start + self.form.leaf_sequence[:, i]]
-        return self.weights @ reach @ self.form.leaf_utility
+        reached = np.zeros(len(self.form.leaf_utility))  # [L]  by any of the profiles
+        size = max(1, CHUNK // max(1, len(reached)))
+        for m in range(0, len(self.weights), size):
+            reach = np.ones((len(self.weights[m : m + size]), len(reached)))
+            for i, start in enumerate(starts):
+                reach *= self.plans[m : m + size, start + self.form.leaf_sequence[:, i]]
+            reached += self.weights[m : m + size] @ reach
+        return reached @ self.form.leaf_utility
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +104,10 @@ class Equilibrium:
 
     @property
     def regret(self) -> float:
-        """The largest of `gains`; 0 up to rounding."""
+        """The largest of `gains`: 0 up to rounding, where `verified` has let the answer through.
+
+        Of dynamics that were stopped it is the certified gap, which need not be near 0.
+        """
         return float(np.nanmax(self.gains, initial=0.0))
 
     @property
@@ -136,19 +148,12 @@ def require_two_players(form: SequenceForm, what: str) -> None:
 
 
 def is_constant_sum(form: SequenceForm) -> bool:
-    """Whether there are two players whose expected utilities always add up to the same.
+    """Whether there are two players whose utilities add up to the same at every leaf.
 
-    Zero-sum games are; so are others in which chance hides the constant, as it stands inside the
-    leaves. The sum is a polynomial in the plans: if it is the same at a few random points, it is
-    the same everywhere (with probability 1).
+    A game in which they do so on average over chance only, a lottery that players can see being
+    paid on top of a zero-sum game, does not count.
     """
     if form.num_players != 2:
         return False
-    total, scale = form.leaf_utility.sum(axis=1), utility_scale(form)
-    if np.abs(total).max(initial=0.0) <= 1e-12 * scale:
-        return True
-    generator, seen = np.random.default_rng(0), []
-    for _ in range(4):
-        plan = plans(form, Strategy.random(form, generator).behaviour(form))
-        seen.append(Joint(form, np.ones(1), plan[None]).values.sum())
-    return float(np.ptp(seen)) <= 1e-10 * scale
+    total = utilities(form)[form.leaf_chance > 0].sum(axis=1)
+    return float(np.ptp(total)) <= 1e-10 * utility_scale(form)

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.program import Progress
+from analysis.equilibrium import Progress
 from games import Game, NormalForm, SequenceForm, Strategy
 from games.gambit import GambitGame, quoted
 from games.sequence_form import Float64

@@ -6,7 +6,6 @@ induction, the rest to Gambit (Savani & Turocy, https://gambitproject.org).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, Literal, overload
 
@@ -16,16 +15,16 @@ from analysis import gambit
 from analysis.backward import backward_induction, is_perfect_information
 from analysis.equilibrium import (
     Equilibrium,
+    Progress,
     Unverified,
     is_constant_sum,
     require_two_players,
     verified,
 )
-from analysis.program import Progress
 from analysis.zero_sum import sequence_form_lp
-from games import Game, GameError, InputError, NormalForm, SequenceForm, Strategy, as_form
+from games import Game, InputError, NormalForm, SequenceForm, as_form
 from games.errors import did_you_mean
-from games.gambit import GambitGame, pygambit, to_gambit
+from games.gambit import pygambit, to_gambit
 from games.kernels import plans, respond
 from games.normal_form import as_normal_form
 from games.sequence_form import Float64
@@ -85,7 +84,7 @@ def nash(
         which: "one" or "all".
         method: a key of `METHODS`.
         seconds: the most that Gambit may take.
-        progress: see `analysis.program.Progress`.
+        progress: see `analysis.equilibrium.Progress`.
         tolerance: the largest regret that is let through, relative to the largest utility if
             above 1. The LP is held to 1e-9 whatever is given.
 
@@ -194,18 +193,20 @@ def _as_tree(game: Game | SequenceForm, form: SequenceForm, name: str) -> Game |
 
 
 _SOLVERS: dict[str, Callable[[Any, str, bool], Callable[[], Any]]] = {
-    "lcp": lambda g, which, exact: lambda: pygambit().nash.lcp_solve(
-        g, rational=exact, stop_after=1 if which == "one" and not g.is_tree else None
+    "lcp": lambda g, which, exact: (
+        lambda: pygambit().nash.lcp_solve(
+            g, rational=exact, stop_after=1 if which == "one" and not g.is_tree else None
+        )
     ),
     "enummixed": lambda g, which, exact: lambda: pygambit().nash.enummixed_solve(g, rational=exact),
     "enumpure": lambda g, which, exact: lambda: pygambit().nash.enumpure_solve(g),
-    "enumpoly": lambda g, which, exact: lambda: pygambit().nash.enumpoly_solve(
-        g, stop_after=1 if which == "one" else None
+    "enumpoly": lambda g, which, exact: (
+        lambda: pygambit().nash.enumpoly_solve(g, stop_after=1 if which == "one" else None)
     ),
     "logit": lambda g, which, exact: lambda: pygambit().nash.logit_solve(g),
     "gnm": lambda g, which, exact: lambda: pygambit().nash.gnm_solve(g),
-    "simpdiv": lambda g, which, exact: lambda: pygambit().nash.simpdiv_solve(
-        g.mixed_strategy_profile(rational=True)
+    "simpdiv": lambda g, which, exact: (
+        lambda: pygambit().nash.simpdiv_solve(g.mixed_strategy_profile(rational=True))
     ),
 }
 
@@ -247,13 +248,13 @@ def _indifference(
     starts = np.concatenate([[0], np.cumsum(sizes)])
     rows, residual = [], []
     for i, support in enumerate(supports):
-        pay = _against(game, x, i, ())[support]
+        pay = game.against(x, i)[support]
         for k in range(1, len(support)):
             residual.append(pay[k] - pay[0])
             row = np.zeros(starts[-1])
             for j, theirs in enumerate(supports):
                 if j != i:
-                    slope = _against(game, x, i, (j,))[np.ix_(support, theirs)]
+                    slope = game.against(x, i, (j,))[np.ix_(support, theirs)]
                     row[starts[j] : starts[j + 1]] = slope[k] - slope[0]
             rows.append(row)
         total = np.zeros(starts[-1])
@@ -263,19 +264,9 @@ def _indifference(
     return np.array(residual), np.array(rows)
 
 
-def _against(game: NormalForm, x: list[Float64], player: int, free: tuple[int, ...]) -> Float64:
-    """Payoffs to `player` by its own action, then by the actions of the `free` players."""
-    pay = game.payoffs[..., player]
-    for j in reversed(range(game.num_players)):
-        if j != player and j not in free:
-            pay = np.tensordot(pay, x[j], axes=(j, 0))
-    order = sorted((player, *free))
-    return np.moveaxis(pay, order.index(player), 0)
-
-
 def _regret(game: NormalForm, x: tuple[Float64, ...]) -> float:
     gains = []
     for i in range(game.num_players):
-        pay = _against(game, list(x), i, ())
+        pay = game.against(x, i)
         gains.append(float(pay.max() - pay @ x[i]))
     return max(gains)

@@ -40,7 +40,7 @@ def convergence(
         target: drawn as a horizontal line.
         ax: where to draw; a new figure if not given.
     """
-    figure, ax = _axes(ax, (7.2, 4.4))
+    figure, ax = new_axes(ax, (7.2, 4.4))
     for k, (name, history) in enumerate(histories.items()):
         shown = history[(history[x] > 0) & (history["nash_conv"] > 0)]
         ax.plot(
@@ -133,14 +133,14 @@ def _bars(ax: Axes, profile: Strategy, rows: np.ndarray) -> None:
             colour = COLOURS[(action + 1) % len(COLOURS)]
             ax.barh(y, width, left=left, color=colour, label=label, height=0.8)
             left += width
-    labels = _labels([profile.information_sets[row] for row in rows])
+    labels = short_labels([profile.information_sets[row] for row in rows])
     ax.set_yticks(range(len(rows)), labels)
     ax.tick_params(axis="y", labelsize=7, length=0)
     ax.set(xlim=(0, 1), ylim=(max(len(rows), 1) - 0.5, -0.5))
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def _labels(information_sets: Sequence[str]) -> list[str]:
+def short_labels(information_sets: Sequence[str]) -> list[str]:
     """Short names: the fields (bracketed groups or words) in which information sets differ."""
     fields = [re.findall(r"\[[^\]]*\]|[^\s\[]+", name) for name in information_sets]
     shared = set.intersection(*map(set, fields)) if len(fields) > 1 else set()
@@ -155,7 +155,8 @@ def _labels(information_sets: Sequence[str]) -> list[str]:
     return labels
 
 
-def _axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
+def new_axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:
+    """The axes given and their figure, or new ones of this size in inches."""
     if ax is not None:
         figure = ax.get_figure()
         assert isinstance(figure, Figure)

@@ -5,7 +5,7 @@ Huangfu & Hall, "Parallelizing the dual revised simplex method" (2018), https://
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,13 +13,11 @@ import highspy
 import numpy as np
 from numpy.typing import ArrayLike
 
+from analysis.equilibrium import Progress
 from games.sequence_form import Float64
 
 INFINITY = highspy.kHighsInf
 TOLERANCE = 1e-9  # of feasibility and optimality; HiGHS takes no less than 1e-10
-
-Progress = Callable[[str], bool]
-"""Told now and then, in words, how far a long computation is; it stops when this returns True."""
 
 
 class Infeasible(ValueError):
@@ -61,22 +59,17 @@ class Program:
         lower: ArrayLike = 0.0,
         upper: ArrayLike = INFINITY,
         cost: ArrayLike = 0.0,
-        *,
-        integer: bool = False,
     ) -> np.ndarray:
         """Add `count` variables; returns their numbers [count]."""
         for store, given in ((self._lower, lower), (self._upper, upper), (self._cost, cost)):
             store.append(np.broadcast_to(np.asarray(given, dtype=np.float64), (count,)))
         self.num_variables += count
-        numbers = np.arange(self.num_variables - count, self.num_variables)
-        if integer:
-            self.make_integer(numbers)
-        return numbers
+        return np.arange(self.num_variables - count, self.num_variables)
 
     def rows(
         self,
         count: int,
-        triples: list[tuple[ArrayLike, ArrayLike, ArrayLike]],
+        triples: Sequence[tuple[ArrayLike, ArrayLike, ArrayLike]],
         lower: ArrayLike = -INFINITY,
         upper: ArrayLike = INFINITY,
     ) -> np.ndarray:

@@ -81,7 +81,7 @@ def logit(
         method: "branch", "mirror", "gambit", or "auto": branch in games of up to `LARGEST_BRANCH`
             sequences, else mirror.
         tolerance: of the residual.
-        progress: see `analysis.program.Progress`.
+        progress: see `analysis.equilibrium.Progress`.
 
     Returns:
         An Equilibrium whose `facts` hold precision, kind and residual: the largest difference
@@ -523,7 +523,7 @@ def _branch(response: _Response, target: float, progress: Progress | None) -> It
 def _mirror(
     response: _Response, precision: float, start: Float64, progress: Progress | None
 ) -> Float64 | None:
-    """Mirror descent to the logit equilibrium (normal kind), log probabilities [S]; None if stopped.
+    """Mirror descent to the logit equilibrium: log probabilities [S], or None if stopped.
 
     It goes by precisions that double, each from the last one's play. The pull is stepsize times
     temperature: an iteration forgets that share of the past, so 3 / pull of them should leave a
@@ -583,7 +583,7 @@ def _points(
     unit = utility_scale(response.form)
     end = math.inf if max_precision is None else max_precision
     if regret is None:
-        regret = NASH * unit if max_precision is None else 0.0
+        regret = NASH * unit if max_precision is None else -math.inf
     points = _branch(response, end, progress)
     if method == "mirror":
         points = _mirror_points(response, end, progress)

@@ -9,126 +9,25 @@ Kiekintveld et al., "Computing optimal randomized resource allocations for massi
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import operator
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from analysis.equilibrium import Unverified
-from analysis.program import Program, Progress, run
-from games import GameError, InputError, NormalForm
-from games.errors import one_line
-from games.normal_form import PROFILE_BUDGET
+from analysis.equilibrium import Progress, Unverified
+from analysis.program import Program, run
+from games import InputError
+from games.security import SecurityGame
 from games.sequence_form import Float64
 
 Triples = list[tuple[ArrayLike, ArrayLike, ArrayLike]]
 
-COLUMNS = ("defender_covered", "defender_uncovered", "attacker_covered", "attacker_uncovered")
 RESOLUTION = 1e-9  # of the range of the attacker's payoffs: targets this close are equally good
 JOINT_BUDGET = 20_000  # ways to place all resources at once, for the check of schedules
-
-
-@dataclass(frozen=True, eq=False)
-class SecurityGame:
-    """Payoffs of an attack on each of T targets, when it is covered and when it is not.
-
-    Raises:
-        InputError: lengths that differ, a number that is not finite, coverage that harms the
-            defender or helps the attacker, or resources that are not between 1 and T - 1.
-    """
-
-    targets: tuple[str, ...]  # T names
-    defender_covered: Float64  # [T]
-    defender_uncovered: Float64  # [T]  no better than covered
-    attacker_covered: Float64  # [T]
-    attacker_uncovered: Float64  # [T]  no worse than covered
-    resources: int
-    name: str = "security"
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "targets", tuple(map(str, self.targets)))
-        count = len(self.targets)
-        if len(set(self.targets)) < count or count < 2:
-            raise InputError(f"{self.name}: two targets or more are needed, of different names")
-        for column in COLUMNS:
-            object.__setattr__(self, column, self._numbers(column))
-        self._require(self.defender_covered >= self.defender_uncovered, "defender", "harms")
-        self._require(self.attacker_covered <= self.attacker_uncovered, "attacker", "helps")
-        whole = isinstance(self.resources, int | np.integer)
-        if not whole or not 0 < self.resources < count:
-            raise InputError(
-                f"{self.name}: {self.resources} resources for {count} targets: give a whole "
-                f"number from 1 to {count - 1}"
-            )
-
-    @classmethod
-    def read(cls, path: str | os.PathLike[str], resources: int) -> SecurityGame:
-        """From a `.csv` file with the columns target and the four payoffs, in any order.
-
-        Raises:
-            InputError: no such file, a column that is missing, or a cell that is no number.
-        """
-        try:
-            with Path(path).open(newline="", encoding="utf-8-sig") as file:
-                lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: cannot be read as a table ({one_line(error)})") from None
-        header, *rows = [line for line in lines if any(line)] or [[]]
-        missing = [column for column in ("target", *COLUMNS) if column not in header]
-        if missing:
-            needed = ", ".join(("target", *COLUMNS))
-            raise InputError(f"{path}: the header lacks {missing[0]}; it needs {needed}")
-        for k, row in enumerate(rows):
-            if len(row) != len(header):
-                raise InputError(
-                    f"{path}: row {k + 2} has {len(row)} cells, the header {len(header)}"
-                )
-        table = {name: [row[at] for row in rows] for at, name in enumerate(header)}
-        payoffs = {}
-        for column in COLUMNS:
-            try:
-                payoffs[column] = np.array([float(cell) for cell in table[column]])
-            except ValueError as error:
-                raise InputError(f"{path}: column {column}: {error}") from None
-        return cls(tuple(table["target"]), **payoffs, resources=resources, name=Path(path).name)
-
-    def defender_values(self, coverage: Float64) -> Float64:
-        """What the defender gets [T] if each target is attacked, given its coverage [T]."""
-        return coverage * self.defender_covered + (1 - coverage) * self.defender_uncovered
-
-    def attacker_values(self, coverage: Float64) -> Float64:
-        """The same for the attacker, [T]."""
-        return coverage * self.attacker_covered + (1 - coverage) * self.attacker_uncovered
-
-    def _numbers(self, column: str) -> Float64:
-        try:
-            numbers = np.array(getattr(self, column), dtype=np.float64)
-        except (TypeError, ValueError):
-            raise InputError(f"{self.name}: {column} needs a number for each target") from None
-        if numbers.shape != (len(self.targets),):
-            raise InputError(
-                f"{self.name}: {column} has shape {numbers.shape}; it needs one number for each "
-                f"of {len(self.targets)} targets"
-            )
-        if not np.all(np.isfinite(numbers)):
-            target = self.targets[int(np.argmin(np.isfinite(numbers)))]
-            raise InputError(f"{self.name}: {column} of {target!r} is not a finite number")
-        return numbers
-
-    def _require(self, right: np.ndarray, player: str, verb: str) -> None:
-        if not right.all():
-            target = self.targets[int(np.argmin(right))]
-            raise InputError(
-                f"{self.name}: covering {target!r} {verb} the {player}: swap {player}_covered and "
-                f"{player}_uncovered, if they are mixed up"
-            )
 
 
 @dataclass(frozen=True, eq=False)
@@ -245,7 +144,8 @@ def eraser(
     program, t = Program(), np.arange(count)
     c = program.variables(count, 0.0, 1.0)
     y = program.variables(len(sets), 0.0, 1.0)
-    attack = program.variables(count, 0.0, 1.0, integer=True)
+    attack = program.variables(count, 0.0, 1.0)
+    program.make_integer(attack)
     defender = program.variables(1, 0.0, 1.0, 1.0)[0]
     attacker = program.variables(1, 0.0, 1.0)[0]
     program.rows(1, [(np.zeros(len(sets), int), y, 1.0)], upper=game.resources)
@@ -313,30 +213,6 @@ def decompose(coverage: Float64, resources: int) -> tuple[tuple[float, tuple[int
         picked = np.searchsorted(ends, teeth, side="right") - 1
         lottery.append((float(probability), tuple(picked.tolist())))
     return tuple(lottery)
-
-
-def to_normal_form(game: SecurityGame) -> NormalForm:
-    """The matrix game: the defender's actions are all sets of `resources` targets.
-
-    Raises:
-        GameError: too many of them to lay out.
-    """
-    count = len(game.targets)
-    number = math.comb(count, game.resources)
-    if number * count * 2 > PROFILE_BUDGET:
-        raise GameError(
-            f"{game.name}: {number:,} allocations are too many for a table; use origami or eraser"
-        )
-    sets = list(itertools.combinations(range(count), game.resources))
-    covered = np.zeros((number, count))
-    covered[np.arange(number)[:, None], np.array(sets)] = 1.0
-    return NormalForm.from_payoffs(
-        game.defender_values(covered),
-        game.attacker_values(covered),
-        name=game.name,
-        actions=[[" + ".join(game.targets[t] for t in s) for s in sets], game.targets],
-        players=["defender", "attacker"],
-    )
 
 
 def _size(game: SecurityGame) -> float:

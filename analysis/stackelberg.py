@@ -18,8 +18,14 @@ from typing import Literal
 import highspy
 import numpy as np
 
-from analysis.equilibrium import Equilibrium, Unverified, require_two_players, verified
-from analysis.program import INFINITY, Infeasible, Program, Progress, run
+from analysis.equilibrium import (
+    Equilibrium,
+    Progress,
+    Unverified,
+    require_two_players,
+    verified,
+)
+from analysis.program import INFINITY, Infeasible, Program, run
 from games import InputError, NormalForm
 from games.kernels import respond
 from games.sequence_form import Float64, utility_scale

@@ -8,8 +8,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.equilibrium import Equilibrium, is_constant_sum, require_two_players, verified
-from analysis.program import INFINITY, Program, Progress
+from analysis.equilibrium import (
+    Equilibrium,
+    Progress,
+    is_constant_sum,
+    require_two_players,
+    verified,
+)
+from analysis.program import INFINITY, Program
 from games import Game, InputError, SequenceForm, Strategy, as_form
 from games.kernels import plans_to_behaviour, respond
 from games.sequence_form import Treeplex
@@ -32,7 +38,7 @@ def sequence_form_lp(
         game: with perfect recall.
         player: whose program is solved, 0 or 1; the value is the same.
         tolerance: of the gap between the two bounds, relative to the largest utility if above 1.
-        progress: see `analysis.program.Progress`.
+        progress: see `analysis.equilibrium.Progress`.
 
     Raises:
         InputError: not two players, or not constant-sum.

@@ -19,7 +19,8 @@ from games.errors import InputError
 from games.sequence_form import SequenceForm, Treeplex, check
 from games.storage import pack_strings, read_arrays, unpack_strings, write_arrays
 
-FORMAT = 2  # raise it when the order or the meaning of the arrays changes
+FORMAT = 3  # raise it when the order or the meaning of the arrays changes
+_LEAVES = ("leaf_sequence", "leaf_utility", "leaf_chance")
 _TREEPLEX = ("parent_sequence", "first_sequence", "num_actions", "actions")
 
 
@@ -52,8 +53,7 @@ def load(key: str, name: str) -> SequenceForm | None:
         form = SequenceForm(
             game=name,
             players=players,
-            leaf_sequence=arrays["leaf_sequence"],
-            leaf_utility=arrays["leaf_utility"],
+            **{field: arrays[field] for field in _LEAVES},
             num_histories=int(arrays["num_histories"]),
             num_terminals=int(arrays["num_terminals"]),
         )
@@ -67,9 +67,8 @@ def store(key: str, form: SequenceForm) -> None:
     """Keep a compiled game; silently does nothing where the folder cannot be written to."""
     arrays = {
         name: np.asarray(getattr(form, name))
-        for name in ("num_players", "leaf_sequence", "leaf_utility", "num_histories")
+        for name in ("num_players", *_LEAVES, "num_histories", "num_terminals")
     }
-    arrays["num_terminals"] = np.asarray(form.num_terminals)
     for i, player in enumerate(form.players):
         arrays[f"information_sets_{i}"] = pack_strings(player.information_sets)
         arrays[f"labels_{i}"] = pack_strings(player.labels)

@@ -49,7 +49,7 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
         GameError: imperfect recall, or information sets that do not fit together.
     """
     decisions = [_Decisions() for _ in range(num_players)]
-    leaf_sequence, leaf_utility = array("i"), array("d")
+    leaf_sequence, leaf_utility, leaf_chance = array("i"), array("d"), array("d")
     histories, terminals = 0, 0
     root = (0,) * num_players
     # An explicit stack: the depth of a game is not bounded by Python's recursion limit.
@@ -69,6 +69,7 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
             terminals += 1
             leaf_sequence.extend(last)
             leaf_utility.extend([chance * u for u in state.returns()])
+            leaf_chance.append(chance)
             continue
         if player == CHANCE:
             for action, probability in reversed(state.chance_outcomes()):
@@ -106,14 +107,15 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
         raise GameError(f"{name}: no play of this game ever ends; choose other parameters")
     sequence = np.frombuffer(leaf_sequence, dtype=np.int32).reshape(-1, num_players).copy()
     utility = np.frombuffer(leaf_utility, dtype=np.float64).reshape(-1, num_players).copy()
-    del leaf_sequence, leaf_utility
+    probability = np.frombuffer(leaf_chance, dtype=np.float64).copy()
+    del leaf_sequence, leaf_utility, leaf_chance
     players = []
     for i, own in enumerate(decisions):
         player_form, renumber = _sorted_treeplex(own, sequence[:, i])
         sequence[:, i] = renumber[sequence[:, i]]
         players.append(player_form)
-    sequence, utility = _merge(sequence, utility)
-    return SequenceForm(name, tuple(players), sequence, utility, histories, terminals)
+    sequence, utility, probability = _merge(sequence, utility, probability)
+    return SequenceForm(name, tuple(players), sequence, utility, probability, histories, terminals)
 
 
 def refuse_hopeless(start: State, name: str, node_budget: int) -> None:
@@ -177,10 +179,16 @@ def _sorted_treeplex(own: _Decisions, leaf_column: np.ndarray) -> tuple[Treeplex
     return treeplex, renumber
 
 
-def _merge(sequence: np.ndarray, utility: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Add up the utilities of leaves with the same tuple of last sequences; sort by the tuple."""
+def _merge(
+    sequence: np.ndarray, utility: np.ndarray, chance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sort leaves by their tuples of last sequences; of equal ones add up the rest."""
     order = np.lexsort(sequence.T[::-1])
     sequence = sequence[order]
     new = np.concatenate([[True], np.any(sequence[1:] != sequence[:-1], axis=1)])
     starts = np.flatnonzero(new)
-    return sequence[starts], np.add.reduceat(utility[order], starts, axis=0)
+    return (
+        sequence[starts],
+        np.add.reduceat(utility[order], starts, axis=0),
+        np.add.reduceat(chance[order], starts),
+    )

@@ -162,7 +162,7 @@ def write_nfg(game: NormalForm, path: str | os.PathLike[str]) -> None:
     write_atomically(Path(path), nfg_text(game).encode())
 
 
-def efg_text(game: Game, *, node_budget: int = 1_000_000) -> str:
+def efg_text(game: Game, *, comment: str = "", node_budget: int = 1_000_000) -> str:
     """A game tree in Gambit's extensive format.
 
     Every number is a rational: the simplest one that is equal to the float, if there is one with a
@@ -173,8 +173,8 @@ def efg_text(game: Game, *, node_budget: int = 1_000_000) -> str:
         UnenumerableGameError: more than `node_budget` histories.
         GameError: the tree has a node that is neither a player's nor chance's.
     """
-    quoted = " ".join(f'"player {i}"' for i in range(game.num_players))
-    lines = [f"EFG 2 R {_quoted(game.name)} {{ {quoted} }}", '""']
+    names = " ".join(f'"player {i}"' for i in range(game.num_players))
+    lines = [f"EFG 2 R {_quoted(game.name)} {{ {names} }}", _quoted(comment)]
     numbers: list[dict[str, int]] = [{} for _ in range(game.num_players)]
     outcomes, chances = itertools.count(1), itertools.count(1)
     stack: list[State] = [game.root()]
@@ -209,7 +209,7 @@ def efg_text(game: Game, *, node_budget: int = 1_000_000) -> str:
     return "\n".join(lines) + "\n"
 
 
-def nfg_text(game: NormalForm) -> str:
+def nfg_text(game: NormalForm, *, comment: str = "") -> str:
     """A matrix game in Gambit's strategic format, its payoffs exact rationals."""
     names = [p.information_sets[0] for p in game.form.players if p.information_sets]
     # Not so for the reduced normal form of a tree; and Gambit numbers players before it names them.
@@ -222,7 +222,8 @@ def nfg_text(game: NormalForm) -> str:
     # The first player's strategies change fastest.
     payoffs = game.payoffs.reshape(-1, game.num_players, order="F")
     rows = " ".join(str(rational(u)) for u in payoffs.ravel().tolist())
-    return f"NFG 1 R {_quoted(game.name)} {{ {players} }}\n\n{{ {actions}\n}}\n\n{rows}\n"
+    head = f"NFG 1 R {_quoted(game.name)} {{ {players} }}\n\n{{ {actions}\n}}\n{_quoted(comment)}"
+    return f"{head}\n\n{rows}\n"
 
 
 def rational(number: float) -> Fraction:

@@ -16,6 +16,7 @@ from games.sequence_form import Float64, SequenceForm, Treeplex
 from games.strategy import Strategy
 
 PROFILE_BUDGET = 2_000_000
+SAME = 1e-12  # payoffs that differ by less, relative to the largest one, count as equal
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,6 +74,40 @@ class NormalForm:
             expected = np.tensordot(np.asarray(x), expected, axes=1)
         return expected
 
+    def against(self, mixed: Sequence[ArrayLike], player: int, free: Sequence[int] = ()) -> Float64:
+        """Payoffs of a player's own pure strategies against the others' mixed strategies.
+
+        Args:
+            mixed: N mixed strategies [Ai]; those of `player` and of `free` are not looked at.
+            player: whose payoffs.
+            free: other players, in increasing order, who have not chosen yet.
+
+        Returns:
+            [Ai], or [Ai, Aj, ...] with an axis for each of the free players.
+        """
+        expected = self.payoffs[..., player]
+        for j in reversed(range(self.num_players)):
+            if j != player and j not in free:
+                expected = np.tensordot(expected, np.asarray(mixed[j]), axes=(j, 0))
+        return np.moveaxis(expected, sorted((player, *free)).index(player), 0)
+
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether exchanging players, with their strategies, exchanges their payoffs and no more.
+
+        Strategies are matched by their numbers; rounding is forgiven.
+        """
+        if len(set(self.num_actions)) > 1:
+            return False
+        largest = max(float(np.abs(self.payoffs).max()), 1e-300)
+        for i in range(1, self.num_players):  # the exchanges with player 0 generate all others
+            order = list(range(self.num_players))
+            order[0], order[i] = i, 0
+            exchanged = np.swapaxes(self.payoffs, 0, i)[..., order]
+            if np.abs(exchanged - self.payoffs).max() > SAME * largest:
+                return False
+        return True
+
     @classmethod
     def from_payoffs(
         cls,
@@ -107,6 +142,7 @@ class NormalForm:
             players=tuple(_one_choice(p, a) for p, a in zip(players, names, strict=True)),
             leaf_sequence=1 + np.indices(shape, np.int32).reshape(len(shape), -1).T.copy(),
             leaf_utility=tensor.reshape(-1, len(shape)).copy(),
+            leaf_chance=np.ones(math.prod(shape)),
             num_histories=sum(math.prod(shape[:i]) for i in range(len(shape) + 1)),
             num_terminals=math.prod(shape),
         )
@@ -130,7 +166,7 @@ class NormalForm:
                 f"strategies, more than can be laid out (at most {budget:,} numbers); choose a "
                 "smaller game, or an equilibrium that is found on the sequence form"
             )
-        pure = tuple(_reduced_plans(p) for p in form.players)
+        pure = tuple(reduced_plans(p) for p in form.players)
         payoffs = np.empty((*sizes, form.num_players))
         for i in range(form.num_players):
             payoffs[..., i] = _payoffs(form, pure, form.leaf_utility[:, i])
@@ -244,7 +280,7 @@ def _num_reduced(player: Treeplex) -> int:
     return below[0]
 
 
-def _reduced_plans(player: Treeplex) -> NDArray[np.float64]:
+def reduced_plans(player: Treeplex) -> NDArray[np.float64]:
     """All reduced pure strategies as realization plans, [K, S]."""
     children = _children(player)
     first, count = player.first_sequence.tolist(), player.num_actions.tolist()

@@ -79,14 +79,15 @@ class Layout:
 class SequenceForm:
     """A finite game of N players with perfect recall, general sum and chance.
 
-    Leaves with the same tuple of last sequences are merged and their utilities added up; they
-    stand in lexicographic order of that tuple.
+    Leaves with the same tuple of last sequences are merged, their utilities and the probabilities
+    of chance added up; they stand in lexicographic order of that tuple.
     """
 
     game: str  # the game string it was compiled from
     players: tuple[Treeplex, ...]
     leaf_sequence: Int32  # [L, N]  last sequence of each player
     leaf_utility: Float64  # [L, N]  utility times chance probability
+    leaf_chance: Float64  # [L]  chance probability; times all players' plans they add up to 1
     num_histories: int  # nodes of the game tree, the root, chance nodes and terminals included
     num_terminals: int
 
@@ -126,31 +127,24 @@ class SequenceForm:
         )
 
 
-def leaves_reached(form: SequenceForm) -> float:
-    """The expected number of (merged) leaves that a pure profile drawn at random reaches.
-
-    1 if chance decides nothing (or nothing that anybody could tell), and more otherwise: a leaf
-    stands here without the chance that leads to it.
-    """
-    reach = np.ones(len(form.leaf_sequence))
-    for i, player in enumerate(form.players):
-        plan = np.ones(player.num_sequences)
-        sets = (player.parent_sequence, player.first_sequence, player.num_actions)
-        for parent, first, count in zip(*sets, strict=True):
-            plan[first : first + count] = plan[parent] / count
-        reach *= plan[form.leaf_sequence[:, i]]
-    return float(reach.sum())
-
-
 def has_chance(form: SequenceForm) -> bool:
-    """Whether chance decides anything."""
-    return leaves_reached(form) > 1.0 + 1e-9
+    """Whether chance decides anything that somebody could tell."""
+    return bool(np.any(form.leaf_chance < 1.0 - 1e-12))
+
+
+def utilities(form: SequenceForm) -> Float64:
+    """What the players get at each leaf, [L, N]; 0 where chance never leads.
+
+    Where leaves were merged it is the average over chance that nobody can tell apart.
+    """
+    chance = form.leaf_chance[:, None]
+    nothing = np.zeros_like(form.leaf_utility)
+    return np.divide(form.leaf_utility, chance, out=nothing, where=chance > 0)
 
 
 def utility_scale(form: SequenceForm) -> float:
-    """The size of the game's utilities, for tolerances: about the largest one, at least 1e-9."""
-    largest = float(np.abs(form.leaf_utility).max(initial=0.0))
-    return max(largest * leaves_reached(form), 1e-9)
+    """The largest utility at the end of any play, see `utilities`; at least 1e-9. For tolerances."""
+    return max(float(np.abs(utilities(form)).max(initial=0.0)), 1e-9)
 
 
 def check(form: SequenceForm) -> None:
@@ -163,6 +157,11 @@ def check(form: SequenceForm) -> None:
     require(form.leaf_sequence.shape == form.leaf_utility.shape, "leaf arrays of unequal shape")
     require(form.leaf_sequence.shape[1:] == (form.num_players,), "leaf arrays without N columns")
     require(np.all(np.isfinite(form.leaf_utility)), "a utility that is not finite")
+    chance = form.leaf_chance
+    require(chance.shape == form.leaf_sequence.shape[:1], "not a chance probability for each leaf")
+    # Zero is allowed: a game may list an outcome that never comes about.
+    require(np.all((chance >= 0) & (chance <= 1 + 1e-9)), "a chance probability outside of 0 to 1")
+    require(np.all(form.leaf_utility[chance == 0] == 0), "a utility where chance never leads")
     for i, player in enumerate(form.players):
         first, count = player.first_sequence, player.num_actions
         require(len(player.information_sets) == len(first) == len(count), f"player {i}: lengths")
@@ -175,6 +174,21 @@ def check(form: SequenceForm) -> None:
         require(np.all(player.parent_sequence < first), f"player {i}: a parent after its child")
         column = form.leaf_sequence[:, i]
         require(np.all((column >= 0) & (column < ends[-1])), f"player {i}: leaf sequences")
+    total = float(chance @ _uniform_reach(form))
+    require(abs(total - 1.0) <= 1e-9, f"the leaves' probabilities add up to {total:.12g}")
+
+
+def _uniform_reach(form: SequenceForm) -> Float64:
+    """The probability [L] that the players, choosing at random, leave to each leaf."""
+    layout, plan = form.layout, np.ones(form.layout.num_sequences)
+    for first_set, count, first, actions in layout.blocks.astype(np.int64):
+        parent = layout.parent[first_set : first_set + count]
+        plan[first : first + count * actions] = np.tile(plan[parent] / actions, actions)
+    plan = plan[layout.place]
+    reach = np.ones(len(form.leaf_sequence))
+    for i, start in enumerate(layout.players[:-1].astype(np.int64)):
+        reach *= plan[start:][form.leaf_sequence[:, i]]
+    return reach
 
 
 def depths(parent: Int32, first: Int32, count: Int32) -> NDArray[np.int32]:

@@ -11,17 +11,20 @@ from pathlib import Path
 
 import numpy as np
 
+from games.bayesian import BayesianGame
 from games.errors import InputError, one_line
 from games.normal_form import NormalForm
+from games.security import COLUMNS, SecurityGame
 
 MOST_ENTRIES = 50_000_000
 
 
-def read_npz(path: Path, name: str) -> NormalForm:
+def read_npz(path: Path, name: str) -> NormalForm | BayesianGame:
     """A matrix game from an `.npz` (or `.npy`) file of numpy's.
 
     It holds `payoffs`, a tensor [A1, ..., AN, N] or the matrix of a zero-sum game; or one array
-    [A1, ..., AN] a player, in the order in which they were stored (`np.savez(path, A=..., B=...)`).
+    [A1, ..., AN] a player, in the order in which they were stored (`np.savez(path, A=..., B=...)`);
+    or the arrays `leader`, `follower` and `prior` of a `BayesianGame`.
 
     Raises:
         InputError: no such file, or arrays of other shapes.
@@ -35,6 +38,8 @@ def read_npz(path: Path, name: str) -> NormalForm:
                 arrays = {key: stored[key] for key in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as arrays ({one_line(error)})") from None
+    if "prior" in arrays:
+        return BayesianGame.read(path)
     if "payoffs" in arrays:
         arrays = {"payoffs": arrays["payoffs"]}
     try:
@@ -43,8 +48,8 @@ def read_npz(path: Path, name: str) -> NormalForm:
         raise InputError(f"{path}: {error}") from None
 
 
-def read_csv(path: Path, name: str) -> NormalForm:
-    """A matrix game from a `.csv` file, of one of two kinds.
+def read_csv(path: Path, name: str) -> NormalForm | SecurityGame:
+    """A matrix game from a `.csv` file, of one of two kinds; or a security game.
 
     A *list*: a header, then a row for every combination of strategies: N names of strategies and N
     payoffs. The header names the players, then their payoffs (any words).
@@ -52,6 +57,9 @@ def read_csv(path: Path, name: str) -> NormalForm:
     A *grid* for two players: the second player's strategies in the first row (behind an empty
     cell), the first player's in the first column, and in every cell the two payoffs, split by a
     space, a semicolon or a slash; or one number, for a zero-sum game.
+
+    A *security game*: a column `target` and the four payoffs of `SecurityGame`; it has one guard
+    until `dataclasses.replace(game, resources=...)` gives it more.
 
     Raises:
         InputError: no such file, or something in it that is not as above, with its row.
@@ -62,6 +70,8 @@ def read_csv(path: Path, name: str) -> NormalForm:
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table ({one_line(error)})") from None
     rows = [row for row in rows if any(row)]
+    if rows and set(COLUMNS) <= set(rows[0]):
+        return SecurityGame.read(path, resources=1, name=name)
     if len(rows) < 2:
         raise InputError(f"{path}: a table needs a header and at least one row")
     ragged = next((k for k, row in enumerate(rows) if len(row) != len(rows[0])), None)

@@ -11,7 +11,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from scenarios.run import Result, Run
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+EXPORTS = (".npz", ".csv", ".efg", ".nfg")
+PICTURES = (".png", ".pdf", ".svg")
+EXACT_FILES = (".efg", ".nfg", ".csv", ".npz", ".npy")
 # Where only a target or a time is given to `solve`, iterations are bounded by this.
 ENOUGH_ITERATIONS = 1_000_000
 
@@ -56,9 +59,17 @@ class Kind(StrEnum):
 
 
 class Equilibrium(StrEnum):
-    """What `solve` can look for."""
+    """What `solve` can look for: the keys of `analysis.solve.CONCEPTS`, known before it loads."""
 
     nash = "nash"
+    qre = "qre"
+    ce = "ce"
+    cce = "cce"
+    efce = "efce"
+    efcce = "efcce"
+    nfcce = "nfcce"
+    stackelberg = "stackelberg"
+    evolution = "evolution"
 
 
 @app.command("list")
@@ -76,34 +87,159 @@ def list_command(
 
 @app.command()
 def solve(
-    game: Annotated[str, typer.Argument(help="An OpenSpiel game string, such as leduc_poker.")],
-    equilibrium: Annotated[Equilibrium, typer.Option(help="What to look for.")] = Equilibrium.nash,
-    method: Annotated[str | None, typer.Option(help="See `schelling list methods`.")] = None,
+    game: Annotated[
+        str,
+        typer.Argument(
+            help="An OpenSpiel game string, such as leduc_poker; or a file: .efg, .nfg, .csv, .npz."
+        ),
+    ],
+    equilibrium: Annotated[
+        Equilibrium | None,
+        typer.Option(help="What to compute exactly (default for files: nash)."),
+    ] = None,
+    method: Annotated[
+        str | None,
+        typer.Option(help="A method of `schelling list methods`, or of the equilibrium's own."),
+    ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="The most iterations (1000, if no other limit is given).")
     ] = None,
-    target: Annotated[float | None, typer.Option(help="Stop at this NashConv.")] = None,
+    target: Annotated[float | None, typer.Option(help="Stop at this NashConv, or gap.")] = None,
     seconds: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+    every: Annotated[bool, typer.Option("--all", help="All Nash equilibria.")] = False,
+    objective: Annotated[
+        str | None,
+        typer.Option(help="Of ce, cce, efce, ...: welfare, egalitarian, entropy or a player."),
+    ] = None,
+    precision: Annotated[float | None, typer.Option(help="Of qre, in 1 / utility.")] = None,
+    leader: Annotated[int | None, typer.Option(help="Who commits in stackelberg.")] = None,
     settings: Set = None,
     seed: Seed = None,
+    export: Annotated[
+        Path | None, typer.Option(help="Write it to a file: .npz, .csv, .efg or .nfg.")
+    ] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw it: .png, .pdf or .svg.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Solve a game and print the result. Ctrl-C ends it early with the best answer so far."""
+    """Solve a game and print the result. Ctrl-C ends it early with the best answer so far.
+
+    With --equilibrium it is computed exactly (of a file: always). Else an OpenSpiel game is iterated
+    by a method of `schelling list methods`.
+    """
+    from marl.tabular.method import REGISTRY
+    from scenarios.scenario import value_of
+
+    limits = {"iterations": iterations, "target": target, "seconds": seconds}
+    _check_paths(export, plot)
+    iterated = method in REGISTRY or (
+        equilibrium is None and not every and Path(game).suffix not in EXACT_FILES
+        and {objective, precision, leader} == {None}
+        and (method is None or method not in _exact_methods())
+    )  # fmt: skip
+    if iterated:
+        if equilibrium not in (None, Equilibrium.nash):
+            raise InputError(f"{method} looks for nash; leave --equilibrium {equilibrium} out")
+        _iterate(game, method, limits, settings or [], seed, export, plot, as_json)
+        return
+    given = {
+        **limits, "method": method, "precision": precision, "leader": leader, "seed": seed,
+        "objective": None if objective is None else value_of(objective),
+    }  # fmt: skip
+    concept = (equilibrium or Equilibrium.nash).value
+    _compute(game, concept, given, settings or [], every, export, plot, as_json)
+
+
+def _exact_methods() -> Iterable[str]:
+    from analysis.nash import METHODS
+
+    return METHODS
+
+
+def _check_paths(export: Path | None, plot: Path | None) -> None:
+    """Raises InputError now for what would fail once the work is done."""
+    for path, suffixes in ((export, EXPORTS), (plot, PICTURES)):
+        if path is None:
+            continue
+        if path.suffix not in suffixes:
+            raise InputError(f"{path}: end the name in {', '.join(suffixes)}")
+        if not path.parent.is_dir():
+            raise InputError(f"{path}: there is no folder {path.parent}")
+
+
+def _compute(
+    name: str,
+    concept: str,
+    given: dict[str, Any],
+    settings: list[str],
+    every: bool,
+    export: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """The part of `solve` that computes an equilibrium exactly."""
+    with _telling() as tell:
+        from scenarios import equilibria
+
+        game, options = equilibria.prepare(name, concept, settings, given)
+        with stop_signals() as stopped:
+            try:
+                found = equilibria.find(
+                    game,
+                    concept,
+                    options,
+                    every=every,
+                    progress=lambda message: tell(message) or stopped(),
+                )
+            except (RuntimeError, TimeoutError) as error:
+                _say(f"{'interrupted' if stopped() else 'failed'}: {one_line(error)}")
+                raise typer.Exit(INTERRUPTED if stopped() else FAILED) from None
+            interrupted = stopped()
+    if export is not None:
+        equilibria.export(found, export)
+    if plot is not None:
+        equilibria.draw(found, plot)
+    if as_json:
+        print(json.dumps(equilibria.to_json(found)))
+    else:
+        _print_table(f"{concept} of {game.name}", equilibria.summary(found))
+        print("\n".join(f"  {line}" for line in equilibria.facts(found)))
+        for title, rows, left_out in equilibria.play(found):
+            if rows:
+                print()
+                _print_table(title, rows)
+            if left_out:
+                print(f"  ... and {left_out:,} more rows (--export all.csv has them)")
+        for path in (export, plot):
+            if path is not None:
+                print(f"written: {path}")
+    if interrupted:
+        _say("interrupted: this is the answer so far")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _iterate(
+    game: str,
+    method: str | None,
+    limits: dict[str, Any],
+    settings: list[str],
+    seed: int | None,
+    export: Path | None,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """The part of `solve` that runs a method of `marl.tabular`."""
     from marl.tabular import iterate
     from marl.tabular.solve import conclude
     from scenarios.run import Result
     from scenarios.scenario import parse
 
-    limits = {"iterations": iterations, "target": target, "seconds": seconds}
     # An option of this command is a key of a scenario: the same types, checks and messages.
     shorthand = [f"stop.{key}={value!r}" for key, value in limits.items() if value is not None]
-    open_ended = iterations is None and bool(shorthand)
+    open_ended = limits["iterations"] is None and bool(shorthand)
     if open_ended:
         shorthand.append(f"stop.iterations={ENOUGH_ITERATIONS}")
     table: dict[str, Any] = {} if method is None else {"name": method}
-    scenario = parse(
-        "", "solve", [*shorthand, *(settings or [])], game=game, method=table, seed=seed
-    )
+    scenario = parse("", "solve", [*shorthand, *settings], game=game, method=table, seed=seed)
     chosen = next(iter(scenario.methods.values()))
     if chosen.scheduled and open_ended:
         raise InputError(f"{chosen.name} follows a schedule: say its length with --iterations")
@@ -122,6 +258,10 @@ def solve(
                 if stopped():
                     break
         solution = conclude(solver, chosen.name, playable, tuple(history), scenario.seed)
+    if export is not None or plot is not None:
+        from scenarios.equilibria import iterated
+
+        iterated(scenario.game, solution, export, plot)
     _print_results([Result.of(chosen.name, scenario.game, solution)], as_json)
     if stopped():
         _say("interrupted: this is the answer so far")
@@ -323,6 +463,23 @@ def _progress(iterations: int) -> Iterator[Callable[..., None]]:
             line.update(f"{label}  iteration {iteration:,}/{iterations:,}{gap}  {seconds:.1f} s")
 
         yield show
+
+
+@contextmanager
+def _telling() -> Iterator[Callable[[str], bool]]:
+    """A line on stderr with what a solver says; returns False: it asks for no stop."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda message: False
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False).status("loading the game") as line:
+
+        def tell(message: str) -> bool:
+            line.update(message)
+            return False
+
+        yield tell
 
 
 def _number(value: float) -> float | None:

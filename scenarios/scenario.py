@@ -204,10 +204,11 @@ def _set(data: dict[str, Any], setting: str) -> None:
         if not isinstance(inner, dict):
             raise InputError(f"--set {setting}: {part} is a value, not a table")
         table = inner
-    table[parts[-1]] = _value(text.strip())
+    table[parts[-1]] = value_of(text.strip())
 
 
-def _value(text: str) -> Any:
+def value_of(text: str) -> Any:
+    """A value as in TOML, or a bare word."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -186,7 +186,7 @@ def test_trigger_gains_against_all_pure_continuations(name, concept):
     for i, player in enumerate(compiled.players):
         start = int(compiled.layout.players[i])
         own = slice(start, start + player.num_sequences)
-        continuations = games.normal_form._reduced_plans(player)
+        continuations = games.normal_form.reduced_plans(player)
         found = trigger_gains(joint, concept)[i]
         owner = np.concatenate(
             [[-1], np.repeat(np.arange(len(player.num_actions)), player.num_actions)]
@@ -333,7 +333,7 @@ def test_what_cannot_be_measured():
 
 
 def test_too_many_deviations(monkeypatch):
-    monkeypatch.setattr(analysis.deviations, "BUDGET", 1000)
+    monkeypatch.setattr(analysis.triggers, "BUDGET", 1000)
     joint, _ = mixture(form(LEDUC), 2, 0)
     with pytest.raises(games.InputError, match="more than 1,000 numbers"):
         correlated_gains(joint, "efce")

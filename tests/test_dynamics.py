@@ -11,8 +11,9 @@ import pytest
 import analysis
 import games
 import marl
-from analysis.deviations import correlated_gains, triggers
+from analysis.deviations import correlated_gains
 from analysis.dynamics import _fixed_point, _Learner, correlated_dynamics
+from analysis.triggers import triggers
 from games import NormalForm, Strategy
 from games.kernels import plans_to_behaviour
 from tests.conftest import KUHN, LEDUC, form
@@ -221,7 +222,7 @@ def test_what_cannot_be_run(monkeypatch):
         correlated_dynamics(form(KUHN), "ce")
     with pytest.raises(games.InputError, match="iterations=0"):
         correlated_dynamics(form(KUHN), "efcce", iterations=0)
-    monkeypatch.setattr(analysis.deviations, "BUDGET", 1000)
+    monkeypatch.setattr(analysis.triggers, "BUDGET", 1000)
     with pytest.raises(games.InputError, match="or the concept nfcce"):
         correlated_dynamics(form(LEDUC), "efce")
     assert len(triggers(form(LEDUC), "nfcce").player) == 2

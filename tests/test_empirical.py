@@ -12,8 +12,10 @@ from open_spiel.python.policy import UniformRandomPolicy
 from scipy.stats import binom
 
 import games
-from analysis.empirical import BATCH, empirical_game
-from analysis.evolution import alpharank, is_symmetric, replicator
+from analysis.alpharank import alpharank
+from analysis.empirical import empirical_game
+from analysis.evolution import replicator
+from analysis.sampled_play import BATCH
 from games import InputError, NormalForm, Strategy
 from tests.conftest import KUHN, LEDUC, form
 
@@ -154,12 +156,12 @@ def test_symmetric_tables():
     table = empirical_game(SYMMETRIC, PURE, episodes=2, symmetric=True)
     np.testing.assert_array_equal(table.payoffs, SYMMETRIC.payoffs)
     sampled = empirical_game(SYMMETRIC, MIXED, episodes=150, symmetric=True, seed=3)
-    assert is_symmetric(sampled.normal_form)
+    assert sampled.normal_form.is_symmetric
     np.testing.assert_array_equal(
         sampled.standard_errors, np.swapaxes(sampled.standard_errors, 0, 1)[..., ::-1]
     )
     full = empirical_game(SYMMETRIC, MIXED, episodes=150, seed=3)
-    assert not is_symmetric(full.normal_form)  # two samples of the same thing
+    assert not full.normal_form.is_symmetric  # two samples of the same thing
     np.testing.assert_array_equal(full.payoffs[0, 1], sampled.payoffs[0, 1])
 
 
@@ -179,7 +181,7 @@ def test_a_sequence_form_is_checked_for_symmetry():
     table = empirical_game(SYMMETRIC.form, choices, symmetric=True)
     expected = mixtures @ SYMMETRIC.payoffs[..., 0] @ mixtures.T
     np.testing.assert_allclose(table.payoffs[..., 0], expected, rtol=1e-14)
-    assert is_symmetric(table.normal_form)
+    assert table.normal_form.is_symmetric
     lopsided = {"one": SYMMETRIC.strategy(mixtures[:2]), **choices}
     with pytest.raises(InputError, match="change places"):
         empirical_game(SYMMETRIC.form, lopsided, symmetric=True)

@@ -10,7 +10,8 @@ from scipy.integrate import solve_ivp
 from scipy.sparse.csgraph import connected_components
 
 import games
-from analysis.evolution import RATES, alpharank, is_symmetric, replicator
+from analysis.alpharank import alpharank
+from analysis.evolution import RATES, replicator
 from games import InputError, NormalForm
 from tests.conftest import KUHN
 
@@ -126,7 +127,7 @@ def test_one_population_of_a_symmetric_game_for_three():
     for profile in np.ndindex(2, 2, 2):
         payoffs[profile] = [1 / 8 if k else float(sum(profile) == 2) for k in profile]
     game = NormalForm.from_payoffs(payoffs)
-    assert is_symmetric(game)
+    assert game.is_symmetric
     x = replicator(game, [0.2, 0.8], populations="one", time=200.0).final[0][0]
     assert (1 - x) ** 2 == pytest.approx(1 / 8, abs=1e-9)  # alone if both others stay
     assert len(replicator(game, time=1.0).states) == 3

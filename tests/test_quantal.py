@@ -54,10 +54,6 @@ def table(seed: int, *shape: int) -> NormalForm:
     return NormalForm.from_payoffs(payoffs, name=f"random {seed}")
 
 
-def excluded() -> GambitGame:
-    return GambitGame("excluded", pygambit.read_efg(io.BytesIO(EXCLUDED.encode())))
-
-
 def from_gambit_file(text: str) -> GambitGame:
     return GambitGame("tree", pygambit.read_efg(io.BytesIO(text.encode())))
 
@@ -190,7 +186,7 @@ def test_agents_with_perfect_information_by_backward_induction(name, precision):
 
 
 def test_a_set_that_chance_excludes_is_played_at_random():
-    found = logit(excluded(), 3.0, kind="agent", method="branch")
+    found = logit(from_gambit_file(EXCLUDED), 3.0, kind="agent", method="branch")
     table = found.strategy.to_frame().set_index("information_set").probability
     assert table["nowhere"].tolist() == [0.5, 0.5]
     # The same game without that state.
@@ -418,7 +414,7 @@ def test_progress_stops_it(method):
     assert told[0].startswith(f"{method}: precision")
     told.clear()
     path = logit_path(games.load(KUHN), kind="normal", method=method, progress=stop)
-    assert 1 < len(path) < 10
+    assert 1 <= len(path) < 10
     told.clear()
     with pytest.raises(RuntimeError, match="stopped"):
         fit_precision(

@@ -5,9 +5,10 @@ import itertools
 import numpy as np
 import pytest
 
-from analysis.security import SecurityGame, decompose, eraser, origami, to_normal_form
+from analysis.security import decompose, eraser, origami
 from analysis.stackelberg import multiple_lps
 from games import GameError, InputError, NormalForm
+from games.security import SecurityGame
 
 
 def security_game(seed, *, integers, targets=None, resources=None):
@@ -45,7 +46,7 @@ def check(answer):
 @pytest.mark.parametrize("seed", range(60))
 def test_value_against_the_normal_form(seed, integers):
     game = security_game(seed, integers=integers)
-    expected = multiple_lps(to_normal_form(game)).value
+    expected = multiple_lps(game.normal_form).value
     for answer in (origami(game), eraser(game)):
         check(answer)
         assert answer.values[0] == pytest.approx(expected, abs=1e-7)
@@ -74,7 +75,7 @@ def test_small_games_by_hand(payoffs, resources, coverage, value):
     np.testing.assert_allclose(answer.coverage, coverage, atol=1e-12)
     assert answer.values[0] == pytest.approx(value, abs=1e-12)
     assert eraser(game).values[0] == pytest.approx(value, abs=1e-8)
-    assert multiple_lps(to_normal_form(game)).value == pytest.approx(value, abs=1e-8)
+    assert multiple_lps(game.normal_form).value == pytest.approx(value, abs=1e-8)
 
 
 def test_two_hundred_targets():
@@ -228,4 +229,4 @@ def test_no_such_file(tmp_path):
 
 def test_too_many_allocations():
     with pytest.raises(GameError, match="use origami or eraser"):
-        to_normal_form(security_game(0, integers=False, targets=40, resources=20))
+        _ = security_game(0, integers=False, targets=40, resources=20).normal_form

@@ -9,10 +9,11 @@ import pytest
 from open_spiel.python.algorithms.stackelberg_lp import solve_stackelberg
 from scipy.optimize import linprog
 
-from analysis.bayesian import BayesianGame, bayesian_stackelberg
+from analysis.bayesian import bayesian_stackelberg
 from analysis.response import deviation_gains, expected_values
 from analysis.stackelberg import multiple_lps, pure_commitment, upper_bounds
 from games import InputError, NormalForm, as_normal_form
+from games.bayesian import BayesianGame
 from games.enumerate import enumerate_game
 from games.gambit import to_gambit
 from tests.conftest import KUHN, form
