@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from array import array
+
 import numpy as np
 
 from games.errors import GameError, UnenumerableGameError
@@ -107,15 +108,15 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
         raise GameError(f"{name}: no play of this game ever ends; choose other parameters")
     sequence = np.frombuffer(leaf_sequence, dtype=np.int32).reshape(-1, num_players).copy()
     utility = np.frombuffer(leaf_utility, dtype=np.float64).reshape(-1, num_players).copy()
-    probability = np.frombuffer(leaf_chance, dtype=np.float64).copy()
+    chances = np.frombuffer(leaf_chance, dtype=np.float64).copy()
     del leaf_sequence, leaf_utility, leaf_chance
     players = []
     for i, own in enumerate(decisions):
         player_form, renumber = _sorted_treeplex(own, sequence[:, i])
         sequence[:, i] = renumber[sequence[:, i]]
         players.append(player_form)
-    sequence, utility, probability = _merge(sequence, utility, probability)
-    return SequenceForm(name, tuple(players), sequence, utility, probability, histories, terminals)
+    sequence, utility, chances = _merge(sequence, utility, chances)
+    return SequenceForm(name, tuple(players), sequence, utility, chances, histories, terminals)
 
 
 def refuse_hopeless(start: State, name: str, node_budget: int) -> None:

@@ -155,7 +155,7 @@ class NormalForm:
         Raises:
             GameError: more than `budget` numbers in the tensor or in the plans.
         """
-        sizes = [_num_reduced(p) for p in form.players]
+        sizes = [num_reduced(p) for p in form.players]
         entries = math.prod(sizes) * form.num_players
         needed = max(
             entries, *(n * p.num_sequences for n, p in zip(sizes, form.players, strict=True))
@@ -271,7 +271,7 @@ def _children(player: Treeplex) -> list[list[int]]:
     return children
 
 
-def _num_reduced(player: Treeplex) -> int:
+def num_reduced(player: Treeplex) -> int:
     """How many reduced pure strategies there are: a product over sets of a sum over actions."""
     below = [1] * player.num_sequences  # how many ways there are to go on from each sequence
     rows = zip(player.parent_sequence, player.first_sequence, player.num_actions, strict=True)

@@ -143,7 +143,7 @@ def utilities(form: SequenceForm) -> Float64:
 
 
 def utility_scale(form: SequenceForm) -> float:
-    """The largest utility at the end of any play, see `utilities`; at least 1e-9. For tolerances."""
+    """The largest size of `utilities`, at least 1e-9: the unit of tolerances."""
     return max(float(np.abs(utilities(form)).max(initial=0.0)), 1e-9)
 
 

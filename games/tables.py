@@ -7,6 +7,7 @@ import itertools
 import math
 import re
 import zipfile
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,9 @@ def read_npz(path: Path, name: str) -> NormalForm | BayesianGame:
                 arrays = {key: stored[key] for key in stored.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, RuntimeError) as error:
         raise InputError(f"{path}: cannot be read as arrays ({one_line(error)})") from None
+    for key, array in arrays.items():
+        if array.dtype.kind not in "biuf":  # numpy would make floats of dates, or of half a number
+            raise InputError(f"{path}: {key} holds {array.dtype}; payoffs have to be real numbers")
     if "prior" in arrays:
         return BayesianGame.read(path)
     if "payoffs" in arrays:
@@ -45,7 +49,7 @@ def read_npz(path: Path, name: str) -> NormalForm | BayesianGame:
     try:
         return NormalForm.from_payoffs(*arrays.values(), name=name)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise _in_file(path, error) from None
 
 
 def read_csv(path: Path, name: str) -> NormalForm | SecurityGame:
@@ -82,11 +86,15 @@ def read_csv(path: Path, name: str) -> NormalForm | SecurityGame:
     try:
         return _grid(rows, name) if rows[0][0] == "" else _list(rows, name)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from None
+        raise _in_file(path, error) from None
 
 
 def _grid(rows: list[list[str]], name: str) -> NormalForm:
     columns, lines = rows[0][1:], rows[1:]
+    for names in (columns, [line[0] for line in lines]):
+        if len(set(names)) < len(names):
+            twice = next(name for name, count in Counter(names).items() if count > 1)
+            raise InputError(f"the strategy {twice!r} stands twice; rename one, or delete one")
     cells = [[_numbers(cell, f"row {i + 2}") for cell in line[1:]] for i, line in enumerate(lines)]
     counts = {len(cell) for line in cells for cell in line}
     if counts not in ({1}, {2}):
@@ -144,3 +152,9 @@ def _number(text: str, where: str) -> float:
     if not math.isfinite(number):
         raise InputError(f"{where}: the payoff {text} is not a finite number")
     return number
+
+
+def _in_file(path: Path, error: InputError) -> InputError:
+    """The same, told with the file where the message does not begin with it."""
+    message = str(error)
+    return error if message.startswith(str(path)) else InputError(f"{path}: {message}")

@@ -375,7 +375,7 @@ def broken(column, value):
         (lambda: logit(FOLDED, 1.0, kind="agents"), "did you mean agent"),
         (lambda: logit(FOLDED, 1.0, method="newton"), "known: branch, gambit, mirror"),
         (lambda: logit(FOLDED, 1.0, kind="agent", method="mirror"), "kind normal"),
-        (lambda: logit(form(KUHN), 1.0, kind="agent"), "give the game itself"),
+        (lambda: logit(form(KUHN), 1.0, method="gambit"), "give the game itself"),
         (lambda: logit_path(FOLDED, method="gambit"), "take branch"),
         (lambda: logit_path(FOLDED, regret=0.0), "above 0"),
         (lambda: fit_precision(games.load("matrix_pd"), [[0, 10], [0, 10]]), "still rises"),
@@ -395,9 +395,22 @@ def test_bad_input_in_one_line(call, message):
     assert "\n" not in str(caught.value)
 
 
-def test_a_sequence_form_tells_its_chance_only_if_there_is_none():
-    assert logit(form(KUHN), 1.0).facts["kind"] == "normal"
-    assert logit(form("matrix_pd"), 1.0).facts["kind"] == "agent"
+@pytest.mark.parametrize("name", [KUHN, AUCTION, "matrix_pd"])
+def test_a_sequence_form_is_enough(name):
+    """It says what chance does, which the agents' conditional utilities need."""
+    found = logit(form(name), 1.5)
+    assert (found.facts["kind"], found.facts["method"]) == ("agent", "branch")
+    theirs = logit(games.load(name), 1.5, kind="agent", method="gambit")
+    np.testing.assert_allclose(
+        found.strategy.probabilities, theirs.strategy.probabilities, atol=2e-7
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [("branch", "agent"), ("gambit", "agent"), ("mirror", "normal")]
+)
+def test_kind_auto_is_agent_wherever_the_branch_is_followed(method, kind):
+    assert logit(games.load(KUHN), 1.0, method=method).facts["kind"] == kind
 
 
 @pytest.mark.parametrize("method", ["branch", "mirror"])

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pyspiel
@@ -10,7 +11,10 @@ from open_spiel.python.algorithms.expected_game_score import policy_value
 
 import analysis
 import games
+from analysis.equilibrium import is_constant_sum
 from games import Strategy, cache, sequence_form
+from games.game import CHANCE, TERMINAL
+from games.kernels import plans
 from tests.conftest import BATTLESHIP, GOOF4, GOOF5, KUHN, LD4, LD5, LD6, LEDUC, form
 
 GOOF3 = "goofspiel(num_cards=3,imp_info=True,points_order=random)"
@@ -77,6 +81,120 @@ def test_merging_adds_utilities_of_equal_tuples():
     np.testing.assert_allclose(analysis.expected_values(compiled, uniform), expected, atol=1e-12)
 
 
+def test_chance_of_a_leaf_in_kuhn_is_that_of_the_deal():
+    assert form(KUHN).leaf_chance == pytest.approx(np.full(30, 1 / 6), abs=1e-15)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "first_sealed_auction(max_value=4)",  # with leaves merged over chance
+        "kuhn_poker(players=3)",
+        LD4,
+        LEDUC,
+        "trade_comm(num_items=2)",
+        "matching_pennies_3p",
+    ],
+)
+def test_chance_times_all_plans_adds_up_to_one(name):
+    compiled = form(name)
+    starts = compiled.layout.players.astype(int)
+    for seed in range(3):
+        strategy = Strategy.random(compiled, np.random.default_rng(seed))
+        plan = plans(compiled, strategy.behaviour(compiled))
+        reach = compiled.leaf_chance.copy()
+        for i in range(compiled.num_players):
+            reach *= plan[starts[i] + compiled.leaf_sequence[:, i]]
+        assert reach.sum() == pytest.approx(1.0, abs=1e-12)
+
+
+def test_chance_that_nobody_sees_is_merged_away():
+    """A coin breaks ties in the auction: no leaf says how it fell."""
+    compiled = form("first_sealed_auction(max_value=4)")
+    walked: dict[tuple[str, ...], float] = {}
+    stack = [(games.load(compiled.game).root(), 1.0, ())]
+    while stack:
+        state, chance, moves = stack.pop()
+        player = state.current_player()
+        if player == TERMINAL:
+            walked[moves] = walked.get(moves, 0.0) + chance
+        elif player == CHANCE:
+            stack += [(state.child(a), chance * p, moves) for a, p in state.chance_outcomes()]
+        else:
+            own = (state.information_state_string(player),)
+            stack += [(state.child(a), chance, (*moves, *own, a)) for a in state.legal_actions()]
+    assert sorted(walked.values()) == pytest.approx(sorted(compiled.leaf_chance), abs=1e-15)
+    assert len(walked) == len(compiled.leaf_chance) == 100
+
+
+SCALES = [  # what chance decides, and the most that a player can win or lose
+    (KUHN, True, 2.0),
+    (LEDUC, True, 13.0),
+    (LD4, True, 1.0),
+    ("first_sealed_auction(max_value=4)", True, 3.0),
+    ("matrix_pd", False, 10.0),
+    ("matching_pennies_3p", False, 1.0),
+    ("nim(pile_sizes=1;2;1)", False, 1.0),
+]
+
+
+@pytest.mark.parametrize(("name", "chance", "scale"), SCALES)
+def test_chance_and_scale_are_those_of_the_game(name, chance, scale):
+    assert sequence_form.has_chance(form(name)) == chance
+    assert sequence_form.utility_scale(form(name)) == pytest.approx(scale, rel=1e-12)
+
+
+def with_paid(name: str, extra) -> games.SequenceForm:
+    """The game in which the first player gets `extra` of the leaves' last sequences on top."""
+    compiled = form(name)
+    paid = compiled.leaf_chance * extra(compiled.leaf_sequence[:, 0])
+    return replace(compiled, leaf_utility=compiled.leaf_utility + np.outer(paid, [1.0, 0.0]))
+
+
+SUMS = [
+    (form(KUHN), True),
+    (with_paid(KUHN, lambda own: 3.0), True),
+    (with_paid(KUHN, lambda own: 3.0 + 1e-6 * (own == 1)), False),
+    (form(LD4), True),
+    (form("matrix_pd"), False),
+    (form("kuhn_poker(players=3)"), False),  # zero-sum, but for three
+]
+
+
+@pytest.mark.parametrize(("compiled", "constant"), SUMS)
+def test_constant_sum_is_told_leaf_by_leaf(compiled, constant):
+    assert is_constant_sum(compiled) == constant
+
+
+def test_a_lottery_on_top_is_not_a_constant_sum():
+    """On average over the first player's card the sum is 0, at the leaves it is 1, 0 or -1."""
+    player = form(KUHN).players[0]
+    card = np.array([int(player.information_sets[s // 2][0]) for s in range(12)])
+    lottery = with_paid(KUHN, lambda own: card[own - 1] - 1.0)
+    uniform = Strategy.uniform(lottery)
+    assert analysis.expected_values(lottery, uniform).sum() == pytest.approx(0.0, abs=1e-15)
+    assert not is_constant_sum(lottery)
+
+
+BROKEN = [
+    ("leaf_chance", lambda a: a[:-1], "for each leaf"),
+    ("leaf_chance", lambda a: 2 * a, "add up to 2"),
+    ("leaf_chance", lambda a: -a, "outside of 0 to 1"),
+    ("leaf_chance", lambda a: np.where(np.arange(len(a)) == 0, np.nan, a), "outside of 0 to 1"),
+    ("leaf_chance", lambda a: np.where(np.arange(len(a)) == 0, 0.0, a), "chance never leads"),
+    ("leaf_sequence", lambda a: a[:, ::-1], "add up to"),  # the players' columns exchanged
+    ("leaf_utility", lambda a: a / 0.0, "not finite"),
+]
+
+
+@pytest.mark.parametrize(("field", "change", "says"), BROKEN)
+def test_check_names_what_is_broken(field, change, says):
+    with np.errstate(divide="ignore"):
+        broken = replace(form(KUHN), **{field: change(getattr(form(KUHN), field))})
+    with pytest.raises(ValueError, match=says):
+        sequence_form.check(broken)
+
+
 BAD_GAMES = [
     ("leduc_pokr", "did you mean leduc_poker"),
     ("leduc_poker(plyers=2)", "did you mean players"),
@@ -118,7 +236,7 @@ def test_node_budget_says_how_far_it_got():
 
 
 def same(a: games.SequenceForm, b: games.SequenceForm) -> bool:
-    pairs = [(a.leaf_sequence, b.leaf_sequence), (a.leaf_utility, b.leaf_utility)]
+    pairs = [(getattr(a, f), getattr(b, f)) for f in cache._LEAVES]
     for p, q in zip(a.players, b.players, strict=True):
         pairs += [(getattr(p, f), getattr(q, f)) for f in cache._TREEPLEX]
     strings = [p.information_sets for p in a.players] == [p.information_sets for p in b.players]
