@@ -55,7 +55,9 @@ class Pairs:
 
         def sequences(player: Treeplex, sets: list[int]) -> np.ndarray:
             own = [
-                np.arange(player.first_sequence[k], player.first_sequence[k] + player.num_actions[k])
+                np.arange(
+                    player.first_sequence[k], player.first_sequence[k] + player.num_actions[k]
+                )
                 for k in sets
             ]
             return np.concatenate([np.zeros(1, dtype=np.int64), *own])
@@ -124,7 +126,7 @@ class CorrelationPlan:
         return float(worst)
 
     def gains(self, concept: Trigger) -> Float64:
-        """The most that each player [2] gains by deviating at one trigger, by a sweep of its own."""
+        """The most that each player [2] gains by deviating at one trigger, by a sweep."""
         return np.array([max([0.0, *_trigger_gains(self, i, concept)]) for i in range(2)])
 
     def to_frame(self) -> pd.DataFrame:
@@ -133,7 +135,9 @@ class CorrelationPlan:
 
         reached = np.flatnonzero(self.probability[self.pairs.leaves] > 1e-9)
         columns: dict[str, Sequence[object] | np.ndarray] = {
-            f"player {i}": [path(self.form.players[i], s) for s in self.form.leaf_sequence[reached, i]]
+            f"player {i}": [
+                path(self.form.players[i], s) for s in self.form.leaf_sequence[reached, i]
+            ]
             for i in range(2)
         }
         columns["probability"] = self.probability[self.pairs.leaves[reached]]

@@ -93,7 +93,9 @@ def call(
         while not receiver.poll(POLL):
             spent = time.perf_counter() - began
             if progress is not None and progress(f"{what}: {spent:.0f} s"):
-                raise TimeoutError(f"{what} was stopped after {spent:.0f} s, before it had found any")
+                raise TimeoutError(
+                    f"{what} was stopped after {spent:.0f} s, before it had found any"
+                )
             if seconds is not None and spent > seconds:
                 raise TimeoutError(f"{what} found nothing within {seconds:g} s")
         try:

@@ -131,7 +131,9 @@ def best_response_regions(
         raise InputError(f"{game.name}: the leader has {count} actions; draw one with 2 or 3")
     own = np.moveaxis(game.payoffs[..., leader], leader, 0)  # [A, B]
     other = np.moveaxis(game.payoffs[..., 1 - leader], leader, 0)
-    marks = {name: game.mixed(e.strategy)[leader] for name, e in (points or {}).items() if e.strategy}
+    marks = {
+        name: game.mixed(e.strategy)[leader] for name, e in (points or {}).items() if e.strategy
+    }
     names, actions = game.actions[1 - leader], game.actions[leader]
     if count == 2:
         return _on_a_line(own, other, names, actions, marks, title)
@@ -165,7 +167,11 @@ def _on_a_line(
         ax.plot(x, best, color="black", linewidth=2.2, label="under the best response")
         for k, (name, point) in enumerate(marks.items()):
             ax.axvline(
-                point[1], color="0.25", linestyle=(":", "--", "-.")[k % 3], label=name, clip_on=False
+                point[1],
+                color="0.25",
+                linestyle=(":", "--", "-.")[k % 3],
+                label=name,
+                clip_on=False,
             )
         ax.set_ylabel(label)
         ax.spines[["top", "right"]].set_visible(False)

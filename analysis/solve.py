@@ -1,4 +1,4 @@
-"""One call for every equilibrium: the concept by name, the algorithm by the game's class and size."""
+"""One call for every equilibrium: the concept by name, the algorithm by class and size."""
 
 from __future__ import annotations
 
@@ -92,14 +92,15 @@ def correlated(
         laid_out = concept == "ce" or fits_program(game, concept)
         method = "lp" if laid_out else "dynamics"
     if method == "dynamics":
-        kind = "nfcce" if concept == "cce" else concept
+        kind: Any = "nfcce" if concept == "cce" else concept
         return correlated_dynamics(
             as_form(game), kind, iterations=iterations, target=target, seconds=seconds,
             progress=progress,
         )  # fmt: skip
+    named: Any = concept
     if concept in ("ce", "cce"):
-        return correlated_equilibrium(game, concept, objective, progress=progress)
-    return extensive_correlated_equilibrium(game, concept, objective, progress=progress)
+        return correlated_equilibrium(game, named, objective, progress=progress)
+    return extensive_correlated_equilibrium(game, named, objective, progress=progress)
 
 
 def stackelberg(
@@ -186,13 +187,14 @@ def _replicator(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """Where the dynamics have got to, from a random start: not an equilibrium unless regret is 0."""
-    path = replicator(game, dynamics=method, seed=seed, progress=progress)
+    """Where the dynamics have got to from a random start; no equilibrium unless regret is 0."""
+    dynamics: Any = method
+    path = replicator(game, dynamics=dynamics, seed=seed, progress=progress)
     table = path.game
     return Equilibrium(
         concept="evolution",
         game=table.name,
-        method=f"{path.dynamics} dynamics, {len(path.states)} populations, until {path.times[-1]:g}",
+        method=f"{path.dynamics}, populations {len(path.states)}, until {path.times[-1]:g}",
         values=table.values(path.mixed),
         gains=path.gains,
         strategy=path.strategy,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from games.errors import GameError
+from games.errors import GameError, InputError
 from games.game import Game
 from games.openspiel import load_openspiel
 
@@ -33,6 +33,8 @@ def load(name: str) -> Game:
     if suffix not in SUFFIXES or name.endswith(")"):
         return load_openspiel(name)
     path = Path(name)
+    if not path.is_file():
+        raise InputError(f"{name}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     if suffix in (".efg", ".nfg"):
         from games import gambit
 

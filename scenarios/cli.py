@@ -123,8 +123,8 @@ def solve(
 ) -> None:
     """Solve a game and print the result. Ctrl-C ends it early with the best answer so far.
 
-    With --equilibrium it is computed exactly (of a file: always). Else an OpenSpiel game is iterated
-    by a method of `schelling list methods`.
+    With --equilibrium it is computed exactly (of a file: always). Else an OpenSpiel game is
+    iterated by a method of `schelling list methods`.
     """
     from marl.tabular.method import REGISTRY
     from scenarios.scenario import value_of

@@ -147,7 +147,7 @@ def iterated(name: str, solution: Solution, export_to: Path | None, draw_to: Pat
 
 
 def to_json(found: Found) -> dict[str, Any]:
-    """One object: the first equilibrium's figures, and all of them under `equilibria` if several."""
+    """One object: the first equilibrium's figures; if several, all of them in `equilibria`."""
     rows = [_row_json(found, e) for e in found.equilibria]
     line = {
         "game": found.game.name,
@@ -165,10 +165,10 @@ def summary(found: Found) -> list[dict[str, str]]:
     """A row an equilibrium: method, values, welfare, regret, and what is known of optimality."""
     rows = []
     for e in found.equilibria:
-        row = {"values": ", ".join(f"{v:.6f}" for v in e.values), "welfare": f"{e.welfare:.6f}"}
+        row = {"values": ", ".join(map(_fixed, e.values)), "welfare": _fixed(e.welfare)}
         if e.objective is not None:
-            row["objective"] = f"{e.objective:.6f}"
-            row["at most"] = f"{e.bound:.6f}"
+            row["objective"] = _fixed(e.objective)
+            row["at most"] = "" if e.bound is None else _fixed(e.bound)
         row["regret"] = f"{e.regret:.1e}"
         row["method"] = e.method
         rows.append(row)
@@ -179,6 +179,8 @@ def facts(found: Found) -> list[str]:
     """What the method has to say beside the figures, a line each."""
     lines = []
     for key, value in found.equilibria[0].facts.items():
+        if key == "seconds":
+            continue
         shown = f"{value:,.6g}" if isinstance(value, float | int) else value
         lines.append(f"{key.replace('_', ' ')}: {shown}")
     lines.append(f"seconds: {found.seconds:.2f}")
@@ -276,7 +278,10 @@ def _guarded(game: SecurityGame, options: dict[str, Any]) -> Equilibrium:
         facts={
             "resources": game.resources,
             "attacked": game.targets[answer.attacked],
-            **{f"coverage of {t}": float(c) for t, c in zip(game.targets, answer.coverage, strict=True)},
+            **{
+                f"coverage of {t}": float(c)
+                for t, c in zip(game.targets, answer.coverage, strict=True)
+            },
         },
     )
 
@@ -368,6 +373,10 @@ def _joint_rows(found: Found, e: Equilibrium) -> list[dict[str, str]]:
     return rows
 
 
+def _fixed(number: float) -> str:
+    """With six decimals, and no -0."""
+    return f"{round(float(number), 6) + 0.0:.6f}"
+
+
 def _shown(probability: float) -> str:
     return f"{probability:.6f}".rstrip("0").rstrip(".")
-

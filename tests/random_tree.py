@@ -31,7 +31,11 @@ class Node:
     moves: tuple[int, ...] = ()
 
     def current_player(self) -> int:
-        return self.rules.movers[len(self.moves)] if len(self.moves) < len(self.rules.movers) else TERMINAL
+        return (
+            self.rules.movers[len(self.moves)]
+            if len(self.moves) < len(self.rules.movers)
+            else TERMINAL
+        )
 
     def chance_outcomes(self):
         return list(enumerate(self.rules.chance[len(self.moves)].tolist()))
@@ -65,7 +69,11 @@ def random_tree(
     if chance:
         movers[0] = CHANCE
     actions = tuple(int(n) for n in rng.integers(2, 4, depth))
-    draw = rng.integers(-2, 4, (*actions, players)) if integers else rng.normal(size=(*actions, players))
+    draw = (
+        rng.integers(-2, 4, (*actions, players))
+        if integers
+        else rng.normal(size=(*actions, players))
+    )
     seen = rng.random((depth, players)) < 0.5
     if chance:
         seen[0] = np.arange(players) == rng.integers(players)  # somebody sees what it did

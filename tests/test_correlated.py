@@ -1,4 +1,4 @@
-"""Correlated equilibria against loops over deviations, scipy, a conic solver, and the literature."""
+"""Correlated equilibria against loops over deviations, scipy, a conic solver, the literature."""
 
 from __future__ import annotations
 
@@ -28,7 +28,9 @@ CHICKEN = NormalForm.from_payoffs([[6, 2], [7, 0]], [[6, 7], [2, 0]], name="chic
 def random_game(seed: int) -> NormalForm:
     rng = np.random.default_rng(seed)
     shape = [(2, 2), (3, 3), (4, 3), (2, 3, 2), (5, 5)][seed % 5]
-    draw = rng.integers(0, 4, (*shape, len(shape))) if seed % 2 else rng.random((*shape, len(shape)))
+    draw = (
+        rng.integers(0, 4, (*shape, len(shape))) if seed % 2 else rng.random((*shape, len(shape)))
+    )
     return NormalForm.from_payoffs(draw)
 
 
@@ -51,7 +53,11 @@ def best(game: NormalForm, concept: str, payoff: np.ndarray) -> float:
     """The largest expected `payoff` of any equilibrium, by scipy."""
     rows = deviations(game, concept)
     answer = linprog(
-        -payoff.ravel(), A_ub=rows, b_ub=np.zeros(len(rows)), A_eq=np.ones((1, payoff.size)), b_eq=[1]
+        -payoff.ravel(),
+        A_ub=rows,
+        b_ub=np.zeros(len(rows)),
+        A_eq=np.ones((1, payoff.size)),
+        b_eq=[1],
     )
     assert answer.status == 0
     return -answer.fun
@@ -99,7 +105,9 @@ def test_maximum_entropy_against_a_conic_solver(seed, concept):
     p = cvxpy.Variable(game.payoffs[..., 0].size)
     constraints = [p >= 0, cvxpy.sum(p) == 1, deviations(game, concept) @ p <= 0]
     cvxpy.Problem(cvxpy.Maximize(cvxpy.sum(cvxpy.entr(p))), constraints).solve(solver="CLARABEL")
-    expected = float(-np.sum(np.where(p.value > 1e-300, p.value * np.log(np.maximum(p.value, 1e-300)), 0)))
+    expected = float(
+        -np.sum(np.where(p.value > 1e-300, p.value * np.log(np.maximum(p.value, 1e-300)), 0))
+    )
     assert found.objective == pytest.approx(expected, abs=1e-6)
     assert found.bound - found.objective <= 1e-7
     assert found.regret <= 1e-8
@@ -236,7 +244,9 @@ def test_inclusions_on_trees(number):
 def test_one_information_set_each_is_the_normal_form():
     for concept, of_tables in (("efce", "ce"), ("efcce", "cce"), ("nfcce", "cce")):
         found = extensive_correlated_equilibrium(CHICKEN, concept)
-        assert found.objective == pytest.approx(correlated_equilibrium(CHICKEN, of_tables).objective, abs=1e-9)
+        assert found.objective == pytest.approx(
+            correlated_equilibrium(CHICKEN, of_tables).objective, abs=1e-9
+        )
 
 
 def test_the_job_market_of_von_stengel_and_forges():
@@ -248,17 +258,24 @@ def test_the_job_market_of_von_stengel_and_forges():
     game = games.load(str(CATALOGUE / "journals/mor/vonstengelforges2008/fig1.efg"))
     assert all(e.values == pytest.approx([0, 6], abs=1e-9) for e in analysis.nash(game, "all"))
     assert correlated_equilibrium(game, "ce").values == pytest.approx([0, 6], abs=1e-8)
-    assert extensive_correlated_equilibrium(game, "efce", 1).values == pytest.approx([3.5, 6.5], abs=1e-8)
+    assert extensive_correlated_equilibrium(game, "efce", 1).values == pytest.approx(
+        [3.5, 6.5], abs=1e-8
+    )
 
 
-SHERIFF = "sheriff(item_penalty=1,item_value=5,sheriff_penalty=1,max_bribe={},max_items=10,num_rounds={})"
+SHERIFF = (
+    "sheriff(item_penalty=1.0,item_value=5.0,sheriff_penalty=1.0,max_items=10,max_bribe={},"
+    "num_rounds={})"
+)
 
 
 def test_the_sheriff_bargains_longer_for_more():
     """Farina, Ling, Fang & Sandholm (2019): rounds of bargaining that bind nobody raise both
     players' payoffs, and so does a larger bribe."""
     points = {
-        (bribe, rounds): extensive_correlated_equilibrium(form(SHERIFF.format(bribe, rounds)), "efce")
+        (bribe, rounds): extensive_correlated_equilibrium(
+            form(SHERIFF.format(bribe, rounds)), "efce"
+        )
         for bribe, rounds in ((2, 1), (2, 2), (3, 2))
     }
     for few, more in (((2, 1), (2, 2)), ((2, 2), (3, 2))):
@@ -268,7 +285,7 @@ def test_the_sheriff_bargains_longer_for_more():
 
 @pytest.mark.slow
 def test_the_sheriff_of_three_rounds():
-    """The smuggler's payoff and the sheriff's stop at 4 : 1, where the full bribe is always paid."""
+    """Payoffs stop at 4 : 1, where the full bribe is always paid."""
     found = extensive_correlated_equilibrium(form(SHERIFF.format(2, 3)), "efce")
     assert found.values == pytest.approx([8.0, 2.0], abs=1e-6)
 

@@ -22,7 +22,9 @@ from tests.conftest import BATTLESHIP, KUHN, LD4, LD5, LD6, LEDUC, form
 
 CATALOGUE = Path(pygambit.__file__).parent / "catalog_data"
 FILES = sorted(CATALOGUE.rglob("*.efg")) + sorted(CATALOGUE.rglob("*.nfg"))
-IMPERFECT_RECALL = {"fig5_12.efg", "fig10.7.efg", "gilboa1997/fig1.efg", "gilboa1997/fig2.efg", "wichardt2008.efg"}  # fmt: skip
+IMPERFECT_RECALL = (
+    "fig5_12.efg", "fig10.7.efg", "gilboa1997/fig1.efg", "gilboa1997/fig2.efg", "wichardt2008.efg",
+)  # fmt: skip
 
 
 def short(path: Path) -> str:
@@ -145,7 +147,8 @@ def test_all_equilibria_of_generic_bimatrix_games_by_supports(seed):
 def test_random_games_of_three_and_four_players(seed):
     rng = np.random.default_rng(200 + seed)
     shape = [(2, 2, 2), (2, 3, 2), (3, 3, 2), (2, 2, 2, 2)][seed % 4]
-    payoffs = rng.random((*shape, len(shape))) if seed < 8 else rng.integers(0, 3, (*shape, len(shape)))  # fmt: skip
+    size = (*shape, len(shape))
+    payoffs = rng.random(size) if seed < 8 else rng.integers(0, 3, size)
     game = NormalForm.from_payoffs(payoffs)
     one = nash(game)
     assert one.regret <= 1e-6
@@ -176,7 +179,9 @@ def test_gambits_catalogue(path):
         theirs.append(values)
     ours = [found.values for found in nash(game, "all")]
     # Gambit's tree strategies are numbered otherwise than ours, but payoffs are payoffs.
-    assert {tuple(np.round(v, 6) + 0.0) for v in ours} == {tuple(np.round(v, 6) + 0.0) for v in theirs}
+    assert {tuple(np.round(v, 6) + 0.0) for v in ours} == {
+        tuple(np.round(v, 6) + 0.0) for v in theirs
+    }
     assert any(np.allclose(one.values, v, atol=1e-6) for v in theirs) or len(theirs) > 1
     assert table.num_players == 2
 
@@ -211,7 +216,9 @@ def test_backward_induction_is_subgame_perfect():
     assert tuple(found.values) in payoffs
 
 
-@pytest.mark.parametrize("name", ["nim(pile_sizes=1;2;3)", "nim(pile_sizes=2;2)", "nim(pile_sizes=1;2)"])
+@pytest.mark.parametrize(
+    "name", ["nim(pile_sizes=1;2;3)", "nim(pile_sizes=2;2)", "nim(pile_sizes=1;2)"]
+)
 def test_backward_induction_has_the_value_of_the_program(name):
     game = games.load(name)
     solved = nash(game, method="backward")
@@ -219,7 +226,7 @@ def test_backward_induction_has_the_value_of_the_program(name):
 
 
 def test_subgame_perfection_off_the_path():
-    """An entry game: fighting is never the entrant's choice to meet, nor the incumbent's to make."""
+    """An entry game, in which the incumbent would not fight once it came to that."""
     text = (
         'EFG 2 R "entry" { "entrant" "incumbent" }\n'
         'p "" 1 1 "market" { "in" "out" } 0\n'
@@ -234,10 +241,15 @@ def test_subgame_perfection_off_the_path():
 
 @pytest.mark.parametrize(
     ("method", "which"),
-    [("lcp", "one"), ("enummixed", "all"), ("enumpure", "all"), ("enumpoly", "all"), ("logit", "one"), ("gnm", "one"), ("simpdiv", "one")],
+    [
+        ("lcp", "one"), ("enummixed", "all"), ("enumpure", "all"), ("enumpoly", "all"),
+        ("logit", "one"), ("gnm", "one"), ("simpdiv", "one"),
+    ],
 )  # fmt: skip
 def test_every_method_of_gambits_on_one_game(method, which):
-    game = NormalForm.from_payoffs([[3, 0, 1], [2, 2, 2], [1, 0, 4]], [[2, 0, 1], [0, 1, 0], [1, 0, 3]])
+    game = NormalForm.from_payoffs(
+        [[3, 0, 1], [2, 2, 2], [1, 0, 4]], [[2, 0, 1], [0, 1, 0], [1, 0, 3]]
+    )
     found = nash(game, which, method=method)
     every = [found] if which == "one" else list(found)
     assert every

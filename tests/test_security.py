@@ -180,7 +180,7 @@ def test_from_a_file(tmp_path):
     )
     game = SecurityGame.read(path, 1)
     assert game.targets == ("north", "south")
-    assert game.name == "ports.csv"
+    assert game.name == str(path)
     np.testing.assert_array_equal(game.defender_uncovered, [-5.0, -1.0])
     np.testing.assert_array_equal(game.attacker_uncovered, [3.0, 1.5])
 

@@ -263,7 +263,7 @@ def test_bayesian_game_from_a_file(tmp_path):
     game = bayesian(3)
     np.savez(tmp_path / "g.npz", leader=game.leader, follower=game.follower, prior=game.prior)
     read = BayesianGame.read(tmp_path / "g.npz")
-    assert read.name == "g.npz"
+    assert read.name == str(tmp_path / "g.npz")
     np.testing.assert_array_equal(read.follower, game.follower)
     np.savez(tmp_path / "bad.npz", leader=game.leader, prior=game.prior)
     with pytest.raises(InputError, match="no array 'follower'"):
