@@ -13,6 +13,8 @@ so that the integers alone turn the relaxation into the commitment.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from analysis.correlation_plan import CorrelationPlan, Pairs, add_incentives, add_plan
@@ -20,8 +22,11 @@ from analysis.equilibrium import Equilibrium, Progress, require_two_players, ver
 from analysis.program import Program
 from games import Game, InputError, SequenceForm, Strategy, as_form
 from games.kernels import plans_to_behaviour, respond
+from games.sequence_form import Float64, utility_scale
 
 TOLERANCE = 1e-7
+RESOLUTION = 1e-9  # of the utilities: a relaxation this near is tight
+KINDNESS = 1e-8  # of the leader's utility, in the follower's choice among equally good replies
 INTERIOR_ABOVE = 5_000  # pairs from which the relaxation is solved by an interior point
 
 
@@ -40,12 +45,12 @@ def commitment(
         leader: who commits, 0 or 1.
         pure: the leader commits to a pure strategy.
         seconds: the most that the search may take; the best commitment by then is returned, with
-            the bound that stands. `Equilibrium.gap` is 0 where the search was completed.
+            the bound that stands. `Equilibrium.gap` is 0 (up to rounding) where it was completed.
         progress: see `analysis.equilibrium.Progress`.
 
     Raises:
         InputError: not two players, or no such leader.
-        RuntimeError: time ran out before there was any commitment.
+        RuntimeError: `progress` stopped it before the relaxation was solved.
         Unverified: the follower's reply is not a best one.
     """
     form = as_form(game)
@@ -57,29 +62,70 @@ def commitment(
     relaxed = _program(pairs, leader, binary=()).solve(
         maximise=True, interior=len(pairs) > INTERIOR_ABOVE, progress=progress
     )
-    binary = (leader, follower) if pure else (follower,)
-    answer = _program(pairs, leader, binary).solve(
-        maximise=True, seconds=seconds, progress=progress
-    )
-    plan = CorrelationPlan(pairs, np.maximum(answer.x[: len(pairs)], 0.0))
-    behaviour = plans_to_behaviour(form, _own_plans(plan, follower))
+    # What the leader does in the relaxation is a commitment too. Where the follower's reply to it
+    # is worth as much as the relaxation, or the search ends without any other, it is the answer.
+    plan = CorrelationPlan(pairs, np.maximum(relaxed.x[: len(pairs)], 0.0))
+    behaviour = _replied(form, plans_to_behaviour(form, _own_plans(plan)), leader, pure)
+    bound, method = relaxed.objective, "correlated relaxation (HiGHS), which is tight"
+    if relaxed.objective - _value(form, behaviour, leader) > RESOLUTION * utility_scale(form):
+        binary = (leader, follower) if pure else (follower,)
+        method = "sequence-form MILP (HiGHS)"
+        try:
+            answer = _program(pairs, leader, binary).solve(
+                maximise=True, seconds=seconds, progress=progress
+            )
+        except RuntimeError as stopped:
+            method += f", stopped early ({stopped})"
+        else:
+            bound = min(bound, answer.bound)
+            method += "" if answer.optimal else f", stopped early ({answer.reason})"
+            plan = CorrelationPlan(pairs, np.maximum(answer.x[: len(pairs)], 0.0))
+            other = _replied(form, plans_to_behaviour(form, _own_plans(plan)), leader, pure)
+            behaviour = max(behaviour, other, key=lambda b: _value(form, b, leader))
     _, best, current = respond(form, behaviour)
     gains = np.full(2, np.nan)
     gains[follower] = best[follower] - current[follower]
-    bound = min(answer.bound, relaxed.objective)
     found = Equilibrium(
         concept="stackelberg",
         game=form.game,
-        method=f"sequence-form MILP (HiGHS), {'pure ' if pure else ''}leader {leader}"
-        + ("" if answer.optimal else f", stopped early: {answer.reason}"),
+        method=method,
         values=current,
         gains=gains,
         strategy=Strategy.from_behaviour(form, behaviour),
         objective=float(current[leader]),
         bound=max(bound, float(current[leader])),
-        facts={"leader": float(leader), "correlated_relaxation": relaxed.objective},
+        facts={
+            "leader": leader,
+            "commitment": "pure" if pure else "mixed",
+            "correlated_relaxation": relaxed.objective,
+        },
     )
     return verified(found, form, TOLERANCE)
+
+
+def _replied(form: SequenceForm, behaviour: Float64, leader: int, pure: bool) -> Float64:
+    """The leader's part (its likeliest actions if `pure`) and the follower's best reply to it.
+
+    Among best replies the one that is best for the leader: the follower cares for the leader's
+    utility too, so little that it gives up nothing above the tolerance.
+    """
+    starts = form.layout.players.astype(int)
+    if pure:
+        own, player = behaviour[starts[leader] : starts[leader + 1]], form.players[leader]
+        for first, count in zip(player.first_sequence, player.num_actions, strict=True):
+            chosen = int(np.argmax(own[first : first + count]))
+            own[first : first + count] = np.arange(count) == chosen
+    kind = form.leaf_utility.copy()
+    kind[:, 1 - leader] += KINDNESS * form.leaf_utility[:, leader]
+    reply, _, _ = respond(replace(form, leaf_utility=kind), behaviour)
+    follower = slice(starts[1 - leader], starts[2 - leader])
+    behaviour[follower] = reply[follower]
+    return behaviour
+
+
+def _value(form: SequenceForm, behaviour: Float64, player: int) -> float:
+    """What `player` gets."""
+    return float(respond(form, behaviour)[2][player])
 
 
 def _program(pairs: Pairs, leader: int, binary: tuple[int, ...]) -> Program:
@@ -97,11 +143,11 @@ def _program(pairs: Pairs, leader: int, binary: tuple[int, ...]) -> Program:
     return program
 
 
-def _own_plans(plan: CorrelationPlan, follower: int) -> np.ndarray:
-    """Both players' realization plans [S] end to end; the follower's rounded to 0 and 1."""
-    parts = []
-    for player in range(2):
-        sequences = np.arange(plan.form.players[player].num_sequences)
-        own = plan.probability[plan.pairs.number(player, sequences, 0)]
-        parts.append(np.round(own) if player == follower else own)
-    return np.concatenate(parts)
+def _own_plans(plan: CorrelationPlan) -> Float64:
+    """Both players' realization plans [S], end to end."""
+    return np.concatenate(
+        [
+            plan.probability[plan.pairs.number(i, np.arange(player.num_sequences), 0)]
+            for i, player in enumerate(plan.form.players)
+        ]
+    )

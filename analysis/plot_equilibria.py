@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 MARKERS = "osD^vPX*"
+SHADES = ((None, "all play", "0.92"), ("cce", "CCE", "#D6E7F3"), ("ce", "CE", "#A3CAE6"))
+# Of points: no colour of the family of the shades that they may lie on.
+POINTS = tuple(c for c in COLOURS if c != "#56B4E9")
 MOST_LINES = 12
-GRID = 241  # points along each side of a picture of a triangle
+SMOOTH = 20  # points drawn between two of a path's
+EDGE = 1e-9  # of the follower's payoffs: what is this near to being best counts as best
 
 
 def payoffs(
@@ -38,25 +43,16 @@ def payoffs(
         ax: where to draw; a new figure if not given.
     """
     figure, ax = new_axes(ax, (6.4, 4.6))
-    shades = ((None, "all play", "0.90"), ("cce", "CCE", "#BBD9EE"), ("ce", "CE", "#5FA8D8"))
-    for concept, label, colour in shades:
+    for concept, label, colour in SHADES:
         corners = payoff_region(game, concept)  # type: ignore[arg-type]
         if len(corners) > 2:
             ax.fill(*corners.T, color=colour, label=label, zorder=1, linewidth=0)
-        else:
-            ax.plot(*corners.T, color=colour, label=label, zorder=1, linewidth=5, marker="o")
-    for k, (name, found) in enumerate((equilibria or {}).items()):
-        ax.plot(
-            *found.values,
-            marker=MARKERS[k % len(MARKERS)],
-            color=COLOURS[k % len(COLOURS)],
-            markeredgecolor="white",
-            markersize=10,
-            linestyle="",
-            label=name,
-            zorder=3,
-            clip_on=False,
-        )
+        elif len(corners) == 2:
+            ax.plot(*corners.T, color=colour, label=label, zorder=1, linewidth=6)
+        else:  # wide enough to be seen around a point on top of it
+            ax.plot(*corners.T, "o", color=colour, label=label, zorder=1, markersize=17)
+    for k, (name, place) in enumerate(_together(equilibria or {}, lambda e: e.values)):
+        _mark(ax, k, name, place, POINTS[k % len(POINTS)])
     ax.set(xlabel="player 0's payoff", ylabel="player 1's payoff", title=title)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
@@ -88,9 +84,10 @@ def quantal_path(path: LogitPath, *, title: str = "", ax: Axes | None = None) ->
         start += player.num_sequences
     moved = np.ptp(np.array(columns), axis=1)
     shown = np.sort(np.argsort(-moved, kind="stable")[:MOST_LINES])
+    drawn = _smooth(path.precisions, np.array(columns)[shown])
     for k, line in enumerate(shown):
         ax.plot(
-            path.precisions, columns[line], label=names[line], linewidth=1.6,
+            drawn[0], drawn[1 + k], label=names[line], linewidth=1.6,
             color=COLOURS[k % len(COLOURS)], linestyle=("-", "--")[k // len(COLOURS)],
         )  # fmt: skip
     positive = path.precisions[path.precisions > 0]
@@ -131,9 +128,10 @@ def best_response_regions(
         raise InputError(f"{game.name}: the leader has {count} actions; draw one with 2 or 3")
     own = np.moveaxis(game.payoffs[..., leader], leader, 0)  # [A, B]
     other = np.moveaxis(game.payoffs[..., 1 - leader], leader, 0)
-    marks = {
-        name: game.mixed(e.strategy)[leader] for name, e in (points or {}).items() if e.strategy
-    }
+    marks = _together(
+        {name: e for name, e in (points or {}).items() if e.strategy is not None},
+        lambda e: game.mixed(e.strategy)[leader],  # type: ignore[arg-type]
+    )
     names, actions = game.actions[1 - leader], game.actions[leader]
     if count == 2:
         return _on_a_line(own, other, names, actions, marks, title)
@@ -145,7 +143,7 @@ def _on_a_line(
     other: np.ndarray,
     names: tuple[str, ...],
     actions: tuple[str, ...],
-    marks: Mapping[str, np.ndarray],
+    marks: Sequence[tuple[str, np.ndarray]],
     title: str,
 ) -> Figure:
     figure = Figure(figsize=(7.2, 5.4), layout="constrained")
@@ -155,7 +153,7 @@ def _on_a_line(
     reply = np.argmax(other.T @ mixed, axis=0)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(reply)) + 1, [len(x) - 1]])
     for ax, payoff, label in ((above, other, "follower's payoff"), (below, own, "leader's payoff")):
-        for a, b in zip(edges[:-1], edges[1:], strict=True):
+        for a, b in pairwise(edges):
             ax.axvspan(x[a], x[b], color=COLOURS[1 + reply[a] % 7], alpha=0.12, linewidth=0)
         for k, name in enumerate(names):
             ax.plot(x, payoff[:, k] @ mixed, color=COLOURS[1 + k % 7], linewidth=0.9, label=name)
@@ -165,7 +163,7 @@ def _on_a_line(
         if payoff is own:
             best[edges[1:-1]] = np.nan
         ax.plot(x, best, color="black", linewidth=2.2, label="under the best response")
-        for k, (name, point) in enumerate(marks.items()):
+        for k, (name, point) in enumerate(marks):
             ax.axvline(
                 point[1],
                 color="0.25",
@@ -187,44 +185,116 @@ def _on_a_triangle(
     other: np.ndarray,
     names: tuple[str, ...],
     actions: tuple[str, ...],
-    marks: Mapping[str, np.ndarray],
+    marks: Sequence[tuple[str, np.ndarray]],
     title: str,
 ) -> Figure:
-    from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Patch
-
     corners = np.array([[0.0, 0.0], [1.0, 0.0], [0.5, np.sqrt(0.75)]])
     figure, ax = new_axes(None, (6.4, 4.6))
-    u, v = np.meshgrid(np.linspace(0, 1, GRID), np.linspace(0, np.sqrt(0.75), GRID))
-    third = v / np.sqrt(0.75)
-    second = u - third / 2
-    mixed = np.stack([1 - second - third, second, third])
-    reply = np.argmax(np.einsum("ab,aij->bij", other, mixed), axis=0).astype(float)
-    reply[np.any(mixed < -1e-9, axis=0)] = np.nan
-    colours = [COLOURS[1 + k % 7] for k in range(len(names))]
-    ax.pcolormesh(
-        u, v, reply, cmap=ListedColormap(colours), vmin=-0.5, vmax=len(names) - 0.5, alpha=0.45,
-        shading="nearest", linewidth=0, rasterized=True,
-    )  # fmt: skip
     ax.plot(*corners[[0, 1, 2, 0]].T, color="0.3", linewidth=1)
-    for k, (name, point) in enumerate(marks.items()):
-        place = point @ corners
-        ax.plot(
-            *place, marker=MARKERS[k % len(MARKERS)], color="black", markeredgecolor="white",
-            markersize=10, linestyle="", label=name, clip_on=False,
-        )  # fmt: skip
+    columns = [tuple(column) for column in other.T]
+    for k, column in enumerate(columns):
+        if column in columns[:k]:
+            continue  # as good as an earlier one everywhere, and drawn with it
+        alike = [name for name, c in zip(names, columns, strict=True) if c == column]
+        region = _best_region(other, k) @ corners
+        colour, label = COLOURS[1 + k % 7], f"best: {' or '.join(alike)}"
+        if len(region) == 0:
+            continue
+        if _area(region) > 1e-6:
+            ax.fill(*region.T, color=colour, alpha=0.45, linewidth=0, label=label)
+        else:  # best on a line or at a point only: its ends are the farthest apart
+            far = np.linalg.norm(region[:, None] - region[None], axis=2)
+            ends = region[list(np.unravel_index(np.argmax(far), far.shape))]
+            ax.plot(
+                *ends.T, color=colour, linewidth=5, solid_capstyle="round", label=label, zorder=2
+            )
+    for k, (name, point) in enumerate(marks):
+        _mark(ax, k, name, point @ corners, "black")
     for corner, name, where in zip(corners, actions, ("right", "left", "center"), strict=True):
+        side = {"right": -5, "left": 5, "center": 0}[where]
         ax.annotate(
             name, corner, ha=where, va="bottom" if where == "center" else "top",
-            xytext=(0, 5 if where == "center" else -5), textcoords="offset points",
+            xytext=(side, 9 if where == "center" else -7), textcoords="offset points",
         )  # fmt: skip
-    shown = np.unique(reply[~np.isnan(reply)]).astype(int)
-    patches = [Patch(color=colours[k], alpha=0.45, label=f"best: {names[k]}") for k in shown]
-    ax.legend(
-        handles=[*patches, *ax.get_legend_handles_labels()[0]],
-        frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5),
-    )  # fmt: skip
+    ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     ax.set(aspect="equal")
-    ax.set_title(title, pad=18)
+    ax.set_title(title, pad=22)
     ax.axis("off")
     return figure
+
+
+def _best_region(other: np.ndarray, action: int) -> np.ndarray:
+    """The corners [K, 3] of the mixtures to which `action` is a best response, in order.
+
+    The triangle is cut along every line on which another action is as good (Sutherland & Hodgman
+    1974).
+    """
+    corners = np.eye(3)
+    scale = max(float(np.ptp(other)), 1e-300)
+    for advantage in ((other[:, [action]] - other) / scale).T:
+        ahead = corners @ advantage + EDGE
+        kept = []
+        for at in range(len(corners)):
+            if ahead[at] >= 0:
+                kept.append(corners[at])
+            after = (at + 1) % len(corners)
+            if ahead[at] * ahead[after] < 0:
+                share = ahead[at] / (ahead[at] - ahead[after])
+                kept.append((1 - share) * corners[at] + share * corners[after])
+        corners = np.array(kept).reshape(-1, 3)
+    return corners
+
+
+def _area(polygon: np.ndarray) -> float:
+    x, y = polygon.T
+    return float(abs(x @ np.roll(y, -1) - y @ np.roll(x, -1)) / 2)
+
+
+def _together(
+    equilibria: Mapping[str, Equilibrium], place: Callable[[Equilibrium], np.ndarray]
+) -> list[tuple[str, np.ndarray]]:
+    """Names and places; those at the same place as one, for one mark would hide the other."""
+    found: list[tuple[str, np.ndarray]] = []
+    for name, equilibrium in equilibria.items():
+        here = place(equilibrium)
+        for k, (names, there) in enumerate(found):
+            if np.allclose(here, there, rtol=0, atol=1e-6 * max(1.0, np.abs(there).max())):
+                found[k] = f"{names} = {name}", there
+                break
+        else:
+            found.append((name, here))
+    return found
+
+
+def _mark(ax: Axes, k: int, name: str, place: np.ndarray, colour: str) -> None:
+    """The k-th point of a picture."""
+    marker = MARKERS[k % len(MARKERS)]
+    ax.plot(
+        *place, marker=marker, color=colour, markeredgecolor="white", linestyle="", label=name,
+        markersize=14 if marker == "*" else 10, clip_on=False, zorder=3,
+    )  # fmt: skip
+
+
+def _smooth(precisions: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """A path's precisions [K] and probabilities [M, K] with points in between, [1 + M, ...].
+
+    Piecewise cubic and monotone between the points that were computed, along the length of the
+    path, since precision may fall where the branch folds back.
+    """
+    from scipy.interpolate import PchipInterpolator
+
+    if len(precisions) < 3:
+        return np.vstack([precisions, probabilities])
+    unit = max(float(precisions[1]), 1e-3)
+    points = np.vstack([np.log1p(precisions / unit), probabilities])
+    length = np.cumsum(np.linalg.norm(np.diff(points, axis=1, prepend=points[:, :1]), axis=0))
+    moved = np.append(True, np.diff(length) > 0)
+    curve = PchipInterpolator(length[moved], points[:, moved], axis=1)
+    fine = np.interp(
+        np.linspace(0, moved.sum() - 1, SMOOTH * (moved.sum() - 1) + 1),
+        np.arange(moved.sum()),
+        length[moved],
+    )
+    drawn = curve(fine)
+    drawn[0] = unit * np.expm1(drawn[0])
+    return drawn

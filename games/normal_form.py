@@ -162,7 +162,7 @@ class NormalForm:
         )
         if needed > budget:
             raise GameError(
-                f"{form.game}: its normal form has {' x '.join(f'{n:,}' for n in sizes)} pure "
+                f"{form.game}: its normal form has {' x '.join(map(_counted, sizes))} pure "
                 f"strategies, more than can be laid out (at most {budget:,} numbers); choose a "
                 "smaller game, or an equilibrium that is found on the sequence form"
             )
@@ -269,6 +269,11 @@ def _children(player: Treeplex) -> list[list[int]]:
     for j, parent in enumerate(player.parent_sequence.tolist()):
         children[parent].append(j)
     return children
+
+
+def _counted(number: int) -> str:
+    """As it is, or its order of magnitude."""
+    return f"{number:,}" if number < 10**9 else f"10^{len(str(number)) - 1}"
 
 
 def num_reduced(player: Treeplex) -> int:

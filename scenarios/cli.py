@@ -181,6 +181,7 @@ def _compute(
         from scenarios import equilibria
 
         game, options = equilibria.prepare(name, concept, settings, given)
+        equilibria.check_export(game, concept, export)
         with stop_signals() as stopped:
             try:
                 found = equilibria.find(

@@ -27,6 +27,7 @@ from scenarios.scenario import value_of
 MOST_ROWS = 40  # of a table of strategies
 LEAST_SHOWN = 5e-7  # probabilities below are left out of the tables, not of the files
 PLAYED = 1e-9
+CORRELATED = ("ce", "cce", "efce", "efcce", "nfcce")
 
 
 @dataclass(frozen=True)
@@ -197,38 +198,46 @@ def play(found: Found, most: int = MOST_ROWS) -> list[tuple[str, list[dict[str, 
     return tables
 
 
+def check_export(game: Game, concept: str, path: Path | None) -> None:
+    """Raises InputError now for what `export` could not write once the work is done."""
+    if path is None:
+        return
+    if path.suffix == ".npz" and (concept in CORRELATED or isinstance(game, SecurityGame)):
+        raise InputError(f"{concept} of {game.name} is no strategy: export it as .csv")
+    if path.suffix == ".nfg" and not isinstance(game, NormalForm):
+        raise InputError(f"{game.name} is no matrix game: export it as .efg")
+
+
 def export(found: Found, path: Path) -> None:
-    """Write the (first) equilibrium, whole or not at all.
+    """Write what was found, whole or not at all.
 
-    `.npz`: the strategy, as `Strategy.load` reads it. `.csv`: what is played, as a table. `.efg`,
-    `.nfg`: the game for Gambit, with the equilibrium in its comment.
-
-    Raises:
-        InputError: another suffix, a folder that does not exist, or correlated play as a strategy.
+    `.npz`: the strategy (the first of several), as `Strategy.load` reads it. `.csv`: what is
+    played, as a table. `.efg`, `.nfg`: the game for Gambit, with the equilibrium in its comment.
     """
     first = found.equilibria[0]
     if path.suffix == ".npz":
-        if first.strategy is None:
-            raise InputError(
-                f"{found.concept} is correlated play, not a strategy: export it as .csv"
-            )
+        assert first.strategy is not None
         first.strategy.save(path)
         return
+    rows = [
+        {"equilibrium": k + 1, **row} if len(found.equilibria) > 1 else row
+        for k, e in enumerate(found.equilibria)
+        for row in _rows(found, e)
+    ]
     if path.suffix == ".csv":
         import pandas as pd
 
-        write_atomically(path, pd.DataFrame(_rows(found, first)).to_csv(index=False).encode())
+        write_atomically(path, pd.DataFrame(rows).to_csv(index=False).encode())
         return
     from games.gambit import efg_text, nfg_text
 
     comment = f"{first.concept} by {first.method}: " + "; ".join(
-        ", ".join(f"{key} {value}" for key, value in row.items()) for row in _rows(found, first)
+        ", ".join(f"{key} {value}" for key, value in row.items()) for row in rows
     )
     if path.suffix == ".efg":
         text = efg_text(found.game, comment=comment)
     else:
-        if not isinstance(found.game, NormalForm):
-            raise InputError(f"{found.game.name} is no matrix game: export it as .efg")
+        assert isinstance(found.game, NormalForm)
         text = nfg_text(found.game, comment=comment)
     write_atomically(path, text.encode())
 
@@ -253,7 +262,7 @@ def draw(found: Found, path: Path) -> None:
     elif first.strategy is not None:
         figure = plot.strategy(found.form, first.strategy, title=title)
     else:
-        raise InputError("correlated play is drawn for two players; export it as .csv")
+        raise InputError("correlated play is drawn for two players only; export it as .csv")
     figure.savefig(path, dpi=150)
 
 

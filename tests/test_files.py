@@ -601,7 +601,7 @@ BAD_FILES = [
     ("zero.efg", HEAD + 't "" 1 "" { 1, 1/0 }\n', "division by zero"),
     ("chance.efg", HEAD + 'c "" 1 "" { "x" 1/2 "y" 1/3 } 0\n' + TWO, "sum to exactly one"),
     ("third.efg", HEAD + 'p "" 3 1 "" { "l" "r" } 0\n' + TWO, "Gambit cannot read it"),
-    ("twice.efg", HEAD + 'p "" 1 1 "s" { "l" } 0\n' + ONCE.replace("1 1", "1 2") + TWO, "be unique"),
+    ("twice.efg", HEAD + ONCE + ONCE.replace("1 1", "1 2") + TWO + TWO, "be unique"),
     ("accent.efg", HEAD + 'p "" 1 1 "é" { "l" "r" } 0\n' + TWO, "ascii"),
     ("nobody.efg", 'EFG 2 R "g" { }\n""\nt "" 0\n', "without players"),
     ("forgets.efg", HEAD + ONCE + ONCE + TWO + 't "" 0\n', "imperfect recall"),
