@@ -110,8 +110,8 @@ def best_response_regions(
 ) -> Figure:
     """Which of the follower's actions is best where, over the leader's mixed strategies.
 
-    For a leader of two actions the payoffs of both players, for one of three the triangle of its
-    mixed strategies.
+    For a leader of two actions the payoffs of both players, an indifferent follower doing what the
+    leader likes; for one of three the triangle of its mixed strategies.
 
     Args:
         game: a matrix game for two, the leader with two or three actions.
@@ -150,19 +150,20 @@ def _on_a_line(
     above, below = figure.subplots(2, 1, sharex=True)
     x = np.linspace(0.0, 1.0, 2001)
     mixed = np.stack([1 - x, x])  # the second action's probability grows to the right
-    reply = np.argmax(other.T @ mixed, axis=0)
+    worth = other.T @ mixed
+    best = worth >= worth.max(axis=0) - EDGE * np.ptp(other)
+    reply = np.argmax(np.where(best, own.T @ mixed, -np.inf), axis=0)
     edges = np.concatenate([[0], np.flatnonzero(np.diff(reply)) + 1, [len(x) - 1]])
     for ax, payoff, label in ((above, other, "follower's payoff"), (below, own, "leader's payoff")):
         for a, b in pairwise(edges):
             ax.axvspan(x[a], x[b], color=COLOURS[1 + reply[a] % 7], alpha=0.12, linewidth=0)
         for k, name in enumerate(names):
             ax.plot(x, payoff[:, k] @ mixed, color=COLOURS[1 + k % 7], linewidth=0.9, label=name)
-        best = np.take_along_axis(payoff.T @ mixed, reply[None], axis=0)[0]
-        # A jump of the leader's payoff between two regions is not drawn as a slope.
-        best = best.copy()
-        if payoff is own:
-            best[edges[1:-1]] = np.nan
-        ax.plot(x, best, color="black", linewidth=2.2, label="under the best response")
+        got = np.take_along_axis(payoff.T @ mixed, reply[None], axis=0)[0].copy()
+        if payoff is own:  # a jump between two regions is not drawn as a slope
+            jumps = edges[1:-1]
+            got[jumps[np.abs(got[jumps] - got[jumps - 1]) > 1e-2 * np.ptp(own)]] = np.nan
+        ax.plot(x, got, color="black", linewidth=2.2, label="under the best response")
         for k, (name, point) in enumerate(marks):
             ax.axvline(
                 point[1],
