@@ -7,12 +7,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 
-.PHONY: help install demo test test-slow lint bench clean
+.PHONY: help install demo test test-slow lint bench sweep clean
 help:
 	@echo "make demo       install, then solve Leduc poker: progress, a table, a picture"
 	@echo "make test       install, then run the test suite"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make lint       ruff, mypy and the import contract"
+	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/export.md"
 	@echo "make bench      compare with OpenSpiel; writes docs/benchmarks.md"
 
 # Installed again only when what is to be installed has changed.
@@ -39,6 +40,9 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks.bench
+
+sweep: install
+	$(BIN)/python -m benchmarks.export_sweep
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -14,7 +14,8 @@ import numpy as np
 
 from analysis.equilibrium import Progress
 from games import Game, NormalForm, SequenceForm, Strategy
-from games.gambit import GambitGame, quoted
+from games.gambit import GambitGame
+from games.gambit_text import quoted
 from games.sequence_form import Float64
 from games.strategy import uniform_behaviour
 

@@ -32,7 +32,8 @@ import games
 from analysis.equilibrium import is_constant_sum
 from analysis.zero_sum import sequence_form_lp
 from games import SequenceForm, Strategy
-from games.gambit import efg_text, pygambit, quoted, write_efg
+from games.gambit import pygambit
+from games.gambit_text import efg_text, quoted, write_efg
 
 MOST_HISTORIES = 100_000
 TOLERANCE = 1e-9
@@ -120,6 +121,7 @@ REASONS = [
         "needs a file, or another game, as a parameter",
     ),
     (r"\d players", "not for two players"),
+    (r"GB of memory", f"more than {MEMORY >> 30} GB of memory"),
 ]
 
 

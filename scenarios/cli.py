@@ -132,7 +132,7 @@ def solve(
     limits = {"iterations": iterations, "target": target, "seconds": seconds}
     _check_paths(export, plot)
     iterated = method in REGISTRY or (
-        equilibrium is None and not every and Path(game).suffix not in EXACT_FILES
+        equilibrium is None and not every and Path(game).suffix.lower() not in EXACT_FILES
         and {objective, precision, leader} == {None}
         and (method is None or method not in _exact_methods())
     )  # fmt: skip

@@ -229,7 +229,7 @@ def export(found: Found, path: Path) -> None:
 
         write_atomically(path, pd.DataFrame(rows).to_csv(index=False).encode())
         return
-    from games.gambit import efg_text, nfg_text
+    from games.gambit_text import efg_text, nfg_text
 
     comment = f"{first.concept} by {first.method}: " + "; ".join(
         ", ".join(f"{key} {value}" for key, value in row.items()) for row in rows

@@ -16,7 +16,7 @@ import games
 from benchmarks import export_sweep
 from benchmarks.export_sweep import MOST_HISTORIES, assert_same, attempt, check, two_player_games
 from games import Strategy
-from games.gambit import efg_text, quoted
+from games.gambit_text import efg_text, quoted
 from tests.conftest import BATTLESHIP, KUHN, LEDUC, form
 
 # Zero-sum: game, histories, and a value known from the literature or by hand.

@@ -21,7 +21,8 @@ import games
 from games import NormalForm, Strategy
 from games.bayesian import BayesianGame
 from games.enumerate import enumerate_game
-from games.gambit import efg_text, nfg_text, quoted, rational, to_gambit, write_efg, write_nfg
+from games.gambit import to_gambit
+from games.gambit_text import efg_text, nfg_text, quoted, rational, write_efg, write_nfg
 from games.game import CHANCE, TERMINAL
 from games.security import COLUMNS, SecurityGame
 from games.sequence_form import check
