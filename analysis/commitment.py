@@ -64,10 +64,11 @@ def commitment(
     )
     # What the leader does in the relaxation is a commitment too. Where the follower's reply to it
     # is worth as much as the relaxation, or the search ends without any other, it is the answer.
+    scale = utility_scale(form)
+    bound, method = relaxed.objective * scale, "correlated relaxation (HiGHS), which is tight"
     plan = CorrelationPlan(pairs, np.maximum(relaxed.x[: len(pairs)], 0.0))
     behaviour = _replied(form, plans_to_behaviour(form, _own_plans(plan)), leader, pure)
-    bound, method = relaxed.objective, "correlated relaxation (HiGHS), which is tight"
-    if relaxed.objective - _value(form, behaviour, leader) > RESOLUTION * utility_scale(form):
+    if bound - _value(form, behaviour, leader) > RESOLUTION * scale:
         binary = (leader, follower) if pure else (follower,)
         method = "sequence-form MILP (HiGHS)"
         try:
@@ -77,7 +78,7 @@ def commitment(
         except RuntimeError as stopped:
             method += f", stopped early ({stopped})"
         else:
-            bound = min(bound, answer.bound)
+            bound = min(bound, answer.bound * scale)
             method += "" if answer.optimal else f", stopped early ({answer.reason})"
             plan = CorrelationPlan(pairs, np.maximum(answer.x[: len(pairs)], 0.0))
             other = _replied(form, plans_to_behaviour(form, _own_plans(plan)), leader, pure)
@@ -97,7 +98,7 @@ def commitment(
         facts={
             "leader": leader,
             "commitment": "pure" if pure else "mixed",
-            "correlated_relaxation": relaxed.objective,
+            "correlated_relaxation": relaxed.objective * scale,
         },
     )
     return verified(found, form, TOLERANCE)
@@ -139,7 +140,8 @@ def _program(pairs: Pairs, leader: int, binary: tuple[int, ...]) -> Program:
         own = pairs.number(player, np.arange(pairs.form.players[player].num_sequences), 0)
         program.make_integer(xi[own])
     add_incentives(program, pairs, xi, 1 - leader, "efce")
-    program.add_cost(xi[pairs.leaves], pairs.form.leaf_utility[:, leader])
+    unit = pairs.form.leaf_utility[:, leader] / utility_scale(pairs.form)
+    program.add_cost(xi[pairs.leaves], unit)
     return program
 
 

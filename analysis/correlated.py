@@ -7,14 +7,17 @@ coarse ones. Of maximum entropy: Ortiz, Schapire & Kakade, "Maximum entropy corr
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from analysis.equilibrium import Equilibrium, Joint, Progress, verified
 from analysis.program import INFINITY, Program
 from games import Game, InputError, NormalForm, SequenceForm, as_normal_form
-from games.sequence_form import Float64
+from games.sequence_form import Float64, utility_scale
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
 
 Concept = Literal["ce", "cce"]
 Objective = Literal["welfare", "egalitarian", "entropy"] | int
@@ -124,37 +127,45 @@ def _swap_utilities(game: NormalForm, p: Float64, player: int) -> Float64:
     return told @ pay.T
 
 
-def incentives(game: NormalForm, concept: Concept) -> Float64:
-    """Rows [deviations, profiles]: what each deviation would gain at each profile."""
-    shape, rows = game.num_actions, []
-    index = np.indices(shape)
-    for i, count in enumerate(shape):
-        pay = game.payoffs[..., i]
-        for played in range(count):
-            instead = np.take(pay, [played], axis=i) - pay  # [A1, ..., AN] by broadcasting
-            if concept == "cce":
-                rows.append(instead.ravel())
-                continue
-            for told in range(count):
-                if told != played:
-                    rows.append(np.where(index[i] == told, instead, 0.0).ravel())
-    return np.array(rows) if rows else np.zeros((0, np.prod(shape, dtype=int)))
+def incentives(game: NormalForm, concept: Concept) -> csr_matrix:
+    """Rows [deviations, profiles]: what each deviation gains at each profile.
+
+    In units of the largest utility, since the tolerances of the programs are absolute.
+    """
+    from scipy.sparse import csr_matrix
+
+    number = np.arange(game.payoffs[..., 0].size).reshape(game.num_actions)
+    rows, columns, values, total = [], [], [], 0
+    for i, count in enumerate(game.num_actions):
+        profile = np.moveaxis(number, i, 0).reshape(count, -1)  # [own action, the others']
+        pay = np.moveaxis(game.payoffs[..., i], i, 0).reshape(count, -1)
+        told, played = np.nonzero(~np.eye(count, dtype=bool))
+        row = told * (count - 1) + played - (played > told) if concept == "ce" else played
+        rows.append(np.repeat(total + row, pay.shape[1]))
+        columns.append(profile[told].ravel())
+        values.append((pay[played] - pay[told]).ravel())
+        total += count * (count - 1) if concept == "ce" else count
+    shape = (total, number.size)
+    entries = np.concatenate(values) / utility_scale(game.form)
+    return csr_matrix((entries, (np.concatenate(rows), np.concatenate(columns))), shape=shape)
+
+
+def add_incentives(program: Program, p: np.ndarray, rows: csr_matrix) -> None:
+    """Hold the variables p [profiles] to what leaves no deviation of `incentives` a gain."""
+    entries = rows.tocoo()
+    program.rows(rows.shape[0], [(entries.row, p[entries.col], entries.data)], upper=0.0)
 
 
 def _linear(
     game: NormalForm, concept: Concept, objective: Objective, progress: Progress | None
 ) -> tuple[Float64, float, float, str]:
-    from scipy.sparse import coo_matrix
-
-    program, profiles = Program(), int(np.prod(game.num_actions))
-    p = program.variables(profiles)
+    program, scale = Program(), utility_scale(game.form)
+    p = program.variables(int(np.prod(game.num_actions)))
     program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
-    rows = coo_matrix(incentives(game, concept))
-    program.rows(rows.shape[0], [(rows.row, p[rows.col], rows.data)], upper=0.0)
-    payoffs = game.payoffs.reshape(profiles, -1)
-    add_objective(program, objective, p, payoffs)
+    add_incentives(program, p, incentives(game, concept))
+    add_objective(program, objective, p, game.payoffs.reshape(len(p), -1) / scale)
     answer = program.solve(maximise=True, progress=progress)
-    return answer.x[p], answer.objective, answer.bound, "LP (HiGHS)"
+    return answer.x[p], answer.objective * scale, answer.bound * scale, "LP (HiGHS)"
 
 
 def _maximum_entropy(
@@ -170,7 +181,7 @@ def _maximum_entropy(
     """
     from scipy.special import logsumexp
 
-    rows = incentives(game, concept)
+    rows = incentives(game, concept).toarray()
     support = _largest_support(rows, progress)
     rows = rows[:, support]
     largest = np.abs(rows).max(axis=1, initial=0.0)

@@ -8,6 +8,8 @@ pure strategies, as long as these can be laid out.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from analysis.correlated import Objective, add_objective, check_objective, objective_name
@@ -25,13 +27,13 @@ from analysis.deviations import correlated_gains
 from analysis.equilibrium import Equilibrium, Joint, Progress, Unverified, verified
 from analysis.program import Program
 from games import Game, GameError, InputError, NormalForm, SequenceForm, as_form
-from games.normal_form import as_normal_form
-from games.sequence_form import has_chance
+from games.normal_form import as_normal_form, num_reduced
+from games.sequence_form import has_chance, utility_scale
 
 TOLERANCE = 1e-8
 INTERIOR_ABOVE = 5_000  # pairs; the simplex is ten times slower than an interior point at 27,000
 MOST_PAIRS = 50_000  # the program of 27,000 takes half a minute
-PROFILE_BUDGET = 100_000  # numbers in the payoff tensor of the program over pure strategies
+ENTRIES = 10_000_000  # combinations of pure strategies times leaves, of the program over these
 
 
 def extensive_correlated_equilibrium(
@@ -61,11 +63,12 @@ def extensive_correlated_equilibrium(
     if form.num_players != 2 or has_chance(form):
         return _by_profiles(game, form, concept, objective, progress)
     pairs = Pairs.of(form)
+    scale = utility_scale(form)
     program = Program()
     xi = add_plan(program, pairs)
     for player in range(2):
         add_incentives(program, pairs, xi, player, concept)
-    add_objective(program, objective, xi[pairs.leaves], form.leaf_utility)
+    add_objective(program, objective, xi[pairs.leaves], form.leaf_utility / scale)
     interior = len(pairs) > INTERIOR_ABOVE
     answer = program.solve(maximise=True, interior=interior, progress=progress)
     plan = CorrelationPlan(pairs, np.maximum(answer.x[xi], 0.0))
@@ -80,8 +83,8 @@ def extensive_correlated_equilibrium(
         values=plan.values,
         gains=plan.gains(concept),
         plan=plan,
-        objective=answer.objective,
-        bound=answer.bound,
+        objective=answer.objective * scale,
+        bound=answer.bound * scale,
         facts={"objective": objective_name(objective), "pairs": float(len(pairs))},
     )
     return verified(found, form, TOLERANCE)
@@ -92,13 +95,22 @@ def fits_program(game: Game | SequenceForm, concept: str) -> bool:
     form = as_form(game)
     if concept != "cce" and form.num_players == 2 and not has_chance(form):
         return len(Pairs.of(form)) <= MOST_PAIRS
-    if isinstance(game, NormalForm):
-        return game.payoffs.size <= PROFILE_BUDGET
     try:
-        as_normal_form(form, budget=PROFILE_BUDGET)
+        _laid_out(game, form)
     except GameError:
         return False
     return True
+
+
+def _laid_out(game: Game | SequenceForm, form: SequenceForm) -> NormalForm:
+    """The normal form, if every combination can be told at every leaf."""
+    sizes = [num_reduced(player) for player in form.players]
+    if math.prod(sizes) * len(form.leaf_utility) > ENTRIES:
+        raise GameError(
+            f"{form.game}: too many combinations of pure strategies for a program; use method "
+            "dynamics"
+        )
+    return as_normal_form(game)
 
 
 def _by_profiles(
@@ -109,10 +121,7 @@ def _by_profiles(
     progress: Progress | None,
 ) -> Equilibrium:
     """The program whose variables are the probabilities of all combinations of pure strategies."""
-    try:
-        table = as_normal_form(game, budget=PROFILE_BUDGET)
-    except GameError as error:
-        raise GameError(f"{error}; use efcce or nfcce with method dynamics") from None
+    table = _laid_out(game, form)
     program = Program()
     shape = table.num_actions
     p = program.variables(int(np.prod(shape)))
@@ -137,8 +146,8 @@ def _by_profiles(
                 return _entries(p, followed_by_all[:, leaves])
 
             add_trigger(program, form, player, trigger, deviated, followed)
-    payoffs = table.payoffs.reshape(len(p), -1)
-    add_objective(program, objective, p, payoffs)
+    scale = utility_scale(form)
+    add_objective(program, objective, p, table.payoffs.reshape(len(p), -1) / scale)
     answer = program.solve(maximise=True, progress=progress)
     probability = np.maximum(answer.x[p], 0.0)
     joint = Joint.from_tensor(table, (probability / probability.sum()).reshape(shape))
@@ -149,8 +158,8 @@ def _by_profiles(
         values=joint.values,
         gains=correlated_gains(joint, concept),
         joint=joint,
-        objective=answer.objective,
-        bound=answer.bound,
+        objective=answer.objective * scale,
+        bound=answer.bound * scale,
         facts={"objective": objective_name(objective), "profiles": float(len(p))},
     )
     return verified(found, form, TOLERANCE)

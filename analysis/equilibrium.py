@@ -127,12 +127,12 @@ class Equilibrium:
 
 
 def verified(equilibrium: Equilibrium, form: SequenceForm, tolerance: float) -> Equilibrium:
-    """The same, if its regret is at most `tolerance` times the size of the game's utilities.
+    """The same, if its regret is at most `tolerance` times the largest utility of the game.
 
     Raises:
         Unverified: it is not; the message says by how much.
     """
-    allowed = tolerance * max(1.0, utility_scale(form))
+    allowed = tolerance * utility_scale(form)
     if not equilibrium.regret <= allowed:
         raise Unverified(
             f"{equilibrium.game}: the answer of {equilibrium.method} is no equilibrium: its regret "

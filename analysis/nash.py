@@ -85,8 +85,8 @@ def nash(
         method: a key of `METHODS`.
         seconds: the most that Gambit may take.
         progress: see `analysis.equilibrium.Progress`.
-        tolerance: the largest regret that is let through, relative to the largest utility if
-            above 1. The LP is held to 1e-9 whatever is given.
+        tolerance: the largest regret that is let through, relative to the largest utility. The LP
+            is held to 1e-9 whatever is given.
 
     Raises:
         InputError: an unknown method, or one that does not fit the game.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from analysis.correlated import Concept, incentives
+from analysis.correlated import Concept, add_incentives, incentives
 from analysis.equilibrium import require_two_players
 from analysis.program import Program, run
 from games import Game, InputError, SequenceForm, as_normal_form
@@ -39,9 +39,7 @@ def payoff_region(
     program = Program()
     p = program.variables(len(payoffs))
     program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
-    rows = incentives(table, concept)
-    deviation, profile = np.nonzero(rows)
-    program.rows(len(rows), [(deviation, p[profile], rows[deviation, profile])], upper=0.0)
+    add_incentives(program, p, incentives(table, concept))
     model = program.model(maximise=True)
     touched = []
     for angle in np.arange(directions) * (2 * np.pi / directions):

@@ -18,7 +18,7 @@ from analysis.equilibrium import (
 from analysis.program import INFINITY, Program
 from games import Game, InputError, SequenceForm, Strategy, as_form
 from games.kernels import plans_to_behaviour, respond
-from games.sequence_form import Treeplex
+from games.sequence_form import Treeplex, utility_scale
 
 
 def sequence_form_lp(
@@ -37,7 +37,7 @@ def sequence_form_lp(
     Args:
         game: with perfect recall.
         player: whose program is solved, 0 or 1; the value is the same.
-        tolerance: of the gap between the two bounds, relative to the largest utility if above 1.
+        tolerance: of the gap between the two bounds, relative to the largest utility.
         progress: see `analysis.equilibrium.Progress`.
 
     Raises:
@@ -51,6 +51,7 @@ def sequence_form_lp(
             f"{form.game} is not zero-sum, which the linear program needs; use method auto"
         )
     own, other = form.players[player], form.players[1 - player]
+    scale = utility_scale(form)  # HiGHS's tolerances are absolute
     program = Program()
     plan = program.variables(own.num_sequences)
     # The other's best value from each of its information sets on; the first is the whole game's.
@@ -67,7 +68,7 @@ def sequence_form_lp(
             (
                 form.leaf_sequence[:, 1 - player],
                 plan[form.leaf_sequence[:, player]],
-                form.leaf_utility[:, player],
+                form.leaf_utility[:, player] / scale,
             ),
         ],
         lower=0.0,
@@ -84,7 +85,7 @@ def sequence_form_lp(
         values=current,
         gains=best - current,
         strategy=Strategy.from_behaviour(form, behaviour),
-        facts={"lp_value": answer.objective},
+        facts={"lp_value": answer.objective * scale},
     )
     return verified(found, form, tolerance)
 

@@ -90,29 +90,32 @@ def nash_by_program(quick: bool) -> list[str]:
         (first, one), (second, other) = in_turn(
             [lambda f=form, p=p: analysis.sequence_form_lp(f, player=p) for p in (0, 1)], 3
         )
-        theirs, gambits = "-", "-"
+        theirs, ratio, gambits = "-", "-", "-"
         if label in OPENSPIEL_SOLVES:
             (seconds, value), = in_turn([lambda g=game: _openspiel_program(g)], 1)  # fmt: skip
             assert abs(value - one.value) < 1e-6, (label, value, one.value)
             theirs = _seconds(seconds)
+            ratio = f"**{seconds / (compiling + first + second):.0f}**"
         if label in GAMBIT_SOLVES and not (quick and label == "Leduc"):
             gambits = _gambit_program(name, one.value)
         rows.append(
-            [label, _seconds(compiling), _seconds(first), _seconds(second), f"{one.value:.9f}",
-             f"{abs(one.value - other.value):.0e}", theirs, gambits]
+            [label, _seconds(compiling), _seconds(first), _seconds(second), f"{one.value:z.9f}",
+             f"{abs(one.value - other.value):.0e}", theirs, ratio, gambits]
         )  # fmt: skip
     return [
         "## Nash by linear program",
         "",
-        "The sequence-form program of either player; the best responses to its two plans bound the",
-        "value from both sides, to 1e-9. The difference is that of the two programs' values.",
-        "OpenSpiel's `sequence_form_lp` lays out and solves both (with HiGHS, as here: its own",
-        "default is not installed); compare it with compiling and both programs together. Gambit's",
-        f"`lp_solve` has floats, its tree was there before, and it was given {PATIENCE:.0f} s.",
+        "From here on figures are CPU seconds, after a first call, and medians where calls are",
+        "repeated. Here: the sequence-form program of either player; best responses to its two",
+        "plans bound the value from both sides, to 1e-9. The difference is that of the two",
+        "programs' values. OpenSpiel's `sequence_form_lp` walks the game, lays out both programs and",
+        "solves them (with HiGHS, as here: its own default is not installed); the ratio is to",
+        "compiling and both programs together. Gambit's `lp_solve`, in floats, has its tree",
+        f"beforehand and may take {PATIENCE:.0f} s; - was not tried.",
         "",
         *table(
             ["game", "compiling", "program of player 0", "of player 1", "value", "difference",
-             "OpenSpiel", "Gambit"],
+             "OpenSpiel", "ratio", "Gambit"],
             rows,
         ),
     ]  # fmt: skip
@@ -179,7 +182,7 @@ def all_of_ten(quick: bool) -> list[str]:
         '`analysis.nash(game, "all")`, which verifies every equilibrium, against the call to',
         f"Gambit {version('pygambit')} alone that stands inside it (`enummixed_solve`, floats).",
         f"{number} games with payoffs drawn uniformly, seeds from 0 on; of each the median of",
-        "three alternated pairs. Seconds are medians over the games.",
+        "three alternated pairs. Seconds on the clock, medians over the games.",
         "",
         *table(
             ["", "schelling", "Gambit alone", "median ratio", "largest ratio", "same number found",
@@ -306,8 +309,8 @@ def quantal(quick: bool) -> list[str]:
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     """A table in Markdown, the first column to the left, with an empty line below."""
-    lines = [head, ["---", *["---:"] * (len(head) - 1)], *rows]
-    return [*(f"| {' | '.join(line)} |" for line in lines), ""]
+    lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
+    return [lines[0], f"|---|{'---:|' * (len(head) - 1)}", *lines[1:], ""]
 
 
 def _seconds(seconds: float) -> str:

@@ -129,6 +129,25 @@ def test_nash_in_ce_in_cce(seed):
     assert gains(game, tensor(game, ce), "cce").max() <= 1e-8  # a CE is a CCE
 
 
+@pytest.mark.parametrize("unit", [1e-6, 1e6])
+def test_the_unit_of_utility_does_not_matter(unit):
+    for game in (random_game(1), random_game(3)):
+        other = NormalForm.from_payoffs(game.payoffs * unit)
+        for concept in ("ce", "cce"):
+            ours = correlated_equilibrium(other, concept).objective / unit
+            assert ours == pytest.approx(correlated_equilibrium(game, concept).objective, abs=1e-8)
+        values = np.array([analysis.nash(g).values for g in (game, other)])
+        assert values[1] / unit == pytest.approx(values[0], abs=1e-6)
+        zero_sum = [
+            NormalForm.from_payoffs(g.payoffs[..., 0]) for g in (game, other) if g.num_players == 2
+        ]
+        if zero_sum:
+            first, second = (analysis.nash(g).value for g in zero_sum)
+            assert second / unit == pytest.approx(first, abs=1e-9)
+            first, second = (analysis.stackelberg(g).objective for g in (game, other))
+            assert second / unit == pytest.approx(first, abs=1e-7)
+
+
 def test_chicken():
     """Aumann (1974): half, a quarter, a quarter; each gets 5 1/4."""
     found = correlated_equilibrium(CHICKEN)
