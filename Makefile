@@ -7,13 +7,14 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 
-.PHONY: help install demo test test-slow lint bench sweep clean
+.PHONY: help install demo test test-slow lint bench sweep limits clean
 help:
 	@echo "make demo       install, then solve Leduc poker: progress, a table, a picture"
 	@echo "make test       install, then run the test suite"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make lint       ruff, mypy and the import contract"
 	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/export.md"
+	@echo "make limits     how large a game each equilibrium takes; writes docs/limits.md"
 	@echo "make bench      compare with OpenSpiel; writes docs/benchmarks.md"
 
 # Installed again only when what is to be installed has changed.
@@ -43,6 +44,9 @@ bench: install
 
 sweep: install
 	$(BIN)/python -m benchmarks.export_sweep
+
+limits: install
+	$(BIN)/python -m benchmarks.limits
 
 clean:
 	rm -rf $(VENV) build *.egg-info
