@@ -7,12 +7,13 @@ coarse ones. Of maximum entropy: Ortiz, Schapire & Kakade, "Maximum entropy corr
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from analysis.equilibrium import Equilibrium, Joint, Progress, verified
-from analysis.program import INFINITY, Program
+from analysis.program import INFINITY, Answer, Program
 from games import Game, InputError, NormalForm, SequenceForm, as_normal_form
 from games.sequence_form import Float64, utility_scale
 
@@ -25,6 +26,7 @@ Objective = Literal["welfare", "egalitarian", "entropy"] | int
 
 OBJECTIVES = ("welfare", "egalitarian", "entropy")
 TOLERANCE = 1e-8
+SLACK = 1e-9  # of an objective, in units of the largest utility, given up for welfare
 # The dual is minimised until its gradient, a violated incentive over the largest of its kind, is
 # below this; the repair does the rest.
 DUAL_TOLERANCE = 1e-11
@@ -108,16 +110,35 @@ def objective_name(objective: Objective) -> str:
     return f"player {objective}" if isinstance(objective, int) else objective
 
 
-def add_objective(program: Program, objective: Objective, p: np.ndarray, payoffs: Float64) -> None:
-    """Give `program` (to be maximised) its objective: rows of payoffs [P, N] at variables p [P]."""
-    players = payoffs.shape[1]
-    smallest = program.variables(1, lower=-INFINITY, cost=1.0)
-    if objective == "egalitarian":
-        utilities = [(np.full(len(p), i), p, payoffs[:, i]) for i in range(players)]
-        program.rows(players, [*utilities, (np.arange(players), smallest, -1.0)], lower=0.0)
-        return
-    total = payoffs.sum(axis=1) if objective == "welfare" else payoffs[:, int(objective)]
-    program.rows(1, [(0, p, total), (0, smallest, -1.0)], lower=0.0, upper=0.0)
+def maximised(
+    program: Program,
+    objective: Objective,
+    p: np.ndarray,
+    payoffs: Float64,
+    *,
+    interior: bool = False,
+    progress: Progress | None = None,
+) -> Answer:
+    """Solve `program` for an objective over payoffs [P, N] at the variables p [P].
+
+    Among those with the largest one that has the largest welfare too, up to `SLACK`.
+    """
+    welfare = payoffs.sum(axis=1)
+    if objective == "welfare":
+        program.add_cost(p, welfare)
+        return program.solve(maximise=True, interior=interior, progress=progress)
+    held = range(payoffs.shape[1]) if objective == "egalitarian" else [int(objective)]
+    reached = program.variables(1, lower=-INFINITY, cost=1.0)
+    for player in held:
+        program.rows(1, [(0, p, payoffs[:, player]), (0, reached, -1.0)], lower=0.0)
+    first = program.solve(maximise=True, interior=interior, progress=progress)
+    program.rows(1, [(0, reached, 1.0)], lower=first.objective - SLACK)
+    program.add_cost(reached, -1.0)
+    program.add_cost(p, welfare)
+    second = program.solve(maximise=True, interior=interior, progress=progress)
+    return replace(
+        second, objective=float((payoffs[:, held].T @ second.x[p]).min()), bound=first.bound
+    )
 
 
 def _swap_utilities(game: NormalForm, p: Float64, player: int) -> Float64:
@@ -163,8 +184,8 @@ def _linear(
     p = program.variables(int(np.prod(game.num_actions)))
     program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
     add_incentives(program, p, incentives(game, concept))
-    add_objective(program, objective, p, game.payoffs.reshape(len(p), -1) / scale)
-    answer = program.solve(maximise=True, progress=progress)
+    payoffs = game.payoffs.reshape(len(p), -1) / scale
+    answer = maximised(program, objective, p, payoffs, progress=progress)
     return answer.x[p], answer.objective * scale, answer.bound * scale, "LP (HiGHS)"
 
 

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from analysis.correlated import Objective, add_objective, check_objective, objective_name
+from analysis.correlated import Objective, check_objective, maximised, objective_name
 from analysis.correlation_plan import (
     CorrelationPlan,
     Entries,
@@ -68,9 +68,11 @@ def extensive_correlated_equilibrium(
     xi = add_plan(program, pairs)
     for player in range(2):
         add_incentives(program, pairs, xi, player, concept)
-    add_objective(program, objective, xi[pairs.leaves], form.leaf_utility / scale)
     interior = len(pairs) > INTERIOR_ABOVE
-    answer = program.solve(maximise=True, interior=interior, progress=progress)
+    unit = form.leaf_utility / scale
+    answer = maximised(
+        program, objective, xi[pairs.leaves], unit, interior=interior, progress=progress
+    )
     plan = CorrelationPlan(pairs, np.maximum(answer.x[xi], 0.0))
     if (missed := plan.violation()) > TOLERANCE:
         raise Unverified(
@@ -147,8 +149,8 @@ def _by_profiles(
 
             add_trigger(program, form, player, trigger, deviated, followed)
     scale = utility_scale(form)
-    add_objective(program, objective, p, table.payoffs.reshape(len(p), -1) / scale)
-    answer = program.solve(maximise=True, progress=progress)
+    unit = table.payoffs.reshape(len(p), -1) / scale
+    answer = maximised(program, objective, p, unit, progress=progress)
     probability = np.maximum(answer.x[p], 0.0)
     joint = Joint.from_tensor(table, (probability / probability.sum()).reshape(shape))
     found = Equilibrium(

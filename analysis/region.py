@@ -8,22 +8,18 @@ from analysis.correlated import Concept, add_incentives, incentives
 from analysis.equilibrium import require_two_players
 from analysis.program import Program, run
 from games import Game, InputError, SequenceForm, as_normal_form
-from games.sequence_form import Float64
+from games.sequence_form import Float64, utility_scale
 
-DIRECTIONS = 72
+SAME = 1e-9  # of the largest utility: corners nearer than that are one
 
 
-def payoff_region(
-    game: Game | SequenceForm, concept: Concept | None = None, *, directions: int = DIRECTIONS
-) -> Float64:
-    """Corners [K, 2] of a convex set of payoffs, counter-clockwise.
+def payoff_region(game: Game | SequenceForm, concept: Concept | None = None) -> Float64:
+    """Corners [K, 2] of a convex set of payoffs, counter-clockwise; a point or two if it is flat.
 
     Args:
         game: two players; of a tree, its reduced normal form.
         concept: "ce" or "cce" for the payoffs of all such equilibria; None for those of all
             correlated play.
-        directions: the set is touched from that many sides; a corner that none of them sees is cut
-            off (never one of the four extremes of a single player's payoff).
 
     Raises:
         InputError: not two players, or another concept.
@@ -34,27 +30,42 @@ def payoff_region(
     table = as_normal_form(game)
     require_two_players(table.form, "a picture of the payoffs")
     payoffs = table.payoffs.reshape(-1, 2)
+    unit = utility_scale(table.form)
     if concept is None:
-        return _hull(payoffs)
+        return _hull(payoffs, unit)
     program = Program()
     p = program.variables(len(payoffs))
     program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
     add_incentives(program, p, incentives(table, concept))
     model = program.model(maximise=True)
-    touched = []
-    for angle in np.arange(directions) * (2 * np.pi / directions):
-        cost = payoffs @ [np.cos(angle), np.sin(angle)]
+
+    def furthest(direction: Float64) -> Float64:
         # The last solution stays feasible: a few pivots lead to the next corner.
+        cost = payoffs @ direction / unit
         model.changeColsCost(len(p), p.astype(np.int32), cost)
-        touched.append(run(model).x[p] @ payoffs)
-    return _hull(np.array(touched))
+        return run(model).x[p] @ payoffs
+
+    def between(a: Float64, b: Float64) -> list[Float64]:
+        """The corners beyond the edge from a to b, which has the set on its left."""
+        edge = b - a
+        length = float(np.hypot(*edge))
+        if length <= SAME * unit:
+            return []
+        outward = np.array([edge[1], -edge[0]]) / length
+        corner = furthest(outward)
+        if outward @ (corner - a) <= SAME * unit:
+            return []
+        return [*between(a, corner), corner, *between(corner, b)]
+
+    left, right = furthest(np.array([-1.0, 0.0])), furthest(np.array([1.0, 0.0]))
+    return _hull(np.array([left, *between(left, right), right, *between(right, left)]), unit)
 
 
-def _hull(points: Float64) -> Float64:
+def _hull(points: Float64, unit: float) -> Float64:
     """The corners of the convex hull, also where it is a segment or a point."""
     from scipy.spatial import ConvexHull, QhullError
 
-    distinct = np.unique(np.round(points, 12), axis=0)
+    distinct = np.unique(np.round(points / unit, 10), axis=0) * unit
     try:
         return distinct[ConvexHull(distinct).vertices]
     except (QhullError, ValueError):  # on one line

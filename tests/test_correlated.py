@@ -155,6 +155,14 @@ def test_chicken():
     assert tensor(CHICKEN, found) == pytest.approx(np.array([[0.5, 0.25], [0.25, 0.0]]), abs=1e-9)
 
 
+def test_ties_go_to_welfare():
+    """The second player does not care what it does, the first one does."""
+    game = NormalForm.from_payoffs([[1, 2], [0, 0]], [[3, 3], [0, 0]])
+    for concept in ("ce", "cce"):
+        found = correlated_equilibrium(game, concept, 1)
+        assert found.values == pytest.approx([2, 3], abs=1e-7)
+
+
 def test_rock_paper_scissors_has_one_correlated_equilibrium():
     game = NormalForm.from_payoffs([[0, -1, 1], [1, 0, -1], [-1, 1, 0]])
     for objective in ("welfare", "entropy", 0):

@@ -31,7 +31,11 @@ def test_links_and_pictures_exist(page):
 
 def test_benchmarks_are_there():
     page = (ROOT / "docs/benchmarks.md").read_text()
-    for heading in ("CFR+ iterations", "NashConv", "Compiling", "From the command line"):
+    for heading in (
+        "CFR+ iterations", "NashConv", "Compiling", "From the command line",
+        "Nash by linear program", "All equilibria", "Stackelberg", "Correlated equilibria",
+        "Quantal response",
+    ):  # fmt: skip
         assert f"\n## {heading}" in page
     assert "| Goofspiel-5 random | 3,346,656 |" in page
 
