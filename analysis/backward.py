@@ -8,9 +8,9 @@ from __future__ import annotations
 import numpy as np
 
 from analysis.equilibrium import Equilibrium, verified
+from analysis.units import Units
 from games import Game, InputError, NormalForm, SequenceForm, Strategy
 from games.game import CHANCE, TERMINAL, State
-from games.kernels import respond
 from games.sequence_form import Float64
 
 
@@ -23,10 +23,6 @@ def is_perfect_information(game: Game | SequenceForm) -> bool:
     if isinstance(game, (SequenceForm, NormalForm)):
         return False
     form = game.sequence_form()
-    # A cheap test first: with perfect information no two plays end in one tuple of sequences, and
-    # each decision is its player's own.
-    if len(form.leaf_utility) != form.num_terminals:
-        return False
     return _num_decisions(game.root()) == len(form.information_sets)
 
 
@@ -47,13 +43,13 @@ def backward_induction(game: Game) -> Equilibrium:
         for name, first in zip(player.information_sets, player.first_sequence, strict=True):
             behaviour[start + first + own[name]] = 1.0
         start += player.num_sequences
-    _, best, current = respond(form, behaviour)
+    values, gains = Units.of(form).measured(behaviour)
     found = Equilibrium(
         concept="nash",
         game=form.game,
         method="backward induction (subgame perfect)",
-        values=current,
-        gains=best - current,
+        values=values,
+        gains=gains,
         strategy=Strategy.from_behaviour(form, behaviour),
     )
     return verified(found, form, 1e-9)

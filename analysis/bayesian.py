@@ -13,14 +13,13 @@ import numpy as np
 from analysis.equilibrium import Equilibrium, Progress, verified
 from analysis.program import Program, run
 from analysis.stackelberg import upper_bounds
+from analysis.units import Units
 from games import Strategy
 from games.bayesian import BayesianGame
 from games.errors import one_line
-from games.kernels import respond
 from games.sequence_form import Float64
 
-TINY = np.finfo(np.float64).tiny  # in place of a width of 0
-TIE = 1e-12  # of the size of the payoffs: actions this close are equally good to a follower
+TIE = 1e-12  # of the range of the payoffs: actions this close are equally good to a follower
 
 
 def bayesian_stackelberg(
@@ -99,8 +98,7 @@ def _model(game: BayesianGame, leader: Float64) -> tuple[highspy.Highs, np.ndarr
     program.rows(row.size, [(row[:, :, None], z, 1.0), (row, x, -1.0)], 0.0, 0.0)
     row = np.arange(types * columns).reshape(types, columns)  # z[t, :, b] adds up to q[t, b]
     program.rows(row.size, [(row[:, None, :], z, 1.0), (row, q, -1.0)], 0.0, 0.0)
-    size = np.maximum(np.ptp(game.follower, axis=(1, 2)), TINY)[:, None, None]
-    scaled = game.follower / size
+    scaled = _scaled(game.follower)
     advantage = scaled[:, :, :, None] - scaled[:, :, None, :]  # [T, A, B, B]
     pair = np.arange(types * columns**2).reshape(types, 1, columns, columns)
     program.rows(pair.size, [(pair, z[:, :, :, None], advantage)], 0.0)
@@ -117,8 +115,8 @@ def _start_from(model: highspy.Highs, mixed: Float64, chosen: Float64) -> None:
 
 def _pure(game: BayesianGame) -> tuple[Float64, np.ndarray]:
     """The best commitment to one action: the leader's mixture [A] and the types' responses [T]."""
-    size = np.abs(game.follower).max(axis=(1, 2), keepdims=True)
-    best = game.follower >= game.follower.max(axis=2, keepdims=True) - TIE * size
+    scaled = _scaled(game.follower)
+    best = scaled >= scaled.max(axis=2, keepdims=True) - TIE
     payoff = np.where(best, game.leader, -np.inf)
     action = int((game.prior @ payoff.max(axis=2)).argmax())
     return np.eye(game.leader.shape[1])[action], payoff[:, action].argmax(axis=1)
@@ -126,12 +124,15 @@ def _pure(game: BayesianGame) -> tuple[Float64, np.ndarray]:
 
 def _bound(game: BayesianGame) -> float:
     """No commitment is better: the sum of bounds for every type on its own."""
-    size = np.maximum(np.ptp(game.follower, axis=(1, 2)), TINY)
-    bounds = [
-        upper_bounds(own, other / width).max()
-        for own, other, width in zip(game.leader, game.follower, size, strict=True)
-    ]
-    return float(game.prior @ bounds)
+    pairs = zip(game.leader, _scaled(game.follower), strict=True)
+    return float(game.prior @ [upper_bounds(own, other).max() for own, other in pairs])
+
+
+def _scaled(payoffs: Float64) -> Float64:
+    """Payoffs [T, A, B] of each type between 0 and 1."""
+    lowest = payoffs.min(axis=(1, 2), keepdims=True)
+    width = np.ptp(payoffs, axis=(1, 2), keepdims=True)
+    return (payoffs - lowest) / np.where(width > 0, width, 1.0)
 
 
 def _value(game: BayesianGame, mixed: Float64, plan: np.ndarray) -> float:
@@ -146,5 +147,6 @@ def _measured(
     form = game.sequence_form()
     chosen = np.eye(game.leader.shape[2])[plan]
     behaviour = np.concatenate([[1.0], mixed, [1.0], chosen.ravel()])
-    _, best, values = respond(form, behaviour)
-    return values, np.array([np.nan, best[1] - values[1]]), Strategy.from_behaviour(form, behaviour)
+    values, gains = Units.of(form).measured(behaviour)
+    gains[0] = np.nan
+    return values, gains, Strategy.from_behaviour(form, behaviour)

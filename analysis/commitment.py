@@ -20,12 +20,13 @@ import numpy as np
 from analysis.correlation_plan import CorrelationPlan, Pairs, add_incentives, add_plan
 from analysis.equilibrium import Equilibrium, Progress, require_two_players, verified
 from analysis.program import Program
+from analysis.units import Units
 from games import Game, InputError, SequenceForm, Strategy, as_form
 from games.kernels import plans_to_behaviour, respond
-from games.sequence_form import Float64, utility_scale
+from games.sequence_form import Float64
 
 TOLERANCE = 1e-7
-RESOLUTION = 1e-9  # of the utilities: a relaxation this near is tight
+RESOLUTION = 1e-9  # of what is at stake: a relaxation this near is tight
 KINDNESS = 1e-8  # of the leader's utility, in the follower's choice among equally good replies
 INTERIOR_ABOVE = 5_000  # pairs from which the relaxation is solved by an interior point
 
@@ -58,17 +59,18 @@ def commitment(
     if leader not in (0, 1):
         raise InputError(f"leader {leader}: the players are 0 and 1")
     follower = 1 - leader
-    pairs = Pairs.of(form)
+    units = Units.of(form)
+    unit = units.form
+    pairs = Pairs.of(unit)
     relaxed = _program(pairs, leader, binary=()).solve(
         maximise=True, interior=len(pairs) > INTERIOR_ABOVE, progress=progress
     )
     # What the leader does in the relaxation is a commitment too. Where the follower's reply to it
     # is worth as much as the relaxation, or the search ends without any other, it is the answer.
-    scale = utility_scale(form)
-    bound, method = relaxed.objective * scale, "correlated relaxation (HiGHS), which is tight"
     plan = CorrelationPlan(pairs, np.maximum(relaxed.x[: len(pairs)], 0.0))
-    behaviour = _replied(form, plans_to_behaviour(form, _own_plans(plan)), leader, pure)
-    if bound - _value(form, behaviour, leader) > RESOLUTION * scale:
+    behaviour = _replied(unit, plans_to_behaviour(unit, _own_plans(plan)), leader, pure)
+    bound, method = relaxed.objective, "correlated relaxation (HiGHS), which is tight"
+    if bound - _value(unit, behaviour, leader) > RESOLUTION:
         binary = (leader, follower) if pure else (follower,)
         method = "sequence-form MILP (HiGHS)"
         try:
@@ -78,27 +80,27 @@ def commitment(
         except RuntimeError as stopped:
             method += f", stopped early ({stopped})"
         else:
-            bound = min(bound, answer.bound * scale)
+            bound = min(bound, answer.bound)
             method += "" if answer.optimal else f", stopped early ({answer.reason})"
             plan = CorrelationPlan(pairs, np.maximum(answer.x[: len(pairs)], 0.0))
-            other = _replied(form, plans_to_behaviour(form, _own_plans(plan)), leader, pure)
-            behaviour = max(behaviour, other, key=lambda b: _value(form, b, leader))
-    _, best, current = respond(form, behaviour)
-    gains = np.full(2, np.nan)
-    gains[follower] = best[follower] - current[follower]
+            other = _replied(unit, plans_to_behaviour(unit, _own_plans(plan)), leader, pure)
+            behaviour = max(behaviour, other, key=lambda b: _value(unit, b, leader))
+    values, gains = units.measured(behaviour)
+    gains[leader] = np.nan
+    own = units.lowest[leader], units.width[leader]
     found = Equilibrium(
         concept="stackelberg",
         game=form.game,
         method=method,
-        values=current,
+        values=values,
         gains=gains,
         strategy=Strategy.from_behaviour(form, behaviour),
-        objective=float(current[leader]),
-        bound=max(bound, float(current[leader])),
+        objective=float(values[leader]),
+        bound=max(float(own[0] + own[1] * bound), float(values[leader])),
         facts={
             "leader": leader,
             "commitment": "pure" if pure else "mixed",
-            "correlated_relaxation": relaxed.objective * scale,
+            "correlated_relaxation": float(own[0] + own[1] * relaxed.objective),
         },
     )
     return verified(found, form, TOLERANCE)
@@ -108,7 +110,8 @@ def _replied(form: SequenceForm, behaviour: Float64, leader: int, pure: bool) ->
     """The leader's part (its likeliest actions if `pure`) and the follower's best reply to it.
 
     Among best replies the one that is best for the leader: the follower cares for the leader's
-    utility too, so little that it gives up nothing above the tolerance.
+    utility too, so little that it gives up nothing above the tolerance. Expects utilities in
+    `Units`.
     """
     starts = form.layout.players.astype(int)
     if pure:
@@ -140,8 +143,7 @@ def _program(pairs: Pairs, leader: int, binary: tuple[int, ...]) -> Program:
         own = pairs.number(player, np.arange(pairs.form.players[player].num_sequences), 0)
         program.make_integer(xi[own])
     add_incentives(program, pairs, xi, 1 - leader, "efce")
-    unit = pairs.form.leaf_utility[:, leader] / utility_scale(pairs.form)
-    program.add_cost(xi[pairs.leaves], unit)
+    program.add_cost(xi[pairs.leaves], pairs.form.leaf_utility[:, leader])
     return program
 
 

@@ -7,6 +7,7 @@ coarse ones. Of maximum entropy: Ortiz, Schapire & Kakade, "Maximum entropy corr
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -14,8 +15,9 @@ import numpy as np
 
 from analysis.equilibrium import Equilibrium, Joint, Progress, verified
 from analysis.program import INFINITY, Answer, Program
-from games import Game, InputError, NormalForm, SequenceForm, as_normal_form
-from games.sequence_form import Float64, utility_scale
+from analysis.units import Units
+from games import Game, GameError, InputError, NormalForm, SequenceForm, as_normal_form
+from games.sequence_form import Float64
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -26,11 +28,12 @@ Objective = Literal["welfare", "egalitarian", "entropy"] | int
 
 OBJECTIVES = ("welfare", "egalitarian", "entropy")
 TOLERANCE = 1e-8
-SLACK = 1e-9  # of an objective, in units of the largest utility, given up for welfare
+SLACK = 1e-9  # of an objective, as a share of the range of utilities, given up for welfare
 # The dual is minimised until its gradient, a violated incentive over the largest of its kind, is
 # below this; the repair does the rest.
 DUAL_TOLERANCE = 1e-11
 MOST_NEWTON_STEPS = 500
+DENSE = 20_000_000  # numbers in the matrix of the entropy objective
 
 
 def correlated_equilibrium(
@@ -52,24 +55,26 @@ def correlated_equilibrium(
     Raises:
         InputError: an unknown objective or player.
         GameError: the normal form is too large.
-        Unverified: the measured gain of a deviation is above 1e-8 of the largest utility.
+        Unverified: the measured gain of a deviation is above 1e-8 of what is at stake for a player.
     """
     check_objective(objective, game)
     if concept not in ("ce", "cce"):
         raise InputError(f"concept is 'ce' or 'cce', not {concept!r}")
     table = as_normal_form(game)
+    units = Units.of(table.form)
+    unit = units.table(table)
     if objective == "entropy":
-        p, reached, bound, method = _maximum_entropy(table, concept, progress)
+        p, reached, bound, method = _maximum_entropy(unit, concept, progress)
     else:
-        p, reached, bound, method = _linear(table, concept, objective, progress)
+        p, reached, bound, method = _linear(unit, units, concept, objective, progress)
     p = np.maximum(p, 0.0).reshape(table.num_actions)
     p /= p.sum()
     found = Equilibrium(
         concept=concept,
         game=table.name,
         method=method,
-        values=np.tensordot(p, table.payoffs, axes=table.num_players),
-        gains=gains(table, p, concept),
+        values=units.values(np.tensordot(p, unit.payoffs, axes=table.num_players)),
+        gains=units.width * gains(unit, p, concept),
         joint=Joint.from_tensor(table, p),
         objective=reached,
         bound=bound,
@@ -115,30 +120,44 @@ def maximised(
     objective: Objective,
     p: np.ndarray,
     payoffs: Float64,
+    units: Units,
     *,
     interior: bool = False,
     progress: Progress | None = None,
 ) -> Answer:
-    """Solve `program` for an objective over payoffs [P, N] at the variables p [P].
+    """Solve `program` for an objective over payoffs [P, N], in `units`, at the variables p [P].
 
-    Among those with the largest one that has the largest welfare too, up to `SLACK`.
+    Among those with the largest one that has the largest welfare too, up to `SLACK`. The answer's
+    objective and bound are in the game's own units.
     """
-    welfare = payoffs.sum(axis=1)
+    weight = units.width / units.width.max()
+    base, size = float(units.lowest.sum()), float(units.width.max())
+    welfare = payoffs @ weight
     if objective == "welfare":
         program.add_cost(p, welfare)
-        return program.solve(maximise=True, interior=interior, progress=progress)
-    held = range(payoffs.shape[1]) if objective == "egalitarian" else [int(objective)]
+        answer = program.solve(maximise=True, interior=interior, progress=progress)
+        return replace(
+            answer, objective=base + size * answer.objective, bound=base + size * answer.bound
+        )
+    if objective == "egalitarian":
+        base = float(units.lowest.min())
+        size = float((units.lowest + units.width).max()) - base
+        held = payoffs * (units.width / size)  # [P, N], at most 1 - start
+        start = (units.lowest - base) / size
+    else:
+        player = int(objective)
+        base, size = float(units.lowest[player]), float(units.width[player])
+        held, start = payoffs[:, [player]], np.zeros(1)
     reached = program.variables(1, lower=-INFINITY, cost=1.0)
-    for player in held:
-        program.rows(1, [(0, p, payoffs[:, player]), (0, reached, -1.0)], lower=0.0)
+    for column, least in zip(held.T, start, strict=True):
+        program.rows(1, [(0, p, column), (0, reached, -1.0)], lower=-least)
     first = program.solve(maximise=True, interior=interior, progress=progress)
     program.rows(1, [(0, reached, 1.0)], lower=first.objective - SLACK)
     program.add_cost(reached, -1.0)
     program.add_cost(p, welfare)
     second = program.solve(maximise=True, interior=interior, progress=progress)
-    return replace(
-        second, objective=float((payoffs[:, held].T @ second.x[p]).min()), bound=first.bound
-    )
+    least = float((start + held.T @ second.x[p]).min())
+    return replace(second, objective=base + size * least, bound=base + size * first.bound)
 
 
 def _swap_utilities(game: NormalForm, p: Float64, player: int) -> Float64:
@@ -149,10 +168,7 @@ def _swap_utilities(game: NormalForm, p: Float64, player: int) -> Float64:
 
 
 def incentives(game: NormalForm, concept: Concept) -> csr_matrix:
-    """Rows [deviations, profiles]: what each deviation gains at each profile.
-
-    In units of the largest utility, since the tolerances of the programs are absolute.
-    """
+    """Rows [deviations, profiles]: what each deviation gains at each profile."""
     from scipy.sparse import csr_matrix
 
     number = np.arange(game.payoffs[..., 0].size).reshape(game.num_actions)
@@ -167,7 +183,7 @@ def incentives(game: NormalForm, concept: Concept) -> csr_matrix:
         values.append((pay[played] - pay[told]).ravel())
         total += count * (count - 1) if concept == "ce" else count
     shape = (total, number.size)
-    entries = np.concatenate(values) / utility_scale(game.form)
+    entries = np.concatenate(values)
     return csr_matrix((entries, (np.concatenate(rows), np.concatenate(columns))), shape=shape)
 
 
@@ -178,15 +194,19 @@ def add_incentives(program: Program, p: np.ndarray, rows: csr_matrix) -> None:
 
 
 def _linear(
-    game: NormalForm, concept: Concept, objective: Objective, progress: Progress | None
+    game: NormalForm,
+    units: Units,
+    concept: Concept,
+    objective: Objective,
+    progress: Progress | None,
 ) -> tuple[Float64, float, float, str]:
-    program, scale = Program(), utility_scale(game.form)
+    program = Program()
     p = program.variables(int(np.prod(game.num_actions)))
     program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
     add_incentives(program, p, incentives(game, concept))
-    payoffs = game.payoffs.reshape(len(p), -1) / scale
-    answer = maximised(program, objective, p, payoffs, progress=progress)
-    return answer.x[p], answer.objective * scale, answer.bound * scale, "LP (HiGHS)"
+    payoffs = game.payoffs.reshape(len(p), -1)
+    answer = maximised(program, objective, p, payoffs, units, progress=progress)
+    return answer.x[p], answer.objective, answer.bound, "LP (HiGHS)"
 
 
 def _maximum_entropy(
@@ -202,7 +222,13 @@ def _maximum_entropy(
     """
     from scipy.special import logsumexp
 
-    rows = incentives(game, concept).toarray()
+    sparse = incentives(game, concept)
+    if math.prod(sparse.shape) > DENSE:
+        raise GameError(
+            f"{game.name}: {sparse.shape[0]:,} deviations at {sparse.shape[1]:,} profiles are too "
+            "many for an equilibrium of maximum entropy; choose another objective"
+        )
+    rows = sparse.toarray()
     support = _largest_support(rows, progress)
     rows = rows[:, support]
     largest = np.abs(rows).max(axis=1, initial=0.0)

@@ -18,7 +18,7 @@ import numpy as np
 from analysis.program import INFINITY, Program
 from analysis.zero_sum import best_value_rows
 from games import SequenceForm
-from games.sequence_form import Float64, Treeplex, utility_scale
+from games.sequence_form import Float64, Treeplex
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -227,8 +227,7 @@ def add_trigger(
             towards the leaf from there.
         followed: the same when it follows all along.
     """
-    # In units of the largest utility, since the tolerances of the programs are absolute.
-    unit = form.leaf_utility[:, player] / utility_scale(form)
+    paid = form.leaf_utility[:, player]
     value = program.variables(1 + len(trigger.treeplex.information_sets), lower=-INFINITY)
     leaves, place = _leaves_at(form, player, trigger.sequences)
     leaf, variable, factor = deviated(leaves)
@@ -238,14 +237,13 @@ def add_trigger(
         len(trigger.sequences),
         [
             *best_value_rows(trigger.treeplex, value),
-            (place[leaf], variable, factor * unit[leaves][leaf]),
+            (place[leaf], variable, factor * paid[leaves][leaf]),
         ],
         upper=0.0,
     )
     leaves, _ = _leaves_at(form, player, trigger.followed)
     leaf, variable, factor = followed(leaves)
-    paid = factor * unit[leaves][leaf]
-    program.rows(1, [(0, value[0], -1.0), (0, variable, paid)], lower=0.0)
+    program.rows(1, [(0, value[0], -1.0), (0, variable, factor * paid[leaves][leaf])], lower=0.0)
 
 
 def _leaves_at(

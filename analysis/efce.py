@@ -9,6 +9,7 @@ pure strategies, as long as these can be laid out.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 
@@ -26,9 +27,10 @@ from analysis.correlation_plan import (
 from analysis.deviations import correlated_gains
 from analysis.equilibrium import Equilibrium, Joint, Progress, Unverified, verified
 from analysis.program import Program
+from analysis.units import Units
 from games import Game, GameError, InputError, NormalForm, SequenceForm, as_form
 from games.normal_form import as_normal_form, num_reduced
-from games.sequence_form import has_chance, utility_scale
+from games.sequence_form import has_chance
 
 TOLERANCE = 1e-8
 INTERIOR_ABOVE = 5_000  # pairs; the simplex is ten times slower than an interior point at 27,000
@@ -54,7 +56,7 @@ def extensive_correlated_equilibrium(
     Raises:
         InputError: an objective that does not exist.
         GameError: chance or more than two players, and a normal form too large to lay out.
-        Unverified: a measured gain is above 1e-8 of the largest utility.
+        Unverified: a measured gain is above 1e-8 of what is at stake for a player.
     """
     form = as_form(game)
     check_objective(objective, form)
@@ -62,17 +64,17 @@ def extensive_correlated_equilibrium(
         raise InputError("entropy is an objective for ce and cce; choose welfare or egalitarian")
     if form.num_players != 2 or has_chance(form):
         return _by_profiles(game, form, concept, objective, progress)
-    pairs = Pairs.of(form)
-    scale = utility_scale(form)
+    units = Units.of(form)
+    pairs = Pairs.of(units.form)
     program = Program()
     xi = add_plan(program, pairs)
     for player in range(2):
         add_incentives(program, pairs, xi, player, concept)
     interior = len(pairs) > INTERIOR_ABOVE
-    unit = form.leaf_utility / scale
     answer = maximised(
-        program, objective, xi[pairs.leaves], unit, interior=interior, progress=progress
-    )
+        program, objective, xi[pairs.leaves], units.form.leaf_utility, units,
+        interior=interior, progress=progress,
+    )  # fmt: skip
     plan = CorrelationPlan(pairs, np.maximum(answer.x[xi], 0.0))
     if (missed := plan.violation()) > TOLERANCE:
         raise Unverified(
@@ -82,11 +84,11 @@ def extensive_correlated_equilibrium(
         concept=concept,
         game=form.game,
         method="correlation-plan LP (HiGHS)",
-        values=plan.values,
-        gains=plan.gains(concept),
-        plan=plan,
-        objective=answer.objective * scale,
-        bound=answer.bound * scale,
+        values=units.values(plan.values),
+        gains=units.width * plan.gains(concept),
+        plan=replace(plan, pairs=replace(pairs, form=form)),
+        objective=answer.objective,
+        bound=answer.bound,
         facts={"objective": objective_name(objective), "pairs": float(len(pairs))},
     )
     return verified(found, form, TOLERANCE)
@@ -123,7 +125,7 @@ def _by_profiles(
     progress: Progress | None,
 ) -> Equilibrium:
     """The program whose variables are the probabilities of all combinations of pure strategies."""
-    table = _laid_out(game, form)
+    table, units = _laid_out(game, form), Units.of(form)
     program = Program()
     shape = table.num_actions
     p = program.variables(int(np.prod(shape)))
@@ -147,21 +149,21 @@ def _by_profiles(
             def followed(leaves: np.ndarray) -> Entries:
                 return _entries(p, followed_by_all[:, leaves])
 
-            add_trigger(program, form, player, trigger, deviated, followed)
-    scale = utility_scale(form)
-    unit = table.payoffs.reshape(len(p), -1) / scale
-    answer = maximised(program, objective, p, unit, progress=progress)
+            add_trigger(program, units.form, player, trigger, deviated, followed)
+    payoffs = units.table(table).payoffs.reshape(len(p), -1)
+    answer = maximised(program, objective, p, payoffs, units, progress=progress)
     probability = np.maximum(answer.x[p], 0.0)
     joint = Joint.from_tensor(table, (probability / probability.sum()).reshape(shape))
+    unit = replace(joint, form=units.form)
     found = Equilibrium(
         concept=concept,
         game=form.game,
         method="LP over pure strategies (HiGHS)",
-        values=joint.values,
-        gains=correlated_gains(joint, concept),
+        values=units.values(unit.values),
+        gains=units.width * correlated_gains(unit, concept),
         joint=joint,
-        objective=answer.objective * scale,
-        bound=answer.bound * scale,
+        objective=answer.objective,
+        bound=answer.bound,
         facts={"objective": objective_name(objective), "profiles": float(len(p))},
     )
     return verified(found, form, TOLERANCE)

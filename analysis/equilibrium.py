@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from analysis.units import Units
 from games import InputError, NormalForm, SequenceForm, Strategy
 from games.kernels import plans
-from games.sequence_form import Float64, utilities, utility_scale
+from games.sequence_form import Float64, utilities
 
 if TYPE_CHECKING:
     from analysis.correlation_plan import CorrelationPlan
@@ -80,7 +81,7 @@ class Equilibrium:
     measured on the answer itself by a sweep of ours, not taken from the solver.
     """
 
-    concept: str  # "nash", "logit", "ce", "cce", "efce", "efcce", "nfcce", "stackelberg"
+    concept: str  # "nash", "qre", "ce", "cce", "efce", "efcce", "nfcce", "stackelberg"
     game: str
     method: str  # the algorithm, in words
     values: Float64  # [N]  expected utilities
@@ -127,18 +128,29 @@ class Equilibrium:
 
 
 def verified(equilibrium: Equilibrium, form: SequenceForm, tolerance: float) -> Equilibrium:
-    """The same, if its regret is at most `tolerance` times the largest utility of the game.
+    """The same, if no player's gain is above `tolerance` times the range of its own utilities.
+
+    What the rounding of the game's own numbers may come to is allowed on top.
 
     Raises:
-        Unverified: it is not; the message says by how much.
+        Unverified: one is; the message says by how much.
     """
-    allowed = tolerance * utility_scale(form)
-    if not equilibrium.regret <= allowed:
+    units = Units.of(form)
+    gains = equilibrium.gains / units.width
+    excess = np.nan_to_num(gains - units.rounding, nan=0.0 if _exempt(equilibrium) else np.inf)
+    if not excess.max(initial=0.0) <= tolerance:
+        player = int(excess.argmax())
         raise Unverified(
-            f"{equilibrium.game}: the answer of {equilibrium.method} is no equilibrium: its regret "
-            f"is {equilibrium.regret:.2e}, and {allowed:.2e} was allowed"
+            f"{equilibrium.game}: the answer of {equilibrium.method} is no equilibrium: player "
+            f"{player} could gain {equilibrium.gains[player]:.2e}, which is {gains[player]:.2e} of "
+            f"what is at stake for it, and {tolerance:.0e} was allowed"
         )
     return equilibrium
+
+
+def _exempt(equilibrium: Equilibrium) -> bool:
+    """A leader is held to nothing, and its gain is NaN."""
+    return equilibrium.concept == "stackelberg"
 
 
 def require_two_players(form: SequenceForm, what: str) -> None:
@@ -155,5 +167,7 @@ def is_constant_sum(form: SequenceForm) -> bool:
     """
     if form.num_players != 2:
         return False
+    units = Units.of(form)
     total = utilities(form)[form.leaf_chance > 0].sum(axis=1)
-    return float(np.ptp(total)) <= 1e-10 * utility_scale(form)
+    allowed = (1e-10 + units.rounding) @ units.width
+    return bool(np.ptp(total) <= allowed)

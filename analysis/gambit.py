@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from analysis.equilibrium import Progress
-from games import Game, NormalForm, SequenceForm, Strategy
+from analysis.units import Units
+from games import NODE_BUDGET, Game, NormalForm, SequenceForm, Strategy
 from games.gambit import GambitGame
 from games.gambit_text import quoted
 from games.sequence_form import Float64
@@ -58,6 +59,37 @@ def strategy_of(form: SequenceForm, behaviour: list[dict[str, list[float]]]) -> 
             full[start + first : start + first + count] = probabilities
         start += player.num_sequences
     return Strategy.from_behaviour(form, np.maximum(full, 0.0))
+
+
+class Rescaled:
+    """A game tree whose utilities are those of `units`: the same strategies are equilibria."""
+
+    def __init__(self, game: Game, units: Units) -> None:
+        self.game, self.units = game, units
+        self.name, self.num_players = game.name, game.num_players
+
+    def root(self) -> RescaledState:
+        return RescaledState(self.game.root(), self.units)
+
+    def sequence_form(self, *, node_budget: int = NODE_BUDGET, cached: bool = True) -> SequenceForm:
+        return self.units.form
+
+
+class RescaledState:
+    """A node of a `Rescaled` game; all but what it pays is the node's own."""
+
+    def __init__(self, state: Any, units: Units) -> None:
+        self._state, self._units = state, units
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._state, name)
+
+    def child(self, action: int) -> RescaledState:
+        return RescaledState(self._state.child(action), self._units)
+
+    def returns(self) -> list[float]:
+        own = np.array(self._state.returns())
+        return ((own - self._units.lowest) / self._units.width).tolist()
 
 
 def profiles_of(game: Game, result: Any) -> list[Any]:

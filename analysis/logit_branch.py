@@ -133,7 +133,7 @@ def mirror(
     Raises:
         Unverified: the pull is halved again and again, and the iterates still circle.
     """
-    form, layout = response.form, response.form.layout
+    form, layout = response.shifted, response.shifted.layout
     x, value, magnet = start.copy(), np.zeros(len(start)), np.zeros(len(start))
     behaviour, pull = np.exp(x), 1.0
     report = max(1, REPORT // max(len(form.leaf_utility), 1))

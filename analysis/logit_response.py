@@ -10,14 +10,15 @@ Fang & Kolter 2018). A fixed point is a logit equilibrium: see `analysis.quantal
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from analysis.units import Units
 from games import SequenceForm
-from games.kernels import respond
-from games.sequence_form import Float64
+from games.sequence_form import Float64, utility_ranges
 from games.strategy import uniform_behaviour
 
 
@@ -40,7 +41,12 @@ class LogitResponse:
         leaf = layout.place[form.leaf_sequence + starts[:-1]]  # [L, N]
         self.own = leaf.T.ravel()  # [E]  each end's last own place
         self.other = np.concatenate([np.delete(leaf, i, axis=1) for i in range(n)])  # [E, N - 1]
-        self.utility = form.leaf_utility.T.ravel()  # [E]  times chance
+        # The response is to differences of utilities: counted from the lowest they keep their
+        # digits.
+        lowest, _ = utility_ranges(form)
+        shifted = form.leaf_utility - form.leaf_chance[:, None] * lowest
+        self.shifted = replace(form, leaf_utility=shifted)
+        self.utility = shifted.T.ravel()  # [E]  times chance
         self.chance = np.tile(form.leaf_chance, n)  # [E]
         # Information sets of places, empty sequences being sets of their own; and their ancestors.
         self.set_of = np.empty(size, np.int64)
@@ -70,8 +76,7 @@ class LogitResponse:
 
     def regret(self, log_behaviour: Float64) -> float:
         """The most that a player could gain by its best response."""
-        _, best, current = respond(self.form, self.behaviour(log_behaviour))
-        return float((best - current).max())
+        return float(Units.of(self.form).measured(self.behaviour(log_behaviour))[1].max())
 
     def residual(self, log_behaviour: Float64, precision: float) -> float:
         """The largest difference of a probability from the logit response's."""

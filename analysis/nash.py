@@ -21,11 +21,12 @@ from analysis.equilibrium import (
     require_two_players,
     verified,
 )
+from analysis.units import Units
 from analysis.zero_sum import sequence_form_lp
 from games import Game, InputError, NormalForm, SequenceForm, as_form
 from games.errors import did_you_mean
 from games.gambit import pygambit, to_gambit
-from games.kernels import plans, respond
+from games.kernels import plans
 from games.normal_form import as_normal_form
 from games.sequence_form import Float64
 
@@ -85,8 +86,8 @@ def nash(
         method: a key of `METHODS`.
         seconds: the most that Gambit may take.
         progress: see `analysis.equilibrium.Progress`.
-        tolerance: the largest regret that is let through, relative to the largest utility. The LP
-            is held to 1e-9 whatever is given.
+        tolerance: the largest gain that is let through, relative to the range of a player's
+            utilities. The LP is held to 1e-9 whatever is given.
 
     Raises:
         InputError: an unknown method, or one that does not fit the game.
@@ -99,6 +100,8 @@ def nash(
     if which not in ("one", "all"):
         raise InputError(f"which is 'one' or 'all', not {which!r}")
     form = as_form(game)
+    if which == "all" and method in ("lp", "backward", "logit", "lcp", "gnm", "simpdiv"):
+        raise InputError(f"{method} finds one equilibrium; all are found by enummixed or enumpoly")
     if method in _TWO_PLAYERS:
         require_two_players(form, method)
     constant_sum = is_constant_sum(form)
@@ -121,7 +124,9 @@ def nash(
             continue
         if found_all:
             return found_all[0] if which == "one" else found_all
-        failures.append(f"{name} found none")
+        # A finite game has an equilibrium, though perhaps none in pure strategies.
+        none = "none in pure strategies" if name == "enumpure" else "none: it failed"
+        failures.append(f"{name} found {none}")
     raise Unverified(f"{form.game}: {'; '.join(failures)}")
 
 
@@ -151,10 +156,13 @@ def _solve(
     tolerance: float,
 ) -> tuple[Equilibrium, ...]:
     """What one of Gambit's solvers finds, as verified equilibria without repetitions."""
+    units = Units.of(form)
     tree = _as_tree(game, form, name)
     table = None if tree is not None else as_normal_form(game)
-    source = tree if tree is not None else table
+    source: Game | None = tree if tree is not None else table
     assert source is not None
+    if units.extreme:  # else Gambit gets the numbers as they are, and as exact fractions
+        source = units.table(table) if table is not None else gambit.Rescaled(source, units)
     small = table is not None and sum(table.num_actions) <= RATIONAL_UP_TO
     work = _SOLVERS[name](to_gambit(source), which, small)
     label = f"Gambit's {name}" + (" (tree)" if tree is not None else "")
@@ -167,10 +175,9 @@ def _solve(
         if table is None:
             strategy = gambit.strategy_of(form, profile)
         else:
-            strategy = table.strategy(_sharpened(table, profile, tolerance))
+            strategy = table.strategy(_sharpened(units.table(table), profile))
         behaviour = strategy.behaviour(form)
-        _, best, current = respond(form, behaviour)
-        point = Equilibrium("nash", form.game, label, current, best - current, strategy)
+        point = Equilibrium("nash", form.game, label, *units.measured(behaviour), strategy)
         if which == "all":
             on_path = plans(form, behaviour)  # what differs where play never gets to is one
             if any(np.abs(on_path - other).max(initial=0.0) <= 1e-6 for other in distinct):
@@ -211,9 +218,7 @@ _SOLVERS: dict[str, Callable[[Any, str, bool], Callable[[], Any]]] = {
 }
 
 
-def _sharpened(
-    game: NormalForm, profile: tuple[Float64, ...], tolerance: float
-) -> tuple[Float64, ...]:
+def _sharpened(game: NormalForm, profile: tuple[Float64, ...]) -> tuple[Float64, ...]:
     """An approximate equilibrium brought to rounding by Newton's method on its support.
 
     On the support of each player the payoffs are equal and the probabilities add up to 1. Where
@@ -221,7 +226,7 @@ def _sharpened(
     """
     clean = tuple(np.maximum(x, 0.0) / np.maximum(x, 0.0).sum() for x in profile)
     before = _regret(game, clean)
-    if before <= 1e-13 * max(1.0, np.abs(game.payoffs).max()):
+    if before <= 1e-13:
         return clean
     supports = [np.flatnonzero(x > SUPPORT) for x in clean]
     x = [np.where(y > SUPPORT, y, 0.0) for y in clean]

@@ -20,7 +20,7 @@ INFINITY = highspy.kHighsInf
 TOLERANCE = 1e-9  # of feasibility and optimality; HiGHS takes no less than 1e-10
 
 
-class Infeasible(ValueError):
+class Infeasible(ArithmeticError):
     """The program has no solution."""
 
 

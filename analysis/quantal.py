@@ -35,10 +35,10 @@ from analysis.equilibrium import Equilibrium, Progress, Unverified
 from analysis.gambit import behaviour_of, mixed_of, strategy_of
 from analysis.logit_branch import branch, likeliest, logit_points, mirror
 from analysis.logit_response import LogitResponse
+from analysis.units import Units
 from games import Game, InputError, NormalForm, SequenceForm, Strategy, as_form, as_normal_form
 from games.errors import did_you_mean
 from games.gambit import pygambit, to_gambit
-from games.kernels import respond
 from games.sequence_form import Float64
 
 if TYPE_CHECKING:
@@ -361,13 +361,13 @@ def _verified(
             f"{precision:g}: its residual is {residual:.2e}, and {tolerance:.2e} was allowed"
         )
     behaviour = response.behaviour(log_behaviour)
-    _, best, current = respond(form, behaviour)
+    values, gains = Units.of(form).measured(behaviour)
     return Equilibrium(
-        concept="logit",
+        concept="qre",
         game=form.game,
         method=f"{WORDS[method]}, {kind} form",
-        values=current,
-        gains=best - current,
+        values=values,
+        gains=gains,
         strategy=Strategy.from_behaviour(form, behaviour),
         facts={"precision": precision, "kind": kind, "method": method, "residual": residual},
     )

@@ -7,10 +7,11 @@ import numpy as np
 from analysis.correlated import Concept, add_incentives, incentives
 from analysis.equilibrium import require_two_players
 from analysis.program import Program, run
+from analysis.units import Units
 from games import Game, InputError, SequenceForm, as_normal_form
-from games.sequence_form import Float64, utility_scale
+from games.sequence_form import Float64
 
-SAME = 1e-9  # of the largest utility: corners nearer than that are one
+SAME = 1e-9  # of the range of utilities: corners nearer than that are one
 
 
 def payoff_region(game: Game | SequenceForm, concept: Concept | None = None) -> Float64:
@@ -29,43 +30,44 @@ def payoff_region(game: Game | SequenceForm, concept: Concept | None = None) -> 
         raise InputError(f"a region of 'ce', 'cce' or of all play (None), not {concept!r}")
     table = as_normal_form(game)
     require_two_players(table.form, "a picture of the payoffs")
-    payoffs = table.payoffs.reshape(-1, 2)
-    unit = utility_scale(table.form)
+    units = Units.of(table.form)
+    unit = units.table(table)
+    payoffs = unit.payoffs.reshape(-1, 2)
     if concept is None:
-        return _hull(payoffs, unit)
+        return units.values(_hull(payoffs))
     program = Program()
     p = program.variables(len(payoffs))
     program.rows(1, [(0, p, 1.0)], lower=1.0, upper=1.0)
-    add_incentives(program, p, incentives(table, concept))
+    add_incentives(program, p, incentives(unit, concept))
     model = program.model(maximise=True)
 
     def furthest(direction: Float64) -> Float64:
         # The last solution stays feasible: a few pivots lead to the next corner.
-        cost = payoffs @ direction / unit
-        model.changeColsCost(len(p), p.astype(np.int32), cost)
+        model.changeColsCost(len(p), p.astype(np.int32), payoffs @ direction)
         return run(model).x[p] @ payoffs
 
     def between(a: Float64, b: Float64) -> list[Float64]:
         """The corners beyond the edge from a to b, which has the set on its left."""
         edge = b - a
         length = float(np.hypot(*edge))
-        if length <= SAME * unit:
+        if length <= SAME:
             return []
         outward = np.array([edge[1], -edge[0]]) / length
         corner = furthest(outward)
-        if outward @ (corner - a) <= SAME * unit:
+        if outward @ (corner - a) <= SAME:
             return []
         return [*between(a, corner), corner, *between(corner, b)]
 
     left, right = furthest(np.array([-1.0, 0.0])), furthest(np.array([1.0, 0.0]))
-    return _hull(np.array([left, *between(left, right), right, *between(right, left)]), unit)
+    corners = _hull(np.array([left, *between(left, right), right, *between(right, left)]))
+    return units.values(corners)
 
 
-def _hull(points: Float64, unit: float) -> Float64:
+def _hull(points: Float64) -> Float64:
     """The corners of the convex hull, also where it is a segment or a point."""
     from scipy.spatial import ConvexHull, QhullError
 
-    distinct = np.unique(np.round(points / unit, 10), axis=0) * unit
+    distinct = np.unique(np.round(points, 10), axis=0)
     try:
         return distinct[ConvexHull(distinct).vertices]
     except (QhullError, ValueError):  # on one line

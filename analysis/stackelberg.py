@@ -26,9 +26,9 @@ from analysis.equilibrium import (
     verified,
 )
 from analysis.program import INFINITY, Infeasible, Program, run
+from analysis.units import Units
 from games import InputError, NormalForm
-from games.kernels import respond
-from games.sequence_form import Float64, utility_scale
+from games.sequence_form import Float64
 
 Ties = Literal["strong", "weak"]
 
@@ -324,11 +324,11 @@ def _equilibrium(
         facts = {**facts, "attained": "yes" if attained else "no"}
     both = (commitment.mixed, np.eye(problem.leader.shape[1])[commitment.response])
     strategy = game.strategy(both if leader == 0 else both[::-1])
-    _, best, values = respond(game.form, strategy.behaviour(game.form))
-    gains = best - values
+    units = Units.of(game.form)
+    values, gains = units.measured(strategy.behaviour(game.form))
     gains[leader] = np.nan
     value, claimed = float(values[leader]), problem.unscaled(commitment.value)
-    if not abs(value - claimed) <= tolerance * max(1.0, utility_scale(game.form)):
+    if not abs(value - claimed) <= ((tolerance + units.rounding[leader]) * units.width[leader]):
         raise Unverified(f"{game.name}: the leader gets {value:.9g}, not {claimed:.9g}")
     equilibrium = Equilibrium(
         concept="stackelberg",

@@ -16,9 +16,10 @@ from analysis.equilibrium import (
     verified,
 )
 from analysis.program import INFINITY, Program
+from analysis.units import Units
 from games import Game, InputError, SequenceForm, Strategy, as_form
-from games.kernels import plans_to_behaviour, respond
-from games.sequence_form import Treeplex, utility_scale
+from games.kernels import plans_to_behaviour
+from games.sequence_form import Treeplex
 
 
 def sequence_form_lp(
@@ -37,7 +38,7 @@ def sequence_form_lp(
     Args:
         game: with perfect recall.
         player: whose program is solved, 0 or 1; the value is the same.
-        tolerance: of the gap between the two bounds, relative to the largest utility.
+        tolerance: of the gap between the two bounds, relative to the range of utilities.
         progress: see `analysis.equilibrium.Progress`.
 
     Raises:
@@ -51,7 +52,7 @@ def sequence_form_lp(
             f"{form.game} is not zero-sum, which the linear program needs; use method auto"
         )
     own, other = form.players[player], form.players[1 - player]
-    scale = utility_scale(form)  # HiGHS's tolerances are absolute
+    units = Units.of(form)
     program = Program()
     plan = program.variables(own.num_sequences)
     # The other's best value from each of its information sets on; the first is the whole game's.
@@ -68,7 +69,7 @@ def sequence_form_lp(
             (
                 form.leaf_sequence[:, 1 - player],
                 plan[form.leaf_sequence[:, player]],
-                form.leaf_utility[:, player] / scale,
+                units.form.leaf_utility[:, player],
             ),
         ],
         lower=0.0,
@@ -77,15 +78,15 @@ def sequence_form_lp(
     parts = [answer.x[plan], np.abs(answer.duals[responses])]
     together = np.concatenate(parts if player == 0 else parts[::-1])
     behaviour = plans_to_behaviour(form, np.maximum(together, 0.0))
-    _, best, current = respond(form, behaviour)
+    values, gains = units.measured(behaviour)
     found = Equilibrium(
         concept="nash",
         game=form.game,
         method=f"sequence-form LP of player {player} (HiGHS)",
-        values=current,
-        gains=best - current,
+        values=values,
+        gains=gains,
         strategy=Strategy.from_behaviour(form, behaviour),
-        facts={"lp_value": answer.objective * scale},
+        facts={"lp_value": float(units.lowest[player] + units.width[player] * answer.objective)},
     )
     return verified(found, form, tolerance)
 

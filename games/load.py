@@ -21,18 +21,20 @@ def load(name: str) -> Game:
     Raises:
         GameError: an unknown game or parameter, or a value that the game refuses; one line, with
             the nearest known names.
-        InputError: a file that is missing or malformed.
+        InputError: a file that is missing or malformed, or whose name ends in no known suffix.
     """
     name = str(name).strip()
-    suffix = Path(name).suffix.lower()
     if not name:
         raise GameError(
             "a game is given by its OpenSpiel string, such as kuhn_poker, or by a file "
             f"({', '.join(SUFFIXES)})"
         )
-    if suffix not in SUFFIXES or name.endswith(")"):
+    path, suffix = Path(name), Path(name).suffix.lower()
+    if not names_a_file(name):
+        if "(" not in name and (suffix or path.name != name):  # no game of OpenSpiel's is called so
+            kind = f"unknown suffix {suffix}" if suffix else "a file without a suffix"
+            raise InputError(f"{name}: {kind}; games are read from {', '.join(SUFFIXES)}")
         return load_openspiel(name)
-    path = Path(name)
     if not path.is_file():
         raise InputError(f"{name}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     if suffix in (".efg", ".nfg"):
@@ -42,3 +44,8 @@ def load(name: str) -> Game:
     from games import tables
 
     return tables.read_csv(path, name) if suffix == ".csv" else tables.read_npz(path, name)
+
+
+def names_a_file(name: str) -> bool:
+    """Whether `load` takes this name for a file: by its suffix, in letters of either case."""
+    return Path(name.strip()).suffix.lower() in SUFFIXES and not name.strip().endswith(")")

@@ -6,20 +6,21 @@ Kiekintveld et al., "Computing optimal randomized resource allocations for massi
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
-from games.errors import GameError, InputError, one_line
+from games.errors import GameError, InputError
 from games.game import NODE_BUDGET
 from games.normal_form import PROFILE_BUDGET, NormalForm, TableState
 from games.sequence_form import Float64, SequenceForm
+from games.tables import read_rows
 
 COLUMNS = ("defender_covered", "defender_uncovered", "attacker_covered", "attacker_uncovered")
 
@@ -50,7 +51,7 @@ class SecurityGame:
             object.__setattr__(self, column, self._numbers(column))
         self._require(self.defender_covered >= self.defender_uncovered, "defender", "harms")
         self._require(self.attacker_covered <= self.attacker_uncovered, "attacker", "helps")
-        whole = isinstance(self.resources, int | np.integer)
+        whole = isinstance(self.resources, int | np.integer) and self.resources is not True
         if not whole or not 0 < self.resources < count:
             raise InputError(
                 f"{self.name}: {self.resources} resources for {count} targets: give a whole "
@@ -66,22 +67,24 @@ class SecurityGame:
         Raises:
             InputError: no such file, a column that is missing, or a cell that is no number.
         """
-        try:
-            with Path(path).open(newline="", encoding="utf-8-sig") as file:
-                lines = [[cell.strip() for cell in line] for line in csv.reader(file)]
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise InputError(f"{path}: cannot be read as a table ({one_line(error)})") from None
-        header, *rows = [line for line in lines if any(line)] or [[]]
+        return cls.from_rows(read_rows(Path(path)), path, resources=resources, name=name)
+
+    @classmethod
+    def from_rows(
+        cls,
+        rows: Sequence[Sequence[str]],
+        path: str | os.PathLike[str],
+        *,
+        resources: int,
+        name: str | None = None,
+    ) -> SecurityGame:
+        """From the rows of such a file, the header first; `path` is for messages."""
+        header, *rest = rows or [[]]
         missing = [column for column in ("target", *COLUMNS) if column not in header]
         if missing:
             needed = ", ".join(("target", *COLUMNS))
             raise InputError(f"{path}: the header lacks {missing[0]}; it needs {needed}")
-        for k, row in enumerate(rows):
-            if len(row) != len(header):
-                raise InputError(
-                    f"{path}: row {k + 2} has {len(row)} cells, the header {len(header)}"
-                )
-        table = {name: [row[at] for row in rows] for at, name in enumerate(header)}
+        table = {column: [row[at] for row in rest] for at, column in enumerate(header)}
         payoffs = {}
         for column in COLUMNS:
             try:
@@ -126,6 +129,11 @@ class SecurityGame:
         """The defender is player 0, the attacker player 1."""
         return 2
 
+    @property
+    def players(self) -> tuple[str, str]:
+        """Their names, which Gambit's files carry."""
+        return ("defender", "attacker")
+
     @cached_property
     def normal_form(self) -> NormalForm:
         """The matrix game: the defender's actions are all sets of `resources` targets.
@@ -148,7 +156,7 @@ class SecurityGame:
             self.attacker_values(covered),
             name=self.name,
             actions=[[" + ".join(self.targets[t] for t in s) for s in sets], self.targets],
-            players=["defender", "attacker"],
+            players=self.players,
         )
 
     def root(self) -> TableState:

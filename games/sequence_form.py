@@ -142,9 +142,19 @@ def utilities(form: SequenceForm) -> Float64:
     return np.divide(form.leaf_utility, chance, out=nothing, where=chance > 0)
 
 
+def utility_ranges(form: SequenceForm) -> tuple[Float64, Float64]:
+    """The least that each player [N] can get, and how much more it can get [N].
+
+    The second is 1 for a player who always gets the same.
+    """
+    reached = utilities(form)[form.leaf_chance > 0]
+    lowest, highest = reached.min(axis=0), reached.max(axis=0)
+    return lowest, np.where(highest > lowest, highest - lowest, 1.0)
+
+
 def utility_scale(form: SequenceForm) -> float:
-    """The largest size of `utilities`, at least 1e-9: the unit of tolerances."""
-    return max(float(np.abs(utilities(form)).max(initial=0.0)), 1e-9)
+    """The largest range of a player's utilities: the unit of precisions."""
+    return float(utility_ranges(form)[1].max())
 
 
 def check(form: SequenceForm) -> None:

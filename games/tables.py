@@ -9,13 +9,16 @@ import re
 import zipfile
 from collections import Counter
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from games.bayesian import BayesianGame
 from games.errors import InputError, one_line
 from games.normal_form import NormalForm
-from games.security import COLUMNS, SecurityGame
+
+if TYPE_CHECKING:
+    from games.security import SecurityGame
 
 MOST_ENTRIES = 50_000_000
 
@@ -68,25 +71,39 @@ def read_csv(path: Path, name: str) -> NormalForm | SecurityGame:
     Raises:
         InputError: no such file, or something in it that is not as above, with its row.
     """
+    from games.security import COLUMNS, SecurityGame  # which reads its own rows from here
+
+    rows = read_rows(path)
+    if rows and set(COLUMNS) <= set(rows[0]):
+        return SecurityGame.from_rows(rows, path, resources=1, name=name)
+    if len(rows) < 2:
+        raise InputError(f"{path}: a table needs a header and at least one row")
+    try:
+        return _grid(rows, name) if rows[0][0] == "" else _list(rows, name)
+    except InputError as error:
+        raise _in_file(path, error) from None
+
+
+def read_rows(path: Path) -> list[list[str]]:
+    """The rows of a `.csv` file, the header first, all of its length; empty ones are left out.
+
+    Raises:
+        InputError: no such file, no text, rows of different lengths, or cells that are separated by
+            something else than commas.
+    """
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path}: cannot be read as a table ({one_line(error)})") from None
     rows = [row for row in rows if any(row)]
-    if rows and set(COLUMNS) <= set(rows[0]):
-        return SecurityGame.read(path, resources=1, name=name)
-    if len(rows) < 2:
-        raise InputError(f"{path}: a table needs a header and at least one row")
-    ragged = next((k for k, row in enumerate(rows) if len(row) != len(rows[0])), None)
-    if ragged is not None:
-        raise InputError(
-            f"{path}: row {ragged + 1} has {len(rows[ragged])} cells, the header {len(rows[0])}"
-        )
-    try:
-        return _grid(rows, name) if rows[0][0] == "" else _list(rows, name)
-    except InputError as error:
-        raise _in_file(path, error) from None
+    if rows and len(rows[0]) == 1 and re.search(r"[;\t]", rows[0][0]):
+        found = "semicolons" if ";" in rows[0][0] else "tabs"
+        raise InputError(f"{path}: {found} stand between the cells; separate cells by commas")
+    for k, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise InputError(f"{path}: row {k + 1} has {len(row)} cells, the header {len(rows[0])}")
+    return rows
 
 
 def _grid(rows: list[list[str]], name: str) -> NormalForm:
@@ -98,7 +115,11 @@ def _grid(rows: list[list[str]], name: str) -> NormalForm:
     cells = [[_numbers(cell, f"row {i + 2}") for cell in line[1:]] for i, line in enumerate(lines)]
     counts = {len(cell) for line in cells for cell in line}
     if counts not in ({1}, {2}):
-        raise InputError("every cell of a grid needs two payoffs (3 1), or every one a single")
+        slash = any("/" in cell for line in lines for cell in line[1:])
+        raise InputError(
+            "every cell of a grid needs two payoffs (3 1), or every one a single"
+            + ('; "/" splits two payoffs, write fractions as decimals' if slash else "")
+        )
     payoffs = np.array(cells)
     return NormalForm.from_payoffs(
         payoffs if counts == {2} else payoffs[..., 0],
@@ -148,7 +169,8 @@ def _number(text: str, where: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        raise InputError(f"{where}: {text!r} is not a number") from None
+        mend = "; write fractions as decimals" if "/" in text else ""
+        raise InputError(f"{where}: {text!r} is not a number{mend}") from None
     if not math.isfinite(number):
         raise InputError(f"{where}: the payoff {text} is not a finite number")
     return number
