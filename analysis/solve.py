@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Annotated, Any, Literal, get_type_hints
+
+import numpy as np
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from analysis.bayesian import bayesian_stackelberg
 from analysis.commitment import commitment
@@ -15,30 +19,38 @@ from analysis.equilibrium import Equilibrium, Progress
 from analysis.evolution import replicator
 from analysis.nash import nash
 from analysis.quantal import logit
+from analysis.security import eraser, origami
 from analysis.stackelberg import Ties, multiple_lps, pure_commitment
 from games import Game, InputError, NormalForm, SequenceForm, as_form, as_normal_form
 from games.bayesian import BayesianGame
-from games.errors import did_you_mean
+from games.errors import did_you_mean, one_line
+from games.security import SecurityGame
+
+Iterations = Annotated[int, Field(ge=1)]
+Gap = Annotated[float, Field(ge=0)]  # in units of utility
+Seconds = Annotated[float, Field(ge=0)]
+Seed = Annotated[int, Field(ge=0)]
+STRICT = ConfigDict(strict=True, allow_inf_nan=False, arbitrary_types_allowed=True)
+COVERAGE = "coverage of "  # and a target, in the facts of a security game's answer
 
 
 def solve(game: Game | SequenceForm, concept: str = "nash", **options: Any) -> Equilibrium:
     """An equilibrium of `game`, of the kind that `concept` names (see `CONCEPTS`).
 
+    Of "evolution" it is where the dynamics have got to, which need not be an equilibrium: read its
+    `regret`. So it is with "qre", whose players do not play best responses.
+
     Args:
         game: any game that can be compiled.
         concept: a key of `CONCEPTS`.
-        options: of the function behind it: `seconds` and `progress` for all; see `options_of`.
+        options: of the function behind it, see `options_of`: `progress` for all, and `seconds` for
+            all but "qre" and "evolution".
 
     Raises:
-        InputError: an unknown concept, or an option that it does not have.
+        InputError: an unknown concept, or an option that it does not have or that does not fit.
         GameError, Unverified, RuntimeError: see the function behind it.
     """
-    find = finder(concept)
-    known = options_of(concept)
-    for name in options:
-        if name not in known:
-            raise InputError(f"{concept} has no option {name!r}: {did_you_mean(name, known)}")
-    return find(game, **options)
+    return finder(concept)(game, **checked(concept, options))
 
 
 def finder(concept: str) -> Callable[..., Equilibrium]:
@@ -50,8 +62,42 @@ def finder(concept: str) -> Callable[..., Equilibrium]:
 
 def options_of(concept: str) -> dict[str, Any]:
     """The options of a concept and their defaults."""
-    parameters = list(inspect.signature(finder(concept)).parameters.values())[1:]
-    return {p.name: None if p.default is p.empty else p.default for p in parameters}
+    find = finder(concept)
+    fixed = find.keywords if isinstance(find, partial) else {}
+    parameters = list(inspect.signature(find).parameters.values())[1:]
+    return {p.name: p.default for p in parameters if p.name not in fixed}
+
+
+def checked(concept: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options, each of the type that its function's signature gives it.
+
+    Raises:
+        InputError: an unknown concept, an option that it does not have, or one of another type or
+            out of range.
+    """
+    known, find = options_of(concept), finder(concept)
+    hints = get_type_hints(find.func if isinstance(find, partial) else find, include_extras=True)
+    for name in options:
+        if name not in known:
+            raise InputError(f"{concept} has no option {name!r}: {did_you_mean(name, known)}")
+    return {name: fit(f"{concept}: {name}", value, hints[name]) for name, value in options.items()}
+
+
+def fit(name: str, value: Any, hint: Any) -> Any:
+    """A value as the type that `hint` describes; no text or truth value passes for a number.
+
+    Raises:
+        InputError: it is of another type or out of range; told with `name`.
+    """
+    value = value.item() if isinstance(value, np.generic) else value
+    try:
+        return TypeAdapter(hint, config=STRICT).validate_python(value)
+    except ValidationError as error:
+        # Of a union there is a complaint a member.
+        wanted = [e["msg"].removeprefix("Input should be ") for e in error.errors()]
+        raise InputError(
+            one_line(f"{name}={value!r}: it should be {', or '.join(wanted)}")
+        ) from None
 
 
 def correlated(
@@ -59,10 +105,10 @@ def correlated(
     concept: str,
     *,
     objective: Objective = "welfare",
-    method: str = "auto",
-    iterations: int = 10_000,
-    target: float | None = None,
-    seconds: float | None = None,
+    method: Literal["auto", "lp", "dynamics"] = "auto",
+    iterations: Iterations | None = None,
+    target: Gap | None = None,
+    seconds: Seconds | None = None,
     progress: Progress | None = None,
 ) -> Equilibrium:
     """A correlated equilibrium: "ce", "cce" (= "nfcce"), "efce" or "efcce".
@@ -75,7 +121,8 @@ def correlated(
         concept: which.
         objective: of the linear program: "welfare", "egalitarian", "entropy" or a player's number.
         method: "lp", "dynamics" (not for "ce"), or "auto".
-        iterations, target: of the dynamics: the most of them, and the gap at which to stop.
+        iterations: of the dynamics, the most of them; see `correlated_dynamics`.
+        target: of the dynamics, the gap at which to stop, in units of utility.
         seconds: the most that the dynamics may take.
         progress: see `analysis.equilibrium.Progress`.
 
@@ -93,10 +140,10 @@ def correlated(
         method = "lp" if laid_out else "dynamics"
     if method == "dynamics":
         kind: Any = "nfcce" if concept == "cce" else concept
+        most = {} if iterations is None else {"iterations": iterations}
         return correlated_dynamics(
-            as_form(game), kind, iterations=iterations, target=target, seconds=seconds,
-            progress=progress,
-        )  # fmt: skip
+            as_form(game), kind, target=target, seconds=seconds, progress=progress, **most
+        )
     named: Any = concept
     if concept in ("ce", "cce"):
         return correlated_equilibrium(game, named, objective, progress=progress)
@@ -109,24 +156,42 @@ def stackelberg(
     leader: int = 0,
     ties: Ties = "strong",
     pure: bool = False,
-    seconds: float | None = None,
+    method: Literal["auto", "origami", "eraser"] = "auto",
+    seconds: Seconds | None = None,
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """The leader's best commitment: of a matrix game, a Bayesian game, or a tree.
+    """The leader's best commitment: of a matrix game, a Bayesian or a security game, or a tree.
 
     Args:
-        game: two players. A `BayesianGame` has its own program; a sequence form or a tree in which
-            everybody chooses once is taken as the matrix game that it is.
+        game: two players. A `BayesianGame` or a `SecurityGame` has its own program; a sequence form
+            or a tree in which everybody chooses once is taken as the matrix game that it is.
         leader: who commits, 0 or 1.
         ties: what an indifferent follower does: "strong" helps the leader, "weak" (matrix games
             only) harms it.
         pure: commit to a pure strategy.
+        method: of a security game "origami", which "auto" takes, or "eraser", the mixed-integer
+            program; the others choose by their kind.
         seconds: the most that a mixed-integer program may take; see `Equilibrium.gap`.
         progress: see `analysis.equilibrium.Progress`.
 
+    Returns:
+        An Equilibrium. Of a security game it has no strategy, which would be one over allocations
+        of all guards, but `facts`: resources, the target attacked, and "coverage of TARGET" for
+        each target.
+
     Raises:
-        InputError: not two players, no such leader, or weak ties in a tree.
+        InputError: not two players, no such leader, a method for another kind of game, weak ties in
+            a tree, or a security game in which it is not the defender that commits.
     """
+    if isinstance(game, SecurityGame):
+        if leader != 0 or ties != "strong" or pure:
+            raise InputError(
+                f"{game.name}: in a security game the defender, player 0, commits to a mixture, "
+                "and ties go its way; leave leader, ties and pure out, or solve the matrix game"
+            )
+        return _guarded(game, method, seconds, progress)
+    if method != "auto":
+        raise InputError(f"method {method} is for security games; leave it out")
     form = as_form(game)
     if isinstance(game, BayesianGame) and leader == 0 and ties == "strong" and not pure:
         return bayesian_stackelberg(game, seconds=seconds, progress=progress)
@@ -140,11 +205,39 @@ def stackelberg(
     return commitment(game, leader, pure=pure, seconds=seconds, progress=progress)
 
 
+def _guarded(
+    game: SecurityGame, method: str, seconds: float | None, progress: Progress | None
+) -> Equilibrium:
+    """The best coverage of a security game, as an Equilibrium."""
+    if method == "eraser":
+        answer = eraser(game, seconds=seconds, progress=progress)
+    else:
+        answer = origami(game)
+    attacker = game.attacker_values(answer.coverage)
+    return Equilibrium(
+        concept="stackelberg",
+        game=game.name,
+        method=answer.method,
+        values=answer.values,
+        gains=np.array([np.nan, attacker.max() - attacker[answer.attacked]]),
+        objective=float(answer.values[0]),
+        bound=answer.bound,
+        facts={
+            "resources": game.resources,
+            "attacked": game.targets[answer.attacked],
+            **{
+                COVERAGE + target: float(covered)
+                for target, covered in zip(game.targets, answer.coverage, strict=True)
+            },
+        },
+    )
+
+
 def _nash(
     game: Game | SequenceForm,
     *,
     method: str = "auto",
-    seconds: float | None = None,
+    seconds: Seconds | None = None,
     progress: Progress | None = None,
 ) -> Equilibrium:
     return nash(game, "one", method, seconds=seconds, progress=progress)
@@ -161,35 +254,15 @@ def _qre(
     return logit(game, precision, kind=kind, method=method, progress=progress)
 
 
-def _correlated(concept: str) -> Callable[..., Equilibrium]:
-    def find(
-        game: Game | SequenceForm,
-        *,
-        objective: Objective = "welfare",
-        method: str = "auto",
-        iterations: int = 10_000,
-        target: float | None = None,
-        seconds: float | None = None,
-        progress: Progress | None = None,
-    ) -> Equilibrium:
-        return correlated(
-            game, concept, objective=objective, method=method, iterations=iterations,
-            target=target, seconds=seconds, progress=progress,
-        )  # fmt: skip
-
-    return find
-
-
 def _replicator(
     game: Game | SequenceForm,
     *,
-    method: str = "replicator",
-    seed: int = 0,
+    method: Literal["replicator", "boltzmannq", "qpg"] = "replicator",
+    seed: Seed = 0,
     progress: Progress | None = None,
 ) -> Equilibrium:
     """Where the dynamics have got to from a random start; no equilibrium unless regret is 0."""
-    dynamics: Any = method
-    path = replicator(game, dynamics=dynamics, seed=seed, progress=progress)
+    path = replicator(game, dynamics=method, seed=seed, progress=progress)
     table = path.game
     return Equilibrium(
         concept="evolution",
@@ -201,14 +274,18 @@ def _replicator(
     )
 
 
+CORRELATED = {
+    "ce": "correlated equilibrium of the normal form: LP",
+    "cce": "coarse correlated equilibrium of the normal form: LP or dynamics",
+    "efce": "extensive-form correlated equilibrium: LP or dynamics",
+    "efcce": "extensive-form coarse correlated equilibrium: LP or dynamics",
+    "nfcce": "the coarse one, on the sequence form: LP or dynamics",
+}
+
 CONCEPTS: dict[str, tuple[Callable[..., Equilibrium], str]] = {
     "nash": (_nash, "Nash: LP, backward induction or Gambit, by the game's class"),
     "qre": (_qre, "logit quantal response equilibrium at a precision"),
-    "ce": (_correlated("ce"), "correlated equilibrium of the normal form: LP"),
-    "cce": (_correlated("cce"), "coarse correlated equilibrium of the normal form: LP or dynamics"),
-    "efce": (_correlated("efce"), "extensive-form correlated equilibrium: LP or dynamics"),
-    "efcce": (_correlated("efcce"), "extensive-form coarse correlated equilibrium: LP or dynamics"),
-    "nfcce": (_correlated("nfcce"), "the coarse one, on the sequence form: LP or dynamics"),
+    **{name: (partial(correlated, concept=name), words) for name, words in CORRELATED.items()},
     "stackelberg": (stackelberg, "commitment of a leader: LPs or a mixed-integer program"),
-    "evolution": (_replicator, "where replicator dynamics get to"),
+    "evolution": (_replicator, "where replicator dynamics get to; no equilibrium by itself"),
 }

@@ -173,7 +173,7 @@ def _descendants(form: SequenceForm, trees: Forest, weight: Index) -> tuple[Inde
         InputError: the pairs have too many sequences, each pair weighed by its upper set.
     """
     above = below = np.arange(len(trees.count))
-    uppers, lowers, entries = [], [], 0
+    uppers, lowers, entries = [above[:0]], [below[:0]], 0  # where nobody moves: none
     while len(above):
         entries += int(np.sum(weight[above] * trees.count[below]))
         if entries > BUDGET:

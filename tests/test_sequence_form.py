@@ -127,14 +127,14 @@ def test_chance_that_nobody_sees_is_merged_away():
     assert len(walked) == len(compiled.leaf_chance) == 100
 
 
-SCALES = [  # what chance decides, and the most that a player can win or lose
-    (KUHN, True, 2.0),
-    (LEDUC, True, 13.0),
-    (LD4, True, 1.0),
+SCALES = [  # whether chance decides anything, and the largest range of a player's utilities
+    (KUHN, True, 4.0),
+    (LEDUC, True, 26.0),
+    (LD4, True, 2.0),
     ("first_sealed_auction(max_value=4)", True, 3.0),
     ("matrix_pd", False, 10.0),
-    ("matching_pennies_3p", False, 1.0),
-    ("nim(pile_sizes=1;2;1)", False, 1.0),
+    ("matching_pennies_3p", False, 2.0),
+    ("nim(pile_sizes=1;2;1)", False, 2.0),
 ]
 
 
