@@ -17,7 +17,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.correlation_plan import CorrelationPlan, Pairs, add_incentives, add_plan
+from analysis.correlation_plan import (
+    INTERIOR_ABOVE,
+    CorrelationPlan,
+    Pairs,
+    add_incentives,
+    add_plan,
+)
 from analysis.equilibrium import Equilibrium, Progress, require_two_players, verified
 from analysis.program import Program
 from analysis.units import Units
@@ -28,7 +34,6 @@ from games.sequence_form import Float64
 TOLERANCE = 1e-7
 RESOLUTION = 1e-9  # of what is at stake: a relaxation this near is tight
 KINDNESS = 1e-8  # of the leader's utility, in the follower's choice among equally good replies
-INTERIOR_ABOVE = 5_000  # pairs from which the relaxation is solved by an interior point
 
 
 def commitment(
@@ -45,8 +50,9 @@ def commitment(
         game: two players, perfect recall, any utilities, chance or not.
         leader: who commits, 0 or 1.
         pure: the leader commits to a pure strategy.
-        seconds: the most that the search may take; the best commitment by then is returned, with
-            the bound that stands. `Equilibrium.gap` is 0 (up to rounding) where it was completed.
+        seconds: the most that the search for whole numbers may take, after the relaxation has been
+            solved; the best commitment by then is returned, with the bound that stands.
+            `Equilibrium.gap` is 0 (up to rounding) where the search was completed.
         progress: see `analysis.equilibrium.Progress`.
 
     Raises:

@@ -23,6 +23,7 @@ from games.sequence_form import Float64, Treeplex
 if TYPE_CHECKING:
     import pandas as pd
 
+INTERIOR_ABOVE = 5_000  # pairs; at 27,000 the simplex takes ten times as long as an interior point
 Trigger = Literal["efce", "efcce", "nfcce"]
 Entries = tuple[np.ndarray, np.ndarray, Any]  # (row, variable, factor) of a sparse matrix
 
@@ -126,8 +127,14 @@ class CorrelationPlan:
         return float(worst)
 
     def gains(self, concept: Trigger) -> Float64:
-        """The most that each player [2] gains by deviating at one trigger, by a sweep."""
-        return np.array([max([0.0, *_trigger_gains(self, i, concept)]) for i in range(2)])
+        """The most that each player [2] gains by deviating, by a sweep over the plan itself.
+
+        As in `analysis.deviations`: the best total over triggers of which none is below another.
+        """
+        players = enumerate(self.form.players)
+        return np.array(
+            [_best_total(own, _trigger_gains(self, i, concept), concept) for i, own in players]
+        )
 
     def to_frame(self) -> pd.DataFrame:
         """One row a leaf that is reached: each player's last action, and its probability."""
@@ -274,6 +281,22 @@ def _trigger_gains(plan: CorrelationPlan, player: int, concept: Trigger) -> list
         follow = plan.probability[pairs.leaves[inside]] @ form.leaf_utility[inside, player]
         gains.append(float(value[0] - follow))
     return gains
+
+
+def _best_total(own: Treeplex, gains: list[float], concept: Trigger) -> float:
+    """The largest sum of gains, a trigger ruling out those below it; one sweep up."""
+    if concept == "nfcce":
+        return max(gains[0], 0.0)
+    below = np.zeros(own.num_sequences)  # the best total at triggers that follow each sequence
+    for j in reversed(range(len(own.information_sets))):
+        first, count = int(own.first_sequence[j]), int(own.num_actions[j])
+        after = below[first : first + count]
+        if concept == "efce":  # a trigger for each recommendation
+            total = np.maximum(gains[first - 1 : first - 1 + count], after).sum()
+        else:
+            total = max(gains[j], after.sum())
+        below[own.parent_sequence[j]] += total
+    return max(float(below[0]), 0.0)
 
 
 def trigger_points(form: SequenceForm, player: int, concept: Trigger) -> list[TriggerPoint]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from analysis.correlated import Objective, check_objective, maximised, objective_name
 from analysis.correlation_plan import (
+    INTERIOR_ABOVE,
     CorrelationPlan,
     Entries,
     Pairs,
@@ -33,7 +34,6 @@ from games.normal_form import as_normal_form, num_reduced
 from games.sequence_form import has_chance
 
 TOLERANCE = 1e-8
-INTERIOR_ABOVE = 5_000  # pairs; the simplex is ten times slower than an interior point at 27,000
 MOST_PAIRS = 50_000  # the program of 27,000 takes half a minute
 ENTRIES = 10_000_000  # combinations of pure strategies times leaves, of the program over these
 

@@ -84,7 +84,8 @@ def nash(
             is solved in its reduced normal form.
         which: "one" or "all".
         method: a key of `METHODS`.
-        seconds: the most that Gambit may take.
+        seconds: the most that each of Gambit's solvers may take; the LP and backward induction do
+            not look at it.
         progress: see `analysis.equilibrium.Progress`.
         tolerance: the largest gain that is let through, relative to the range of a player's
             utilities. The LP is held to 1e-9 whatever is given.

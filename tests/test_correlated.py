@@ -12,8 +12,9 @@ from scipy.optimize import linprog
 
 import analysis
 import games
-from analysis import correlated_equilibrium, extensive_correlated_equilibrium
+from analysis import Joint, correlated_equilibrium, extensive_correlated_equilibrium
 from analysis.correlated import gains
+from analysis.correlation_plan import CorrelationPlan, Pairs
 from analysis.deviations import correlated_gains
 from games import NormalForm
 from games.normal_form import as_normal_form
@@ -238,6 +239,23 @@ def test_trees_without_chance_against_brute_force(number, concept):
         assert found.objective == pytest.approx(brute_force(compiled, concept, payoff), abs=1e-7)
         assert found.regret <= 1e-8
         assert found.plan.violation() <= 1e-9
+
+
+@pytest.mark.parametrize("number", range(8))
+def test_gains_of_a_plan_are_those_of_the_mixture_that_it_comes_from(number):
+    """A random mixture of pure profiles: measured profile by profile, and as a correlation plan."""
+    compiled = small_tree(number, most=400, depth=4)
+    table, pairs = as_normal_form(compiled), Pairs.of(compiled)
+    weights = np.random.default_rng(number).dirichlet(np.full(table.payoffs[..., 0].size, 0.1))
+    joint = Joint.from_tensor(table, weights.reshape(table.num_actions))
+    split = compiled.players[0].num_sequences
+    first, second = joint.plans[:, :split], joint.plans[:, split:]
+    xi = joint.weights @ (first[:, pairs.first] * second[:, pairs.second])
+    plan = CorrelationPlan(pairs, xi)
+    assert plan.violation() <= 1e-12
+    assert plan.values == pytest.approx(joint.values, abs=1e-12)
+    for concept in ("efce", "efcce", "nfcce"):
+        assert plan.gains(concept) == pytest.approx(correlated_gains(joint, concept), abs=1e-12)
 
 
 @pytest.mark.parametrize("concept", ["efce", "efcce"])

@@ -157,7 +157,7 @@ t "" 6 "" { -1 3 }
 
 
 def test_perfect_information_with_chance_at_the_end():
-    """Nobody sees the last lottery, so that leaves merge; the tree is one of perfect information."""
+    """Nobody sees the last lottery, so that leaves merge; information is perfect."""
     game = GambitGame("entry", pygambit.read_efg(io.BytesIO(ENTRY.encode())))
     found = analysis.nash(game)
     assert "backward" in found.method
