@@ -38,7 +38,7 @@ from analysis.triggers import (
     payoffs,
     triggers,
 )
-from games import InputError, SequenceForm, Strategy
+from games import Game, InputError, SequenceForm, as_form
 from games.errors import did_you_mean
 from games.kernels import FAST, INLINE, leaf_arrays, plans
 from games.sequence_form import Float64
@@ -49,7 +49,7 @@ POWERS = (0, 2)  # of t, in the weights of the mixtures that are measured
 
 
 def correlated_dynamics(
-    form: SequenceForm,
+    game: Game | SequenceForm,
     concept: Literal["nfcce", "efcce", "efce"],
     *,
     iterations: int = 10_000,
@@ -69,7 +69,7 @@ def correlated_dynamics(
     the sum of the gains.
 
     Args:
-        form: any game: players, chance and general sum as they come.
+        game: any game: players, chance and general sum as they come.
         concept: "nfcce" (the same as "cce"), "efcce" or "efce".
         iterations: how many at most.
         target: stop when no player gains more, in units of utility; nothing at all if None.
@@ -86,7 +86,7 @@ def correlated_dynamics(
         raise InputError(f"no dynamics for concept {concept!r}: {did_you_mean(concept, known)}")
     if iterations < 1:
         raise InputError(f"iterations={iterations}: at least 1 is needed")
-    began = time.perf_counter()
+    began, form = time.perf_counter(), as_form(game)
     learner = _Learner(
         form, concept, seed, min(iterations, max(2, memory // (8 * form.layout.num_sequences)))
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from analysis.units import Units
-from games import InputError, NormalForm, SequenceForm, Strategy
+from games import Game, InputError, NormalForm, SequenceForm, Strategy, as_form
 from games.kernels import plans
 from games.sequence_form import Float64, utilities
 
@@ -49,6 +49,7 @@ class Joint:
         drawn = np.asarray(weights, dtype=np.float64)
         if len(drawn) != len(profiles) or np.any(drawn < 0) or abs(drawn.sum() - 1.0) > 1e-6:
             raise InputError("a probability for each profile is needed; they have to add up to 1")
+        form = as_form(game)
         rows = [plans(form, profile.behaviour(form)) for profile in profiles]
         return cls(form, drawn, np.array(rows))
 

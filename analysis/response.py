@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from games import InputError, SequenceForm, Strategy
+from games import Game, InputError, SequenceForm, Strategy, as_form
 from games.kernels import respond
 from games.sequence_form import Float64
 
@@ -21,7 +21,7 @@ class BestResponse:
     strategy: Strategy  # the given strategy with this player's part replaced by a pure response
 
 
-def best_response(form: SequenceForm, strategy: Strategy, player: int) -> BestResponse:
+def best_response(game: Game | SequenceForm, strategy: Strategy, player: int) -> BestResponse:
     """The best that `player` can do against the others' part of `strategy`.
 
     Where several actions are equally good the first one is taken, also at information sets that the
@@ -30,6 +30,7 @@ def best_response(form: SequenceForm, strategy: Strategy, player: int) -> BestRe
     Raises:
         InputError: there is no such player, or the strategy is for another game.
     """
+    form = as_form(game)
     if not 0 <= player < form.num_players:
         raise InputError(f"player {player}: {form.game} has players 0 to {form.num_players - 1}")
     behaviour = strategy.behaviour(form)
@@ -44,23 +45,25 @@ def best_response(form: SequenceForm, strategy: Strategy, player: int) -> BestRe
     )
 
 
-def expected_values(form: SequenceForm, strategy: Strategy) -> Float64:
+def expected_values(game: Game | SequenceForm, strategy: Strategy) -> Float64:
     """Every player's expected utility [N] when all follow `strategy`."""
+    form = as_form(game)
     _, _, current = respond(form, strategy.behaviour(form))
     return current
 
 
-def deviation_gains(form: SequenceForm, strategy: Strategy) -> Float64:
+def deviation_gains(game: Game | SequenceForm, strategy: Strategy) -> Float64:
     """What each player [N] would gain by its best response, the others staying."""
+    form = as_form(game)
     _, response, current = respond(form, strategy.behaviour(form))
     return response - current
 
 
-def nash_conv(form: SequenceForm, strategy: Strategy) -> float:
+def nash_conv(game: Game | SequenceForm, strategy: Strategy) -> float:
     """The sum of the players' deviation gains: 0 exactly at a Nash equilibrium."""
-    return float(np.sum(deviation_gains(form, strategy)))
+    return float(np.sum(deviation_gains(game, strategy)))
 
 
-def exploitability(form: SequenceForm, strategy: Strategy) -> float:
+def exploitability(game: Game | SequenceForm, strategy: Strategy) -> float:
     """NashConv over the number of players (OpenSpiel's convention)."""
-    return nash_conv(form, strategy) / form.num_players
+    return nash_conv(game, strategy) / game.num_players

@@ -115,3 +115,13 @@ def test_kuhn_equilibrium_in_closed_form():
 def test_no_such_player():
     with pytest.raises(games.InputError, match="players 0 to 1"):
         analysis.best_response(form(KUHN), Strategy.uniform(form(KUHN)), 2)
+
+
+def test_a_matrix_game_goes_where_a_sequence_form_goes():
+    game = games.NormalForm.from_payoffs([[3, 0], [5, 1]], [[3, 5], [0, 1]])
+    both_cooperate = game.strategy([[1, 0], [1, 0]])
+    assert analysis.expected_values(game, both_cooperate).tolist() == [3, 3]
+    assert analysis.nash_conv(game, both_cooperate) == 4
+    assert analysis.exploitability(game, both_cooperate) == 2
+    assert analysis.best_response(game, both_cooperate, 1).value == 5
+    assert analysis.nash_conv(game, game.strategy([[0, 1], [0, 1]])) == 0
