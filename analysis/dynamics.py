@@ -38,7 +38,7 @@ from analysis.triggers import (
     payoffs,
     triggers,
 )
-from games import Game, InputError, SequenceForm, as_form
+from games import Game, InputError, SequenceForm, Strategy, as_form
 from games.errors import did_you_mean
 from games.kernels import FAST, INLINE, leaf_arrays, plans
 from games.sequence_form import Float64

@@ -39,7 +39,7 @@ class Joint:
 
     @classmethod
     def of(
-        cls, form: SequenceForm, profiles: Sequence[Strategy], weights: Sequence[float]
+        cls, game: Game | SequenceForm, profiles: Sequence[Strategy], weights: Sequence[float]
     ) -> Joint:
         """From strategies, drawn with `weights`.
 
