@@ -7,7 +7,7 @@ induction, the rest to Gambit (Savani & Turocy, https://gambitproject.org).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, Literal, overload
+from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
@@ -21,6 +21,7 @@ from analysis.equilibrium import (
     require_two_players,
     verified,
 )
+from analysis.sharpen import sharpened
 from analysis.units import Units
 from analysis.zero_sum import sequence_form_lp
 from games import Game, InputError, NormalForm, SequenceForm, as_form
@@ -34,23 +35,71 @@ TOLERANCE = 1e-6
 # Exact arithmetic costs twenty times as much as floats and more with every action; above this
 # many pure strategies of both players together floats have to do.
 RATIONAL_UP_TO = 14
-SUPPORT = 1e-4  # probabilities below are taken for 0 when an approximate answer is sharpened
 TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
 
+
+class GambitSolver(NamedTuple):
+    """One of Gambit's solvers, as it is called and what it is good for."""
+
+    help: str
+    solve: Callable[[Any, str, bool], Any]  # a pygambit.Game, "one" or "all", exact fractions?
+    two_players: bool = False
+    all: bool = False  # finds all equilibria (of its kind)
+    tree: bool = False  # works on a tree as it is
+
+
+def _gambit_nash() -> Any:
+    return pygambit().nash
+
+
+SOLVERS = {
+    "lcp": GambitSolver(
+        "two players: Lemke-Howson, on the sequence form of a tree",
+        lambda g, which, exact: _gambit_nash().lcp_solve(
+            g, rational=exact, stop_after=None if g.is_tree else 1
+        ),
+        two_players=True,
+        tree=True,
+    ),
+    "enummixed": GambitSolver(
+        "two players: all extreme equilibria",
+        lambda g, which, exact: _gambit_nash().enummixed_solve(g, rational=exact),
+        two_players=True,
+        all=True,
+    ),
+    "enumpure": GambitSolver(
+        "all equilibria in pure strategies",
+        lambda g, which, exact: _gambit_nash().enumpure_solve(g),
+        all=True,
+    ),
+    "enumpoly": GambitSolver(
+        "all isolated equilibria, support by support",
+        lambda g, which, exact: _gambit_nash().enumpoly_solve(
+            g, stop_after=1 if which == "one" else None
+        ),
+        all=True,
+    ),
+    "logit": GambitSolver(
+        "one equilibrium: the limit of the quantal response path",
+        lambda g, which, exact: _gambit_nash().logit_solve(g),
+        tree=True,
+    ),
+    "gnm": GambitSolver(
+        "one equilibrium: global Newton", lambda g, which, exact: _gambit_nash().gnm_solve(g)
+    ),
+    "simpdiv": GambitSolver(
+        "one equilibrium: simplicial subdivision",
+        lambda g, which, exact: _gambit_nash().simpdiv_solve(
+            g.mixed_strategy_profile(rational=True)
+        ),
+    ),
+}
 METHODS = {
     "auto": "picked by the game's class and size",
     "lp": "two players, zero-sum: sequence-form LP on HiGHS",
     "backward": "perfect information: backward induction, subgame perfect",
-    "lcp": "two players: Lemke-Howson, on the sequence form of a tree",
-    "enummixed": "two players: all extreme equilibria",
-    "enumpure": "all equilibria in pure strategies",
-    "enumpoly": "all isolated equilibria, support by support",
-    "logit": "one equilibrium: the limit of the quantal response path",
-    "gnm": "one equilibrium or more: global Newton",
-    "simpdiv": "one equilibrium: simplicial subdivision",
+    **{name: solver.help for name, solver in SOLVERS.items()},
 }
-_TWO_PLAYERS = ("lp", "lcp", "enummixed")
-_Profile = Any  # mixed strategies, or behaviours by label
 
 
 @overload
@@ -101,9 +150,9 @@ def nash(
     if which not in ("one", "all"):
         raise InputError(f"which is 'one' or 'all', not {which!r}")
     form = as_form(game)
-    if which == "all" and method in ("lp", "backward", "logit", "lcp", "gnm", "simpdiv"):
+    if which == "all" and method != "auto" and not (method in SOLVERS and SOLVERS[method].all):
         raise InputError(f"{method} finds one equilibrium; all are found by enummixed or enumpoly")
-    if method in _TWO_PLAYERS:
+    if method == "lp" or (method in SOLVERS and SOLVERS[method].two_players):
         require_two_players(form, method)
     constant_sum = is_constant_sum(form)
     if method == "lp" or (method == "auto" and which == "one" and constant_sum):
@@ -165,10 +214,13 @@ def _solve(
     if units.extreme:  # else Gambit gets the numbers as they are, and as exact fractions
         source = units.table(table) if table is not None else gambit.Rescaled(source, units)
     small = table is not None and sum(table.num_actions) <= RATIONAL_UP_TO
-    work = _SOLVERS[name](to_gambit(source), which, small)
+    theirs, solver = to_gambit(source), SOLVERS[name]
     label = f"Gambit's {name}" + (" (tree)" if tree is not None else "")
     profiles = gambit.call(
-        lambda: gambit.profiles_of(source, work()), label, seconds=seconds, progress=progress
+        lambda: gambit.profiles_of(source, solver.solve(theirs, which, small)),
+        label,
+        seconds=seconds,
+        progress=progress,
     )
     found: list[Equilibrium] = []
     distinct: list[Float64] = []
@@ -176,7 +228,7 @@ def _solve(
         if table is None:
             strategy = gambit.strategy_of(form, profile)
         else:
-            strategy = table.strategy(_sharpened(units.table(table), profile))
+            strategy = table.strategy(sharpened(units.table(table), profile))
         behaviour = strategy.behaviour(form)
         point = Equilibrium("nash", form.game, label, *units.measured(behaviour), strategy)
         if which == "all":
@@ -192,87 +244,7 @@ def _solve(
 
 def _as_tree(game: Game | SequenceForm, form: SequenceForm, name: str) -> Game | None:
     """The game as a tree for Gambit, where it is one and its solver can use it."""
-    if isinstance(game, (SequenceForm, NormalForm)) or name not in ("lcp", "logit", "enumpoly"):
+    if isinstance(game, SequenceForm | NormalForm) or not SOLVERS[name].tree:
         return None
     single = all(len(p.information_sets) <= 1 for p in form.players)
-    if name == "enumpoly" or single or form.num_histories > TREE_UP_TO:
-        return None
-    return game
-
-
-_SOLVERS: dict[str, Callable[[Any, str, bool], Callable[[], Any]]] = {
-    "lcp": lambda g, which, exact: (
-        lambda: pygambit().nash.lcp_solve(
-            g, rational=exact, stop_after=1 if which == "one" and not g.is_tree else None
-        )
-    ),
-    "enummixed": lambda g, which, exact: lambda: pygambit().nash.enummixed_solve(g, rational=exact),
-    "enumpure": lambda g, which, exact: lambda: pygambit().nash.enumpure_solve(g),
-    "enumpoly": lambda g, which, exact: (
-        lambda: pygambit().nash.enumpoly_solve(g, stop_after=1 if which == "one" else None)
-    ),
-    "logit": lambda g, which, exact: lambda: pygambit().nash.logit_solve(g),
-    "gnm": lambda g, which, exact: lambda: pygambit().nash.gnm_solve(g),
-    "simpdiv": lambda g, which, exact: (
-        lambda: pygambit().nash.simpdiv_solve(g.mixed_strategy_profile(rational=True))
-    ),
-}
-
-
-def _sharpened(game: NormalForm, profile: tuple[Float64, ...]) -> tuple[Float64, ...]:
-    """An approximate equilibrium brought to rounding by Newton's method on its support.
-
-    On the support of each player the payoffs are equal and the probabilities add up to 1. Where
-    that does not make the regret smaller (a wrong support, a singular system), nothing is changed.
-    """
-    clean = tuple(np.maximum(x, 0.0) / np.maximum(x, 0.0).sum() for x in profile)
-    before = _regret(game, clean)
-    if before <= 1e-13:
-        return clean
-    supports = [np.flatnonzero(x > SUPPORT) for x in clean]
-    x = [np.where(y > SUPPORT, y, 0.0) for y in clean]
-    for _ in range(20):
-        residual, jacobian = _indifference(game, x, supports)
-        step = np.linalg.lstsq(jacobian, -residual, rcond=None)[0]
-        at = 0
-        for i, support in enumerate(supports):
-            x[i][support] += step[at : at + len(support)]
-            at += len(support)
-        if np.abs(step).max() < 1e-15:
-            break
-    if any(np.any(y < 0) or not np.all(np.isfinite(y)) for y in x):
-        return clean
-    better = tuple(y / y.sum() for y in x)
-    return better if _regret(game, better) < before else clean
-
-
-def _indifference(
-    game: NormalForm, x: list[Float64], supports: list[np.ndarray]
-) -> tuple[Float64, Float64]:
-    """The equations of a totally mixed equilibrium on the supports, and their derivatives."""
-    sizes = [len(s) for s in supports]
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    rows, residual = [], []
-    for i, support in enumerate(supports):
-        pay = game.against(x, i)[support]
-        for k in range(1, len(support)):
-            residual.append(pay[k] - pay[0])
-            row = np.zeros(starts[-1])
-            for j, theirs in enumerate(supports):
-                if j != i:
-                    slope = game.against(x, i, (j,))[np.ix_(support, theirs)]
-                    row[starts[j] : starts[j + 1]] = slope[k] - slope[0]
-            rows.append(row)
-        total = np.zeros(starts[-1])
-        total[starts[i] : starts[i + 1]] = 1.0
-        rows.append(total)
-        residual.append(x[i][support].sum() - 1.0)
-    return np.array(residual), np.array(rows)
-
-
-def _regret(game: NormalForm, x: tuple[Float64, ...]) -> float:
-    gains = []
-    for i in range(game.num_players):
-        pay = game.against(x, i)
-        gains.append(float(pay.max() - pay @ x[i]))
-    return max(gains)
+    return None if single or form.num_histories > TREE_UP_TO else game
