@@ -1,4 +1,4 @@
-"""Pictures: how solvers converge, and what a strategy does."""
+"""Pictures: how solvers converge, and what a strategy or a defender does."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from games import SequenceForm, Strategy
 from games.kernels import plans
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, told apart by everybody; purple for their yellow, which is faint.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6A3D9A")
 STYLES = ("-", "--")
 LONGEST_LABEL = 52
+MOST_ACTIONS = 16  # with names in a legend
+MOST_TARGETS = 60
 
 
 def convergence(
@@ -75,6 +77,8 @@ def strategy(
 ) -> Figure:
     """Action probabilities by information set: a panel a player, a bar an information set.
 
+    Actions have the names that the game gives them; equal names have one colour.
+
     Args:
         form: the game, for what is reached and how often.
         profile: the strategy.
@@ -99,39 +103,79 @@ def strategy(
     tallest = max(len(r) for r in rows)
     figure = Figure(figsize=(5.6 * len(rows) + 0.8, 1.5 + 0.25 * tallest), layout="constrained")
     figure.suptitle(title)
+    labels = [label for player in form.players for label in player.labels[1:]]
+    colours = _colours_of_actions(profile, np.concatenate(rows), labels)
     for i, (panel, ax) in enumerate(
         zip(rows, np.atleast_1d(figure.subplots(1, len(rows))), strict=True)
     ):
-        _bars(ax, profile, panel)
+        _bars(ax, profile, panel, labels, colours)
         total = len(form.players[i].information_sets)
         left = f"{len(panel)} of {total:,} information sets" if total > len(panel) else ""
         ax.set(title=f"player {i}", xlabel=left)
-    handles: dict[str, Artist] = {}
-    for ax in figure.axes:
-        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
-            handles.setdefault(label, handle)
-    names = sorted(handles, key=lambda name: int(name.split()[-1]))
-    if 1 < len(names) <= 16:
+    if 1 < len(colours) <= MOST_ACTIONS:
         figure.legend(
-            handles=[handles[name] for name in names],
-            labels=names,
+            handles=[Patch(color=colour) for colour in colours.values()],
+            labels=[_cut(name).replace("$", r"\$") for name in colours],
             loc="outside lower center",
             frameon=False,
-            ncols=min(len(names), 8),
+            ncols=min(len(colours), 8),
         )
     return figure
 
 
-def _bars(ax: Axes, profile: Strategy, rows: np.ndarray) -> None:
-    drawn = set()
+def coverage(
+    covered: Mapping[str, float], attacked: str, *, title: str = "", ax: Axes | None = None
+) -> Figure:
+    """How likely each target of a security game is guarded: a bar a target, the likeliest first.
+
+    Args:
+        covered: probabilities by target.
+        attacked: the target that is attacked, drawn in another colour.
+        title: of the picture.
+        ax: where to draw; a new figure if not given. At most 60 targets are shown: those covered
+            most, and the one attacked.
+    """
+    order = sorted(covered, key=lambda target: -covered[target])
+    shown = [t for k, t in enumerate(order) if k < MOST_TARGETS or t == attacked]
+    figure, ax = new_axes(ax, (6.4, 1.2 + 0.22 * len(shown)))
+    colours = [COLOURS[2] if target == attacked else COLOURS[1] for target in shown]
+    ax.barh(range(len(shown)), [covered[target] for target in shown], color=colours, height=0.8)
+    ax.set_yticks(range(len(shown)), [target.replace("$", r"\$") for target in shown])
+    ax.get_yticklabels()[shown.index(attacked)].set_fontweight("bold")
+    left = f" ({len(shown)} of {len(order)} targets)" if len(shown) < len(order) else ""
+    where = attacked.replace("$", r"\$")
+    ax.set(title=title, xlabel=f"coverage{left}; attacked: {where}", xlim=(0, 1))
+    ax.set_ylim(len(shown) - 0.5, -0.5)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    return figure
+
+
+def _colours_of_actions(
+    profile: Strategy, rows: np.ndarray, labels: Sequence[str]
+) -> dict[str, str]:
+    """A colour for each action by its name, in the order of the actions' numbers."""
+    number: dict[str, int] = {}
+    for row in rows:
+        for at in range(profile.first_action[row], profile.first_action[row + 1]):
+            action = int(profile.actions[at])
+            number[labels[at]] = min(action, number.get(labels[at], action))
+    names = sorted(number, key=number.__getitem__)
+    return {name: COLOURS[(k + 1) % len(COLOURS)] for k, name in enumerate(names)}
+
+
+def _bars(
+    ax: Axes,
+    profile: Strategy,
+    rows: np.ndarray,
+    names: Sequence[str],
+    colours: Mapping[str, str],
+) -> None:
     for y, row in enumerate(rows):
         left = 0.0
         for at in range(profile.first_action[row], profile.first_action[row + 1]):
-            action, width = int(profile.actions[at]), float(profile.probabilities[at])
-            label = None if action in drawn else f"action {action}"
-            drawn.add(action)
-            colour = COLOURS[(action + 1) % len(COLOURS)]
-            ax.barh(y, width, left=left, color=colour, label=label, height=0.8)
+            width = float(profile.probabilities[at])
+            ax.barh(y, width, left=left, color=colours[names[at]], height=0.8)
             left += width
     labels = short_labels([profile.information_sets[row] for row in rows])
     ax.set_yticks(range(len(rows)), labels)
@@ -147,12 +191,14 @@ def short_labels(information_sets: Sequence[str]) -> list[str]:
     labels = []
     for name, own in zip(information_sets, fields, strict=True):
         text = " ".join(f.strip("[]") for f in own if f not in shared) or " ".join(name.split())
-        text = (text or "(empty)").replace("$", r"\$")
-        if len(text) > LONGEST_LABEL:
-            half = LONGEST_LABEL // 2
-            text = f"{text[:half]} … {text[-half:]}"
-        labels.append(text)
+        labels.append(_cut((text or "(empty)").replace("$", r"\$")))
     return labels
+
+
+def _cut(text: str) -> str:
+    """Its two ends, where it is too long for a picture."""
+    half = LONGEST_LABEL // 2
+    return text if len(text) <= LONGEST_LABEL else f"{text[:half]} … {text[-half:]}"
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:

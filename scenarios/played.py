@@ -174,15 +174,16 @@ def _profiles(
     joint: Joint, names: Callable[[tuple[str, ...]], list[str]], least: float = 0.0
 ) -> list[dict[str, Any]]:
     """Pure profiles that are likelier than `least`; strategies by their actions' names."""
+    players = joint.form.players
+    sequences = [_sequences(player, names(player.information_sets)) for player in players]
     rows = []
     for m in np.argsort(-joint.weights, kind="stable"):
         if joint.weights[m] <= least:
             break
         start, row = 0, {}
-        for i, player in enumerate(joint.form.players):
-            own = joint.plans[m, start : start + player.num_sequences]
-            chosen = _sequences(player, names(player.information_sets))
-            row[f"player {i}"] = "; ".join(chosen[s] for s in np.flatnonzero(own > 0) if s > 0)
+        for i, (player, own) in enumerate(zip(players, sequences, strict=True)):
+            plan = joint.plans[m, start : start + player.num_sequences]
+            row[f"player {i}"] = "; ".join(own[s] for s in np.flatnonzero(plan) if s > 0)
             start += player.num_sequences
         rows.append({**row, "probability": float(joint.weights[m])})
     return rows

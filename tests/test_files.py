@@ -627,6 +627,12 @@ BAD_FILES = [
     ("three.csv", ",l,r\nu,1 1 1,2 2 2\n", "two payoffs"),
     ("column.csv", ",l,l\nu,1 1,2 2\n", "'l' stands twice"),
     ("row.csv", ",l,r\nu,1 1,2 2\nu,1 1,2 2\n", "'u' stands twice"),
+    ("comma.csv", ";l;r\nu;1 1;2 2\n", "separate cells by commas"),
+    ("tabs.csv", "p\tq\tu\tv\na\tc\t1\t2\n", "separate cells by commas"),
+    ("europe.csv", ";l;r\nu;1,5 1;2 2\n", "separate cells by commas"),
+    ("fraction.csv", ",l,r\nu,1/2,1\n", "write fractions as decimals"),
+    ("half.csv", ",l,r\nu,1/2 1,2 2\n", "write fractions as decimals"),
+    ("listed.csv", "p,q,u,v\na,c,1/2,1\n", "row 2: '1/2' is not a number; write fractions"),
     ("missing.csv", None, "no such file"),
     ("folder.csv", ..., "a folder, not a file"),
     ("binary.csv", b"\xff\xfe\x00\x01", "cannot be read"),
@@ -706,7 +712,7 @@ BAD_REQUESTS = [
     ("pd.csv", ["--export", "pd.txt"], ".efg"),
     ("pd.csv", ["--export", "nowhere/pd.nfg"], "no folder"),
     ("pd.csv", ["--speed", "3"], "No such option"),
-    ("pd.doc", [], "pd.doc"),
+    ("pd.doc", [], "unknown suffix .doc; games are read from .efg, .nfg, .csv"),
 ]
 
 

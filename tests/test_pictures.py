@@ -7,7 +7,7 @@ import pytest
 
 import analysis
 import games
-from analysis import plot_equilibria
+from analysis import plot, plot_equilibria
 from analysis.region import payoff_region
 from games import NormalForm
 from tests.conftest import KUHN, form
@@ -79,6 +79,37 @@ def test_pictures_name_what_they_show(tmp_path):
         figure = plot_equilibria.best_response_regions(game, 0, {"nash": analysis.nash(game)})
         figure.savefig(tmp_path / "p.png")
         assert (tmp_path / "p.png").stat().st_size > 5_000
+
+
+def test_strategies_are_drawn_by_the_names_of_their_actions():
+    leduc = form("leduc_poker")
+    figure = plot.strategy(leduc, games.Strategy.uniform(leduc))
+    assert labels(figure) == ["Fold", "Call", "Raise"]
+    own = [["up", "down"], ["down", "left", "up"]]
+    table = NormalForm.from_payoffs(np.zeros((2, 3)), actions=own)
+    mixed = table.strategy([[0.25, 0.75], [0.5, 0.2, 0.3]])
+    figure = plot.strategy(table.form, mixed)
+    assert sorted(labels(figure)) == ["down", "left", "up"]
+    (legend,) = figure.legends
+    patches = zip(labels(figure), legend.get_patches(), strict=True)
+    colours = {name: patch.get_facecolor() for name, patch in patches}
+    for ax, names, widths in zip(figure.axes, own, ([0.25, 0.75], [0.5, 0.2, 0.3]), strict=True):
+        bars = ax.patches
+        assert [bar.get_width() for bar in bars] == pytest.approx(widths)
+        assert [bar.get_facecolor() for bar in bars] == [colours[name] for name in names]
+
+
+def test_coverage_is_a_bar_a_target():
+    figure = plot.coverage({"a": 0.25, "b": 0.75, "c": 0.0}, "a")
+    (ax,) = figure.axes
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["b", "a", "c"]
+    assert [bar.get_width() for bar in ax.patches] == [0.75, 0.25, 0.0]
+    odd = [bar.get_facecolor() for bar in ax.patches]
+    assert odd[0] == odd[2] != odd[1]
+    many = {f"t{k}": 1 - k / 100 for k in range(100)}
+    (ax,) = plot.coverage(many, "t99").axes
+    assert ax.get_yticklabels()[-1].get_text() == "t99"
+    assert "61 of 100 targets" in ax.get_xlabel()
 
 
 def test_what_cannot_be_drawn_is_refused():

@@ -5,6 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
+import analysis
 from analysis.security import decompose, eraser, origami
 from analysis.stackelberg import multiple_lps
 from games import GameError, InputError, NormalForm
@@ -53,6 +54,37 @@ def test_value_against_the_normal_form(seed, integers):
         found = total(answer.allocations, len(game.targets))
         np.testing.assert_allclose(found, answer.coverage, atol=1e-12)
         assert all(len(covered) <= game.resources for _, covered in answer.allocations)
+
+
+@pytest.mark.parametrize("method", ["auto", "origami", "eraser"])
+@pytest.mark.parametrize("seed", range(6))
+def test_one_call_for_security_games_too(seed, method):
+    """`analysis.stackelberg` on it is worth what it is worth as a matrix game."""
+    game = security_game(seed, integers=False)
+    found = analysis.stackelberg(game, method=method)
+    again = analysis.solve(game, "stackelberg", method=method)
+    assert found.value == again.value
+    assert found.value == pytest.approx(multiple_lps(game.normal_form).value, abs=1e-7)
+    assert found.regret <= 1e-7
+    assert np.isnan(found.gains[0])
+    coverage = np.array([found.facts[f"coverage of {target}"] for target in game.targets])
+    assert coverage.sum() <= game.resources + 1e-9
+    attacked = game.targets.index(found.facts["attacked"])
+    assert found.values.tolist() == [
+        game.defender_values(coverage)[attacked], game.attacker_values(coverage)[attacked]
+    ]  # fmt: skip
+
+
+def test_two_hundred_targets_need_no_table():
+    """Of 20 guards there are more than 10^27 allocations."""
+    game = security_game(0, integers=False, targets=200, resources=20)
+    assert analysis.stackelberg(game).value == origami(game).values[0]
+
+
+@pytest.mark.parametrize("options", [dict(leader=1), dict(ties="weak"), dict(pure=True)])
+def test_the_defender_leads(options):
+    with pytest.raises(InputError, match="the defender, player 0, commits"):
+        analysis.stackelberg(security_game(0, integers=False), **options)
 
 
 @pytest.mark.parametrize(
@@ -210,7 +242,7 @@ def test_bad_files(tmp_path, text, message):
     assert "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("resources", [0, -1, 3, 1.5])
+@pytest.mark.parametrize("resources", [0, -1, 3, 1.5, True])
 def test_bad_resources(resources):
     same = np.ones(3)
     with pytest.raises(InputError, match="from 1 to 2"):
