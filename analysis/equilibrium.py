@@ -82,7 +82,7 @@ class Equilibrium:
     measured on the answer itself by a sweep of ours, not taken from the solver.
     """
 
-    concept: str  # "nash", "qre", "ce", "cce", "efce", "efcce", "nfcce", "stackelberg"
+    concept: str  # a key of `analysis.solve.CONCEPTS`
     game: str
     method: str  # the algorithm, in words
     values: Float64  # [N]  expected utilities

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Annotated, Any, Literal, get_type_hints
@@ -10,12 +11,14 @@ from typing import Annotated, Any, Literal, get_type_hints
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
+from analysis.alpharank import alpharank
 from analysis.bayesian import bayesian_stackelberg
 from analysis.commitment import commitment
 from analysis.correlated import Objective, correlated_equilibrium
+from analysis.deviations import correlated_gains
 from analysis.dynamics import correlated_dynamics
 from analysis.efce import extensive_correlated_equilibrium, fits_program
-from analysis.equilibrium import Equilibrium, Progress
+from analysis.equilibrium import Equilibrium, Joint, Progress
 from analysis.evolution import replicator
 from analysis.nash import nash
 from analysis.quantal import logit
@@ -37,14 +40,14 @@ COVERAGE = "coverage of "  # and a target, in the facts of a security game's ans
 def solve(game: Game | SequenceForm, concept: str = "nash", **options: Any) -> Equilibrium:
     """An equilibrium of `game`, of the kind that `concept` names (see `CONCEPTS`).
 
-    Of "evolution" it is where the dynamics have got to, which need not be an equilibrium: read its
-    `regret`. So it is with "qre", whose players do not play best responses.
+    Of "evolution" it is where the dynamics have got to, of "alpharank" where they stay how long,
+    which need not be an equilibrium: read its `regret`. So it is with "qre", whose players do not play best responses.
 
     Args:
         game: any game that can be compiled.
         concept: a key of `CONCEPTS`.
         options: of the function behind it, see `options_of`: `progress` for all, and `seconds` for
-            all but "qre" and "evolution".
+            all but "qre", "evolution" and "alpharank".
 
     Raises:
         InputError: an unknown concept, or an option that it does not have or that does not fit.
@@ -135,9 +138,15 @@ def correlated(
         raise InputError(f"{concept} is found by method lp or dynamics, not {method!r}")
     if method == "dynamics" and concept == "ce":
         raise InputError("ce is found by method lp only; efce can be found by dynamics")
+    limited = iterations is not None or target is not None
     if method == "auto":
-        laid_out = concept == "ce" or fits_program(game, concept)
+        laid_out = concept == "ce" or (not limited and fits_program(game, concept))
         method = "lp" if laid_out else "dynamics"
+    if method == "lp" and limited:
+        raise InputError(
+            f"a linear program for {concept} takes no iterations and no target: leave them out"
+            + ("" if concept == "ce" else ", or choose method dynamics")
+        )
     if method == "dynamics":
         kind: Any = "nfcce" if concept == "cce" else concept
         most = {} if iterations is None else {"iterations": iterations}
@@ -274,6 +283,36 @@ def _replicator(
     )
 
 
+def _alpharank(
+    game: Game | SequenceForm,
+    *,
+    alpha: Annotated[float, Field(gt=0)] | None = None,
+    population: Annotated[int, Field(ge=2)] = 50,
+    progress: Progress | None = None,
+) -> Equilibrium:
+    """The pure profiles by their mass (alpha in the limit if not given), as a lottery over them.
+
+    `gains` are those of the coarse deviations; it need not be an equilibrium.
+    """
+    table = as_normal_form(game)
+    ranked = alpharank(
+        table, alpha=math.inf if alpha is None else alpha, population=population, populations="each"
+    )
+    masses = np.zeros(table.num_actions)
+    numbers = [{name: k for k, name in enumerate(own)} for own in table.actions]
+    for profile, mass in zip(ranked.profiles, ranked.masses, strict=True):
+        masses[tuple(own[name] for own, name in zip(numbers, profile, strict=True))] = mass
+    joint = Joint.from_tensor(table, masses)
+    return Equilibrium(
+        concept="alpharank",
+        game=table.name,
+        method=f"alpha-rank, alpha {ranked.alpha:g}, populations of {population}",
+        values=joint.values,
+        gains=correlated_gains(joint, "cce"),
+        joint=joint,
+    )
+
+
 CORRELATED = {
     "ce": "correlated equilibrium of the normal form: LP",
     "cce": "coarse correlated equilibrium of the normal form: LP or dynamics",
@@ -287,5 +326,6 @@ CONCEPTS: dict[str, tuple[Callable[..., Equilibrium], str]] = {
     "qre": (_qre, "logit quantal response equilibrium at a precision"),
     **{name: (partial(correlated, concept=name), words) for name, words in CORRELATED.items()},
     "stackelberg": (stackelberg, "commitment of a leader: LPs or a mixed-integer program"),
+    "alpharank": (_alpharank, "how long evolution stays at each pure profile; a lottery over them"),
     "evolution": (_replicator, "where replicator dynamics get to; no equilibrium by itself"),
 }

@@ -52,6 +52,7 @@ class Kind(StrEnum):
 
     games = "games"
     methods = "methods"
+    equilibria = "equilibria"
     scenarios = "scenarios"
 
 
@@ -59,7 +60,7 @@ class Kind(StrEnum):
 def list_command(
     kind: Annotated[Kind | None, typer.Argument(help="Only these.")] = None, as_json: Json = False
 ) -> None:
-    """List games, methods or scenarios."""
+    """List games, methods, equilibria or scenarios."""
     found = {wanted.value: _rows(wanted) for wanted in ([kind] if kind else Kind)}
     if as_json:
         print(json.dumps(found))
@@ -194,6 +195,10 @@ def _rows(kind: Kind) -> list[dict[str, str]]:
         from marl.tabular import list_methods
 
         return list_methods()
+    if kind is Kind.equilibria:
+        from analysis.solve import CONCEPTS
+
+        return [{"equilibrium": name, "what": what} for name, (_, what) in CONCEPTS.items()]
     from scenarios.scenario import list_scenarios
 
     return list_scenarios()

@@ -74,6 +74,7 @@ class Equilibrium(StrEnum):
     nfcce = "nfcce"
     stackelberg = "stackelberg"
     evolution = "evolution"
+    alpharank = "alpharank"
 
 
 def solve(

@@ -49,18 +49,31 @@ def test_the_command_knows_every_concept():
 @pytest.mark.parametrize("concept", list(CONCEPTS))
 @pytest.mark.parametrize("game", ["battle.csv", KUHN])
 def test_every_concept(folder, capsys, concept, game):
+    if concept == "alpharank" and game == KUHN:
+        game = "matrix_rps"  # Kuhn's 1,728 profiles take it half a minute
     line = solved(capsys, game, "--equilibrium", concept)
     assert {"game", "method", "value", "nash_conv", "iterations", "seconds"} <= set(line)
     assert line["equilibrium"] == concept
     assert line["welfare"] == pytest.approx(sum(line["values"]))
-    if concept not in ("qre", "evolution"):
-        assert line["regret"] <= 1e-2 if line["iterations"] else 1e-6
+    if concept not in ("qre", "evolution", "alpharank"):
+        assert line["regret"] <= (1e-2 if line["iterations"] else 1e-6)
     if game == KUHN and concept in ("nash", "ce", "efce", "stackelberg"):
         assert line["value"] == pytest.approx(-1 / 18, abs=1e-6)
     assert _main(["solve", game, "--equilibrium", concept]) == 0
     printed = capsys.readouterr().out
     assert f"{concept} of {game}" in printed
     assert "welfare" in printed
+
+
+def test_alpha_rank_of_rock_paper_scissors(folder, capsys):
+    line = solved(capsys, "matrix_rps", "--equilibrium", "alpharank")
+    assert line["values"] == pytest.approx([0.0, 0.0], abs=1e-9)
+    assert sum(row["probability"] for row in line["play"]) == pytest.approx(1.0)
+
+
+def test_a_limit_of_iterations_means_dynamics(folder, capsys):
+    line = solved(capsys, "battle.csv", "--equilibrium", "cce", "--iterations", "50")
+    assert line["iterations"] == 50
 
 
 def test_all_equilibria(folder, capsys):
@@ -246,6 +259,8 @@ def test_pictures(folder, arguments):
 
 
 BAD = [
+    (["battle.csv", "--equilibrium", "ce", "--iterations", "5"], "takes no iterations"),
+    (["battle.csv", "--equilibrium", "efce", "--method", "lp", "--target", "1"], "dynamics"),
     (["battle.csv", "--method", "lp"], "not zero-sum"),
     (["battle.csv", "--equilibrium", "ce", "--objective", "joy"], "objective='joy'"),
     (["battle.csv", "--equilibrium", "ce", "--objective", "true"], "'entropy', or a valid integer"),
