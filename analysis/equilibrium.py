@@ -76,7 +76,7 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Equilibrium:
-    """An equilibrium, verified before it was returned.
+    """An equilibrium, verified before it was returned; or play whose regret is told.
 
     `gains` is the most that each player could gain by the deviations that the concept considers,
     measured on the answer itself by a sweep of ours, not taken from the solver.
@@ -121,7 +121,8 @@ class Equilibrium:
 
     def __repr__(self) -> str:
         values = ", ".join(f"{v:.6g}" for v in self.values)
-        gap = f", within {self.gap:.3g} of the best" if self.gap > 1e-9 else ""
+        worth_saying = self.gap > 1e-7 * (1.0 + abs(self.objective or 0.0))
+        gap = f", within {self.gap:.3g} of the best" if worth_saying else ""
         return (
             f"Equilibrium({self.concept} of {self.game} by {self.method}: values {values}, "
             f"regret {self.regret:.1e}{gap})"

@@ -41,7 +41,8 @@ def solve(game: Game | SequenceForm, concept: str = "nash", **options: Any) -> E
     """An equilibrium of `game`, of the kind that `concept` names (see `CONCEPTS`).
 
     Of "evolution" it is where the dynamics have got to, of "alpharank" where they stay how long,
-    which need not be an equilibrium: read its `regret`. So it is with "qre", whose players do not play best responses.
+    which need not be an equilibrium: read its `regret`. So it is with "qre", whose players do not
+    play best responses.
 
     Args:
         game: any game that can be compiled.
