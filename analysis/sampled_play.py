@@ -196,7 +196,8 @@ def _running_ray(workers: int) -> Iterator[Any]:
         import ray
     except ImportError:
         raise InputError(
-            "several workers need Ray: pip install -c constraints.txt 'schelling[parallel]'"
+            "several workers need Ray: in the checkout, pip install -c constraints.txt "
+            "'.[parallel]'"
         ) from None
     if ray.is_initialized():
         yield ray

@@ -35,7 +35,7 @@ def pygambit() -> Any:
         import pygambit as module
     except ImportError:
         raise InputError(
-            "this needs Gambit: pip install -c constraints.txt 'schelling[gambit]'"
+            "this needs Gambit: in the checkout, pip install -c constraints.txt '.[gambit]'"
         ) from None
     return module
 
@@ -210,6 +210,8 @@ def _read(reader: Any, path: Path) -> Any:
         return reader(io.BytesIO(path.read_bytes()))
     except OSError as error:
         raise InputError(f"{path}: {one_line(error)}") from None
+    except InputError:
+        raise
     except Exception as error:  # pygambit's parser raises several kinds, C++ ones among them
         raise InputError(f"{path}: Gambit cannot read it ({one_line(error)})") from None
 

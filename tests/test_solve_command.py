@@ -379,3 +379,15 @@ def test_a_fresh_process(folder):
     assert done.returncode == 0
     assert done.stderr == ""
     assert last_json(done.stdout)["welfare"] == pytest.approx(3.0)
+
+
+def test_without_gambit_the_line_says_what_to_install(folder, capsys, monkeypatch):
+    assert _main(["solve", KUHN, "--equilibrium", "nash", "--export", "k.efg"]) == 0
+    monkeypatch.setitem(sys.modules, "pygambit", None)
+    capsys.readouterr()
+    for game in ("battle.csv", "k.efg"):
+        assert _main(["solve", game]) == 2
+        said = capsys.readouterr().err
+        assert said.startswith("error: this needs Gambit")
+        assert "'.[gambit]'" in said
+    assert _main(["solve", "battle.csv", "--equilibrium", "ce"]) == 0
