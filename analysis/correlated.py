@@ -130,9 +130,9 @@ def maximised(
     Among those with the largest one that has the largest welfare too, up to `SLACK`. The answer's
     objective and bound are in the game's own units.
     """
-    weight = units.width / units.width.max()
-    base, size = float(units.lowest.sum()), float(units.width.max())
-    welfare = payoffs @ weight
+    size = float(units.spread.max()) or 1.0
+    base = float(units.lowest.sum())
+    welfare = payoffs @ (units.spread / size)
     if objective == "welfare":
         program.add_cost(p, welfare)
         answer = program.solve(maximise=True, interior=interior, progress=progress)
@@ -140,10 +140,14 @@ def maximised(
             answer, objective=base + size * answer.objective, bound=base + size * answer.bound
         )
     if objective == "egalitarian":
-        base = float(units.lowest.min())
-        size = float((units.lowest + units.width).max()) - base
-        held = payoffs * (units.width / size)  # [P, N], at most 1 - start
-        start = (units.lowest - base) / size
+        # Nobody's smallest utility can be above the lowest of the players' best: who always gets
+        # more does not count, however much it is.
+        top = float((units.lowest + units.spread).min())
+        counts = (units.lowest < top) | (units.lowest + units.spread <= top)
+        base = float(units.lowest[counts].min())
+        size = top - base or 1.0
+        held = payoffs[:, counts] * (units.spread[counts] / size)
+        start = (units.lowest[counts] - base) / size
     else:
         player = int(objective)
         base, size = float(units.lowest[player]), float(units.width[player])

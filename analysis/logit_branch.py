@@ -107,6 +107,8 @@ def branch(
         near = found is not None and (
             np.linalg.norm(found[0] - predicted) <= WIDEST * length
             and found[1] @ tangent >= SHARPEST
+            # The correction may carry a step past the target that was to stay before it.
+            and (last or found[0][-1] < target * unit)
         )
         if found is None or not near:
             step = length / 2

@@ -23,26 +23,29 @@ class Units:
 
     form: SequenceForm  # every player's utilities between 0 and 1
     lowest: Float64  # [N]  the least that each player can get
-    width: Float64  # [N]  how much more it can get; 1 where it always gets the same
+    spread: Float64  # [N]  how much more it can get
+    width: Float64  # [N]  the same, but 1 for a player who always gets the same
     rounding: Float64  # [N]  what the rounding of the game's own numbers may come to in these units
 
     @classmethod
     def of(cls, form: SequenceForm) -> Units:
-        lowest, width = utility_ranges(form)
+        lowest, spread = utility_ranges(form)
+        width = np.where(spread > 0, spread, 1.0)
         unit = (form.leaf_utility - form.leaf_chance[:, None] * lowest) / width
         largest = np.maximum(np.abs(lowest), np.abs(lowest + width))
         rounding = 16 * np.finfo(np.float64).eps * largest / width
-        return cls(replace(form, leaf_utility=unit), lowest, width, rounding)
+        return cls(replace(form, leaf_utility=unit), lowest, spread, width, rounding)
 
     @property
     def extreme(self) -> bool:
         """Whether the game's own numbers are too large, too small or too close for most solvers."""
-        largest = np.maximum(np.abs(self.lowest), self.width)
+        varies = self.spread > 0
+        lowest, spread = np.abs(self.lowest[varies]), self.spread[varies]
         return bool(
-            np.any(largest > EXTREME)
-            or np.any(self.width < 1 / EXTREME)
-            or np.any(np.abs(self.lowest) > EXTREME * self.width)
-            or self.width.max() > EXTREME * self.width.min()
+            np.any(np.maximum(np.abs(self.lowest), self.spread) > EXTREME)
+            or np.any(spread < 1 / EXTREME)
+            or np.any(lowest > EXTREME * spread)
+            or spread.max(initial=0.0) > EXTREME * spread.min(initial=np.inf)
         )
 
     def table(self, table: NormalForm) -> NormalForm:

@@ -143,18 +143,14 @@ def utilities(form: SequenceForm) -> Float64:
 
 
 def utility_ranges(form: SequenceForm) -> tuple[Float64, Float64]:
-    """The least that each player [N] can get, and how much more it can get [N].
-
-    The second is 1 for a player who always gets the same.
-    """
+    """The least that each player [N] can get, and how much more it can get [N]."""
     reached = utilities(form)[form.leaf_chance > 0]
-    lowest, highest = reached.min(axis=0), reached.max(axis=0)
-    return lowest, np.where(highest > lowest, highest - lowest, 1.0)
+    return reached.min(axis=0), np.ptp(reached, axis=0)
 
 
 def utility_scale(form: SequenceForm) -> float:
-    """The largest range of a player's utilities: the unit of precisions."""
-    return float(utility_ranges(form)[1].max())
+    """The largest range of a player's utilities, the unit of precisions; 1 if there is none."""
+    return float(utility_ranges(form)[1].max()) or 1.0
 
 
 def check(form: SequenceForm) -> None:

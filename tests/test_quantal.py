@@ -433,3 +433,18 @@ def test_progress_stops_it(method):
         fit_precision(
             games.load(KUHN), broken("count", 1), kind="normal", method=method, progress=stop
         )
+
+
+def test_a_step_that_is_corrected_past_the_target_is_taken_again():
+    """A game in which the step before the target ends at 1.002, although it was aimed below 1."""
+    game = games.NormalForm.from_payoffs(
+        np.array([
+            [[[0.84145889, 0.12871566, 1.07834244], [0.72243087, 0.21057181, 0.28403815]]],
+            [[[-0.1697605, 0.86846021, -1.12971596], [-0.42185883, 0.24293885, 1.80142086]]],
+            [[[-0.76446412, -1.07906046, -0.5632872], [0.9692722, -0.23500551, 1.32434702]]],
+        ])
+    )  # fmt: skip
+    found = analysis.logit(game, 1.0)
+    assert found.facts["precision"] == 1.0
+    assert found.facts["residual"] <= 1e-9
+    assert analysis.logit_path(game, max_precision=1.0).precisions.max() == 1.0

@@ -197,3 +197,33 @@ def test_a_game_that_nobody_plays(concept):
     assert found.values == pytest.approx([0.75, -1.0])
     if found.joint is not None:
         assert all(g.max() == 0 for g in analysis.distances(found.joint).values())
+
+
+def test_a_player_with_nothing_at_stake_does_not_drown_the_others():
+    payoffs = np.zeros((2, 2, 2, 3))
+    payoffs[0, 0, :, :2], payoffs[1, 1, :, :2] = 1e-10, 2e-10
+    game = NormalForm.from_payoffs(payoffs)
+    for concept in ("ce", "cce", "efce"):
+        assert analysis.solve(game, concept).objective == pytest.approx(4e-10, rel=1e-6)
+
+
+@pytest.mark.parametrize("level", [0.0, 1e6, -1e6, 1e9])
+def test_egalitarian_at_different_levels(level):
+    """The third player's payoffs lie elsewhere; where above, only the first two count."""
+    rng = np.random.default_rng(4)
+    payoffs = rng.random((3, 3, 2, 3))
+    plain = analysis.correlated_equilibrium(NormalForm.from_payoffs(payoffs), "cce", 2)
+    lone = analysis.correlated_equilibrium(
+        NormalForm.from_payoffs(payoffs + np.array([50.0, 0.0, 100.0])), "cce", "egalitarian"
+    )
+    second = analysis.correlated_equilibrium(NormalForm.from_payoffs(payoffs), "cce", 1)
+    assert lone.objective == pytest.approx(second.objective, abs=1e-8)
+    moved = NormalForm.from_payoffs(payoffs + np.array([0.0, 0.0, level]))
+    found = analysis.correlated_equilibrium(moved, "cce", "egalitarian")
+    if level < 0:  # the third player is always the worst off
+        assert found.objective - level == pytest.approx(plain.objective, abs=1e-8)
+    elif level > 0:
+        two = analysis.correlated_equilibrium(
+            NormalForm.from_payoffs(payoffs + np.array([0.0, 0.0, 10.0])), "cce", "egalitarian"
+        )
+        assert found.objective == pytest.approx(two.objective, abs=1e-7)
