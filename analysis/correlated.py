@@ -33,6 +33,7 @@ SLACK = 1e-9  # of an objective, as a share of the range of utilities, given up 
 # below this; the repair does the rest.
 DUAL_TOLERANCE = 1e-11
 MOST_NEWTON_STEPS = 500
+MOST_INCENTIVES = 20_000_000  # numbers in the matrix of a program; it takes minutes with these
 DENSE = 20_000_000  # numbers in the matrix of the entropy objective
 
 
@@ -171,10 +172,25 @@ def _swap_utilities(game: NormalForm, p: Float64, player: int) -> Float64:
     return told @ pay.T
 
 
+def num_incentives(game: NormalForm) -> int:
+    """How many numbers `incentives` has."""
+    return math.prod(game.num_actions) * sum(n - 1 for n in game.num_actions)
+
+
 def incentives(game: NormalForm, concept: Concept) -> csr_matrix:
-    """Rows [deviations, profiles]: what each deviation gains at each profile."""
+    """Rows [deviations, profiles]: what each deviation gains at each profile.
+
+    Raises:
+        GameError: they are too many.
+    """
     from scipy.sparse import csr_matrix
 
+    if num_incentives(game) > MOST_INCENTIVES:
+        raise GameError(
+            f"{game.name}: the incentives of {' x '.join(map(str, game.num_actions))} pure "
+            f"strategies are {num_incentives(game):,} numbers, more than {MOST_INCENTIVES:,}; "
+            "choose efce, efcce or nfcce, which are found on the sequence form"
+        )
     number = np.arange(game.payoffs[..., 0].size).reshape(game.num_actions)
     rows, columns, values, total = [], [], [], 0
     for i, count in enumerate(game.num_actions):

@@ -13,7 +13,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.correlated import Objective, check_objective, maximised, objective_name
+from analysis.correlated import (
+    MOST_INCENTIVES,
+    Objective,
+    check_objective,
+    maximised,
+    num_incentives,
+    objective_name,
+)
 from analysis.correlation_plan import (
     INTERIOR_ABOVE,
     CorrelationPlan,
@@ -100,10 +107,10 @@ def fits_program(game: Game | SequenceForm, concept: str) -> bool:
     if concept != "cce" and form.num_players == 2 and not has_chance(form):
         return len(Pairs.of(form)) <= MOST_PAIRS
     try:
-        _laid_out(game, form)
+        table = _laid_out(game, form)
     except GameError:
         return False
-    return True
+    return concept != "cce" or num_incentives(table) <= MOST_INCENTIVES
 
 
 def _laid_out(game: Game | SequenceForm, form: SequenceForm) -> NormalForm:

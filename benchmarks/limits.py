@@ -110,7 +110,7 @@ LADDERS: dict[str, list[Rung]] = {
         lambda g: analysis.correlated_equilibrium(g, "ce", "entropy"),
     ),
     "CCE of the largest welfare, LP": tables(
-        [(40, 40), (100, 100), (300, 300)], lambda g: analysis.correlated_equilibrium(g, "cce")
+        [(40, 40), (100, 100), (150, 150)], lambda g: analysis.correlated_equilibrium(g, "cce")
     ),
     "EFCE of the largest welfare, LP": trees(
         [sheriff(2, 1), sheriff(2, 2), sheriff(3, 2), sheriff(2, 3)],

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import analysis
+from analysis.correlated import num_incentives
 from analysis.dynamics import correlated_dynamics
 from analysis.efce import fits_program
 from analysis.equilibrium import Equilibrium
@@ -22,6 +23,7 @@ from scenarios.equilibria import MOST_IN_JSON, Found, is_guarded
 if TYPE_CHECKING:
     from scenarios.solve_command import Files
 
+MOST_DRAWN = 500_000  # incentives of a game whose region of payoffs is drawn: some seconds
 MOST_ROWS = 2_000_000  # of a table in a file: a few hundred megabytes
 
 
@@ -35,9 +37,15 @@ def check(files: Files, game: Game, concept: str, options: dict[str, Any]) -> No
                 f"{files.plot}: correlated play is drawn for two players only; --export it as .csv"
             )
         try:
-            as_normal_form(game)
+            table = as_normal_form(game)
         except GameError as error:
             raise InputError(f"{files.plot}: payoffs cannot be drawn: {error}") from None
+        if num_incentives(table) > MOST_DRAWN:
+            shape = " x ".join(map(str, table.num_actions))
+            raise InputError(
+                f"{files.plot}: the region of payoffs of {shape} pure strategies would take "
+                "minutes; --export the answer instead"
+            )
 
 
 def check_sampled(files: Files, name: str) -> None:

@@ -350,5 +350,7 @@ def test_what_does_not_fit_is_refused():
         correlated_equilibrium(CHICKEN, "efce")
     with pytest.raises(games.InputError, match="entropy"):
         extensive_correlated_equilibrium(CHICKEN, "efce", "entropy")
+    with pytest.raises(games.GameError, match="choose efce"):
+        correlated_equilibrium(form("liars_dice(numdice=1,dice_sides=2)"))
     with pytest.raises(games.GameError, match="dynamics"):
         extensive_correlated_equilibrium(form("leduc_poker"), "efce")

@@ -71,6 +71,14 @@ def test_alpha_rank_of_rock_paper_scissors(folder, capsys):
     assert sum(row["probability"] for row in line["play"]) == pytest.approx(1.0)
 
 
+def test_what_is_too_large_for_a_program_goes_to_dynamics(folder, capsys):
+    line = solved(
+        capsys, "liars_dice(numdice=1,dice_sides=2)", "--equilibrium", "cce", "--seconds", "1"
+    )
+    assert line["iterations"] > 0
+    assert line["regret"] < 0.1
+
+
 def test_a_limit_of_iterations_means_dynamics(folder, capsys):
     line = solved(capsys, "battle.csv", "--equilibrium", "cce", "--iterations", "50")
     assert line["iterations"] == 50
@@ -258,7 +266,10 @@ def test_pictures(folder, arguments):
     assert (folder / "p.png").read_bytes()[:4] == b"\x89PNG"
 
 
+LD2 = "liars_dice(numdice=1,dice_sides=2)"  # 100 x 900 pure strategies
 BAD = [
+    ([LD2, "--equilibrium", "ce"], "choose efce"),
+    ([LD2, "--equilibrium", "efce", "--iterations", "9", "--plot", "x.png"], "take minutes"),
     (["battle.csv", "--equilibrium", "ce", "--iterations", "5"], "takes no iterations"),
     (["battle.csv", "--equilibrium", "efce", "--method", "lp", "--target", "1"], "dynamics"),
     (["battle.csv", "--method", "lp"], "not zero-sum"),
