@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
@@ -45,7 +46,7 @@ def load(key: str, name: str) -> SequenceForm | None:
         players = tuple(
             Treeplex(
                 information_sets=tuple(unpack_strings(arrays[f"information_sets_{i}"])),
-                labels=tuple(unpack_strings(arrays[f"labels_{i}"])),
+                labels=tuple(map(sys.intern, unpack_strings(arrays[f"labels_{i}"]))),
                 **{field: arrays[f"{field}_{i}"] for field in _TREEPLEX},
             )
             for i in range(int(arrays["num_players"]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from array import array
 
 import numpy as np
@@ -88,7 +89,8 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
             raise GameError(f"{name}: player {player} has no legal action at {information_set!r}")
         number = own.index.get(information_set)
         if number is None:
-            labels = [state.action_to_string(player, action) for action in legal]
+            # The same few names at hundreds of thousands of places: one copy of each.
+            labels = [sys.intern(state.action_to_string(player, action)) for action in legal]
             number = own.add(information_set, last[player], legal, labels)
         elif own.parent[number] != last[player]:
             raise GameError(

@@ -15,6 +15,7 @@ from games.kernels import plans_to_behaviour
 from games.sequence_form import Float64, SequenceForm, Treeplex
 from games.strategy import Strategy
 
+LARGEST = 1e100  # of payoffs: products of their differences stay finite
 PROFILE_BUDGET = 2_000_000
 SAME = 1e-12  # payoffs that differ by less, relative to the largest one, count as equal
 
@@ -247,6 +248,8 @@ def _tensor(payoffs: Sequence[ArrayLike]) -> Float64:
         raise InputError(
             f"the payoff to player {at[-1]} at {tuple(at[:-1].tolist())} is not a finite number"
         )
+    if np.abs(tensor).max() > LARGEST:
+        raise InputError(f"a payoff is larger than {LARGEST:g}: scale the payoffs down")
     return np.ascontiguousarray(tensor)
 
 

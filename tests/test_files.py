@@ -725,3 +725,8 @@ def test_bad_requests(name, options, says, tmp_path, monkeypatch, capfd):
     before = sorted(path.name for path in tmp_path.iterdir())
     assert_refused(["solve", name, *options], says, capfd)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_payoffs_that_would_overflow_are_refused():
+    with pytest.raises(games.InputError, match="scale the payoffs down"):
+        games.NormalForm.from_payoffs([[1e308, -1e308], [0.0, 1.0]])
