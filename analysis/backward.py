@@ -9,28 +9,20 @@ import numpy as np
 
 from analysis.equilibrium import Equilibrium, verified
 from analysis.units import Units
-from games import Game, InputError, NormalForm, SequenceForm, Strategy
+from games import Game, InputError, Strategy
 from games.game import CHANCE, TERMINAL, State
 from games.sequence_form import Float64
 
 
-def is_perfect_information(game: Game | SequenceForm) -> bool:
-    """Whether every information set is a single history. False for a bare sequence form.
-
-    By counting: a walk of the tree meets each information set once exactly if there are as many
-    decision nodes as information sets.
-    """
-    if isinstance(game, (SequenceForm, NormalForm)):
-        return False
-    form = game.sequence_form()
-    return _num_decisions(game.root()) == len(form.information_sets)
+class ImperfectInformation(InputError):
+    """An information set holds several histories."""
 
 
 def backward_induction(game: Game) -> Equilibrium:
     """The subgame-perfect equilibrium in which ties go to the first action.
 
     Raises:
-        InputError: an information set holds more than one history.
+        ImperfectInformation: an information set holds more than one history.
         Unverified: never, unless the game's information sets are at fault.
     """
     form = game.sequence_form()
@@ -73,7 +65,7 @@ def _induce(game: Game, chosen: list[dict[str, int]]) -> Float64:
         else:
             name = state.information_state_string(player)
             if name in chosen[player]:
-                raise InputError(
+                raise ImperfectInformation(
                     f"{game.name}: information set {name!r} holds several histories, so backward "
                     "induction does not apply; use another method"
                 )
@@ -94,18 +86,3 @@ def _frame(state: State) -> tuple[State, list[int], list[float], list[Float64]]:
         actions, weights = zip(*state.chance_outcomes(), strict=True)
         return state, list(actions), list(weights), []
     return state, list(state.legal_actions()), [], []
-
-
-def _num_decisions(root: State) -> int:
-    count, stack = 0, [root]
-    while stack:
-        state = stack.pop()
-        player = state.current_player()
-        if player == TERMINAL:
-            continue
-        count += player >= 0
-        actions = (
-            [a for a, _ in state.chance_outcomes()] if player == CHANCE else state.legal_actions()
-        )
-        stack.extend(state.child(a) for a in actions)
-    return count

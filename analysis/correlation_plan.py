@@ -23,7 +23,7 @@ from games.sequence_form import Float64, Treeplex
 if TYPE_CHECKING:
     import pandas as pd
 
-INTERIOR_ABOVE = 5_000  # pairs; at 27,000 the simplex takes ten times as long as an interior point
+INTERIOR_ABOVE = 5_000  # pairs, from which an interior point is far ahead of the simplex
 Trigger = Literal["efce", "efcce", "nfcce"]
 Entries = tuple[np.ndarray, np.ndarray, Any]  # (row, variable, factor) of a sparse matrix
 

@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from analysis import gambit
-from analysis.backward import backward_induction, is_perfect_information
+from analysis.backward import ImperfectInformation, backward_induction
 from analysis.equilibrium import (
     Equilibrium,
     Progress,
@@ -32,7 +32,7 @@ from games.normal_form import as_normal_form
 from games.sequence_form import Float64
 
 TOLERANCE = 1e-6
-# Exact arithmetic costs twenty times as much as floats and more with every action; above this
+# Exact arithmetic costs far more than floats, and the more the larger the game; above this
 # many pure strategies of both players together floats have to do.
 RATIONAL_UP_TO = 14
 TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
@@ -156,17 +156,20 @@ def nash(
         require_two_players(form, method)
     constant_sum = is_constant_sum(form)
     if method == "lp" or (method == "auto" and which == "one" and constant_sum):
-        found = sequence_form_lp(form, progress=progress)
-        return found if which == "one" else (found,)
-    if method == "backward" or (
-        method == "auto" and which == "one" and is_perfect_information(game)
-    ):
-        if isinstance(game, SequenceForm):
+        return sequence_form_lp(form, progress=progress)
+    if isinstance(game, SequenceForm):
+        if method == "backward":
             raise InputError(f"{form.game}: backward induction needs the game, not its form")
-        found = backward_induction(game)
-        return found if which == "one" else (found,)
+    elif method == "backward" or (
+        method == "auto" and which == "one" and not isinstance(game, NormalForm)
+    ):
+        try:
+            return backward_induction(game)
+        except ImperfectInformation:
+            if method == "backward":
+                raise
     failures = []
-    for name in _candidates(game, form, which, method):
+    for name in _candidates(form.num_players, which, method):
         try:
             found_all = _solve(game, form, name, which, seconds, progress, tolerance)
         except (Unverified, RuntimeError) as error:
@@ -180,13 +183,11 @@ def nash(
     raise Unverified(f"{form.game}: {'; '.join(failures)}")
 
 
-def _candidates(
-    game: Game | SequenceForm, form: SequenceForm, which: str, method: str
-) -> Iterator[str]:
+def _candidates(num_players: int, which: str, method: str) -> Iterator[str]:
     """Gambit's solvers in the order in which they are tried."""
     if method != "auto":
         yield method
-    elif form.num_players == 2:
+    elif num_players == 2:
         yield "lcp" if which == "one" else "enummixed"
         if which == "one":
             yield from ("enummixed", "logit")

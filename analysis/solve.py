@@ -140,15 +140,13 @@ def correlated(
     if method == "dynamics" and concept == "ce":
         raise InputError("ce is found by method lp only; efce can be found by dynamics")
     limited = iterations is not None or target is not None
-    if method == "auto":
-        laid_out = concept == "ce" or (not limited and fits_program(game, concept))
-        method = "lp" if laid_out else "dynamics"
-    if method == "lp" and limited:
+    dynamics = goes_to_dynamics(game, concept, method, limited)
+    if not dynamics and limited:
         raise InputError(
             f"a linear program for {concept} takes no iterations and no target: leave them out"
             + ("" if concept == "ce" else ", or choose method dynamics")
         )
-    if method == "dynamics":
+    if dynamics:
         kind: Any = "nfcce" if concept == "cce" else concept
         most = {} if iterations is None else {"iterations": iterations}
         return correlated_dynamics(
@@ -158,6 +156,17 @@ def correlated(
     if concept in ("ce", "cce"):
         return correlated_equilibrium(game, named, objective, progress=progress)
     return extensive_correlated_equilibrium(game, named, objective, progress=progress)
+
+
+def goes_to_dynamics(game: Game | SequenceForm, concept: str, method: str, limited: bool) -> bool:
+    """Whether `correlated` looks for an equilibrium by dynamics, and not by a linear program.
+
+    If it may choose, dynamics are for what no program can be laid out for, and for whom iterations
+    or a target are `limited`.
+    """
+    if method != "auto":
+        return method == "dynamics"
+    return concept != "ce" and (limited or not fits_program(game, concept))
 
 
 def stackelberg(

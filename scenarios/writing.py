@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 import analysis
 from analysis.correlated import num_incentives
 from analysis.dynamics import correlated_dynamics
-from analysis.efce import fits_program
 from analysis.equilibrium import Equilibrium
 from analysis.response import deviation_gains
-from analysis.solve import CORRELATED
+from analysis.solve import CORRELATED, goes_to_dynamics
 from games import Game, GameError, InputError, NormalForm, SequenceForm, as_form, as_normal_form
 from games.security import SecurityGame
 from games.storage import write_atomically
@@ -23,6 +22,7 @@ from scenarios.equilibria import MOST_IN_JSON, Found, is_guarded
 if TYPE_CHECKING:
     from scenarios.solve_command import Files
 
+LOTTERIES = (*CORRELATED, "alpharank")  # concepts whose answer is no strategy
 MOST_DRAWN = 500_000  # incentives of a game whose region of payoffs is drawn: some seconds
 MOST_ROWS = 2_000_000  # of a table in a file: a few hundred megabytes
 
@@ -155,14 +155,14 @@ def _picture(game: Game, concept: str) -> str:
         return "path"
     if is_guarded(game, concept):
         return "coverage"
-    if concept in CORRELATED or (isinstance(game, NormalForm) and game.num_players == 2):
+    if concept in LOTTERIES or (isinstance(game, NormalForm) and game.num_players == 2):
         return "payoffs"
     return "strategy"
 
 
 def _check_export(game: Game, concept: str, options: dict[str, Any], path: Path) -> None:
     suffix = path.suffix.lower()
-    if suffix == ".npz" and (concept in CORRELATED or is_guarded(game, concept)):
+    if suffix == ".npz" and (concept in LOTTERIES or is_guarded(game, concept)):
         raise InputError(f"{concept} of {game.name} is no strategy: export it as .csv")
     if suffix == ".nfg":
         if not isinstance(game, NormalForm | SecurityGame):
@@ -170,7 +170,12 @@ def _check_export(game: Game, concept: str, options: dict[str, Any], path: Path)
         _as_table(game)
     if suffix == ".efg" and isinstance(game, SecurityGame):
         _as_table(game)
-    if suffix == ".csv" and concept in CORRELATED and _goes_to_dynamics(game, concept, options):
+    limited = bool({"iterations", "target"} & set(options))
+    if (
+        suffix == ".csv"
+        and concept in CORRELATED
+        and goes_to_dynamics(game, concept, options.get("method", "auto"), limited)
+    ):
         default = inspect.signature(correlated_dynamics).parameters["iterations"].default
         profiles = options.get("iterations") or default
         actions = as_form(game).layout.num_sequences - game.num_players
@@ -180,13 +185,6 @@ def _check_export(game: Game, concept: str, options: dict[str, Any], path: Path)
                 f"table; ask for at most --iterations {max(MOST_ROWS // actions, 1)}, or leave "
                 "--export out"
             )
-
-
-def _goes_to_dynamics(game: Game, concept: str, options: dict[str, Any]) -> bool:
-    method = options.get("method", "auto")
-    if method == "auto" and concept != "ce":
-        return not fits_program(game, concept)
-    return method == "dynamics"
 
 
 def _as_table(game: Game) -> NormalForm:

@@ -13,7 +13,7 @@ import pytest
 import analysis
 import games
 from analysis.equilibrium import Unverified
-from analysis.nash import METHODS, nash
+from analysis.nash import nash
 from analysis.zero_sum import sequence_form_lp
 from games import NormalForm
 from games.gambit import GambitGame
@@ -170,7 +170,6 @@ def test_gambits_catalogue(path):
     assert analysis.nash_conv(compiled, one.strategy) <= 1e-6 * compiled.num_players
     if compiled.num_players > 2:
         return
-    table = games.as_normal_form(game)
     source = pygambit.read_efg(path) if path.suffix == ".efg" else pygambit.read_nfg(path)
     theirs = []
     for profile in pygambit.nash.enummixed_solve(source, rational=True).equilibria:
@@ -182,8 +181,7 @@ def test_gambits_catalogue(path):
     assert {tuple(np.round(v, 6) + 0.0) for v in ours} == {
         tuple(np.round(v, 6) + 0.0) for v in theirs
     }
-    assert any(np.allclose(one.values, v, atol=1e-6) for v in theirs) or len(theirs) > 1
-    assert table.num_players == 2
+    assert any(np.allclose(one.values, v, atol=1e-6) for v in theirs)
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if forgets(p)], ids=short)
@@ -255,7 +253,6 @@ def test_every_method_of_gambits_on_one_game(method, which):
     assert every
     assert max(e.regret for e in every) <= 1e-6
     assert method in every[0].method
-    assert set(METHODS) >= {method}
 
 
 def test_trees_and_forms_agree():

@@ -50,7 +50,7 @@ def test_the_command_knows_every_concept():
 @pytest.mark.parametrize("game", ["battle.csv", KUHN])
 def test_every_concept(folder, capsys, concept, game):
     if concept == "alpharank" and game == KUHN:
-        game = "matrix_rps"  # Kuhn's 1,728 profiles take it half a minute
+        game = "matrix_rps"  # Kuhn has 1,728 profiles, too many for a test
     line = solved(capsys, game, "--equilibrium", concept)
     assert {"game", "method", "value", "nash_conv", "iterations", "seconds"} <= set(line)
     assert line["equilibrium"] == concept
@@ -255,6 +255,7 @@ def test_the_answer_is_printed_before_files_are_written(folder, capsys, monkeypa
     [
         ["battle.csv", "--all"], ["battle.csv", "--equilibrium", "ce"], [KUHN, "--method", "dcfr"],
         ["battle.csv", "--equilibrium", "qre", "--precision", "3"], [KUHN, "--equilibrium", "nash"],
+        ["battle.csv", "--equilibrium", "alpharank"],
         ["battle.csv", "--equilibrium", "stackelberg"], [KUHN, "--equilibrium", "efcce"],
         ["targets.csv", "--equilibrium", "nash"], ["targets.csv", "--equilibrium", "efce"],
         [KUHN, "--equilibrium", "stackelberg"], ["kuhn_poker(players=3)", "--method", "cfr+"],
@@ -268,6 +269,7 @@ def test_pictures(folder, arguments):
 
 LD2 = "liars_dice(numdice=1,dice_sides=2)"  # 100 x 900 pure strategies
 BAD = [
+    (["battle.csv", "--equilibrium", "alpharank", "--export", "a.npz"], "export it as .csv"),
     ([LD2, "--equilibrium", "ce"], "choose efce"),
     ([LD2, "--equilibrium", "efce", "--iterations", "9", "--plot", "x.png"], "take minutes"),
     (["battle.csv", "--equilibrium", "ce", "--iterations", "5"], "takes no iterations"),
