@@ -8,9 +8,12 @@ import os
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["SCHELLING_CACHE"] = tempfile.mkdtemp(prefix="schelling-tests-")
+
+import pygambit
 
 import games
 
@@ -24,6 +27,23 @@ BATTLESHIP = (
     "battleship(board_width=2,board_height=2,ship_sizes=[2],ship_values=[2],num_shots=3,"
     "allow_repeated_shots=False)"
 )
+
+# Gambit's own games; five of them are of imperfect recall.
+CATALOGUE = Path(pygambit.__file__).parent / "catalog_data"
+CATALOGUE_FILES = sorted(CATALOGUE.rglob("*.efg")) + sorted(CATALOGUE.rglob("*.nfg"))
+FORGETFUL = (
+    "fig5_12.efg", "fig10.7.efg", "gilboa1997/fig1.efg", "gilboa1997/fig2.efg", "wichardt2008.efg",
+)  # fmt: skip
+
+
+def forgets(path: Path) -> bool:
+    """Whether a game of the catalogue is of imperfect recall."""
+    return str(path).endswith(FORGETFUL)
+
+
+def short(path: Path) -> str:
+    """A file of the catalogue by its name there."""
+    return str(path.relative_to(CATALOGUE))
 
 
 @functools.cache

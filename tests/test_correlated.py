@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from pathlib import Path
 
 import numpy as np
-import pygambit
 import pytest
 from scipy.optimize import linprog
 
@@ -19,10 +17,9 @@ from analysis.deviations import correlated_gains
 from games import NormalForm
 from games.normal_form import as_normal_form
 from games.sequence_form import has_chance
-from tests.conftest import KUHN, form
+from tests.conftest import CATALOGUE, KUHN, form
 from tests.random_tree import small_tree
 
-CATALOGUE = Path(pygambit.__file__).parent / "catalog_data"
 CHICKEN = NormalForm.from_payoffs([[6, 2], [7, 0]], [[6, 7], [2, 0]], name="chicken")
 
 

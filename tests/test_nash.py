@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pygambit
@@ -18,22 +17,19 @@ from analysis.zero_sum import sequence_form_lp
 from games import NormalForm
 from games.gambit import GambitGame
 from games.kernels import plans
-from tests.conftest import BATTLESHIP, KUHN, LD4, LD5, LD6, LEDUC, form
-
-CATALOGUE = Path(pygambit.__file__).parent / "catalog_data"
-FILES = sorted(CATALOGUE.rglob("*.efg")) + sorted(CATALOGUE.rglob("*.nfg"))
-IMPERFECT_RECALL = (
-    "fig5_12.efg", "fig10.7.efg", "gilboa1997/fig1.efg", "gilboa1997/fig2.efg", "wichardt2008.efg",
-)  # fmt: skip
-
-
-def short(path: Path) -> str:
-    return str(path.relative_to(CATALOGUE))
-
-
-def forgets(path: Path) -> bool:
-    return any(short(path).endswith(name) for name in IMPERFECT_RECALL)
-
+from tests.conftest import (
+    BATTLESHIP,
+    CATALOGUE,
+    CATALOGUE_FILES,
+    KUHN,
+    LD4,
+    LD5,
+    LD6,
+    LEDUC,
+    forgets,
+    form,
+    short,
+)
 
 # The values of the sequence-form linear programs in the literature and of OpenSpiel's own.
 VALUES = [
@@ -64,7 +60,7 @@ def test_zero_sum_values_from_both_sides(name, value, tolerance):
 
 def test_auto_says_what_it_picked():
     assert "sequence-form LP" in nash(form(KUHN)).method
-    assert "backward induction" in nash(games.load(str(FILES[2]))).method
+    assert "backward induction" in nash(games.load(str(CATALOGUE_FILES[2]))).method
     assert "lcp" in nash(NormalForm.from_payoffs([[3, 0], [5, 1]], [[3, 5], [0, 1]])).method
 
 
@@ -161,7 +157,7 @@ def test_random_games_of_three_and_four_players(seed):
         assert any(np.abs(joined(game, one) - other).max() <= 1e-6 for other in every)
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if not forgets(p)], ids=short)
+@pytest.mark.parametrize("path", [p for p in CATALOGUE_FILES if not forgets(p)], ids=short)
 def test_gambits_catalogue(path):
     """Every equilibrium of ours is one of Gambit's, and the other way about, as plans."""
     game = games.load(str(path))
@@ -184,7 +180,7 @@ def test_gambits_catalogue(path):
     assert any(np.allclose(one.values, v, atol=1e-6) for v in theirs)
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if forgets(p)], ids=short)
+@pytest.mark.parametrize("path", [p for p in CATALOGUE_FILES if forgets(p)], ids=short)
 def test_imperfect_recall_is_refused(path):
     with pytest.raises(games.GameError, match="imperfect recall"):
         nash(games.load(str(path)))
