@@ -7,10 +7,7 @@ are the same whoever plays what, and whenever.
 from __future__ import annotations
 
 import itertools
-import logging
 import math
-import signal
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
@@ -25,6 +22,7 @@ from games import Game, InputError, load
 from games.errors import one_line
 from games.play import Policy, Seat, sampled_returns
 from games.sequence_form import Float64
+from games.workers import running_ray
 
 BATCH = 200  # episodes that are played with one seed, between two looks at progress
 Cell = tuple[int, ...]  # each player's choice
@@ -165,7 +163,7 @@ def _players(table: Table, workers: int) -> Iterator[Callable[[list[Job]], Any]]
     if workers == 1:
         yield lambda jobs: ((job, table.play(job)) for job in jobs)
         return
-    with _running_ray(workers) as ray:
+    with running_ray(workers) as ray:
         try:
             shared = ray.put(replace(table, game=_portable(table.game)))
         except Exception as error:  # whatever the pickling of a user's object raises
@@ -188,32 +186,6 @@ def _not_portable(error: Exception) -> InputError:
         f"a game or strategy cannot be sent to other processes ({one_line(error)[:200]}): use "
         "workers=None"
     )
-
-
-@contextmanager
-def _running_ray(workers: int) -> Iterator[Any]:
-    try:
-        import ray
-    except ImportError:
-        raise InputError(
-            "several workers need Ray: in the checkout, pip install -c constraints.txt "
-            "'.[parallel]'"
-        ) from None
-    if ray.is_initialized():
-        yield ray
-        return
-    main = threading.current_thread() is threading.main_thread()
-    terminate = signal.getsignal(signal.SIGTERM) if main else None
-    ray.init(
-        address="local", num_cpus=workers, include_dashboard=False, log_to_driver=False,
-        logging_level=logging.ERROR, runtime_env={"env_vars": {"OMP_NUM_THREADS": "1"}},
-    )  # fmt: skip
-    try:
-        if main:
-            signal.signal(signal.SIGTERM, terminate)  # Ray puts a handler of its own there
-        yield ray
-    finally:
-        ray.shutdown()
 
 
 def _in_parallel(

@@ -8,6 +8,13 @@ from games.openspiel import OpenSpielGame, list_games
 from games.sequence_form import SequenceForm, Treeplex
 from games.strategy import Strategy
 
+# What learners play stands on torch, which takes its time to import: only when asked for.
+_LATER = {
+    "check_simulator": "games.check",
+    "parallel_env": "games.as_pettingzoo",
+    "vector": "games.vectors",
+}
+
 __all__ = [
     "NODE_BUDGET",
     "Game",
@@ -21,6 +28,17 @@ __all__ = [
     "UnenumerableGameError",
     "as_form",
     "as_normal_form",
+    "check_simulator",
     "list_games",
     "load",
+    "parallel_env",
+    "vector",
 ]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'games' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)

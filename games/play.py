@@ -59,7 +59,7 @@ class Seat:
         if not (min(own.values(), default=-1.0) >= 0 and abs(sum(own.values()) - 1) <= 1e-6):
             given = one_line({action: float(p) for action, p in own.items()})
             raise InputError(f"{self.name}: {given} are not probabilities that add up to 1")
-        action = _draw(own.items(), generator)
+        action = draw(own.items(), generator)
         if action not in state.legal_actions():
             raise InputError(
                 f"{self.name} chooses action {action}; legal for player {player} there are "
@@ -97,14 +97,14 @@ def _episode(
 ) -> Sequence[float]:
     while (player := state.current_player()) != TERMINAL:
         if player == CHANCE:
-            action = _draw(state.chance_outcomes(), generator)
+            action = draw(state.chance_outcomes(), generator)
         else:
             action = seats[player].draw(state, player, generator)
         state = state.child(action)
     return state.returns()
 
 
-def _draw(weights: Iterable[tuple[int, float]], generator: np.random.Generator) -> int:
+def draw(weights: Iterable[tuple[int, float]], generator: np.random.Generator) -> int:
     """A key of (key, probability) pairs whose probabilities add up to 1 but for rounding."""
     left = generator.random()
     for action, probability in weights:

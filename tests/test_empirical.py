@@ -340,4 +340,4 @@ def test_without_ray():
         "empirical_game(games.load('kuhn_poker'), {'a': improper}, workers=2)"
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "InputError: several workers need Ray" in ran.stderr
+    assert "InputError: several processes need Ray" in ran.stderr

@@ -1,0 +1,302 @@
+"""Networks that play and judge: an encoder, a memory if wanted, a policy head and a critic.
+
+A network works on decisions, not on agents: D of them at once, from any mixture of games, with no
+padding. Its weights depend on a role's features and actions alone, so what was trained among N
+agents runs among M. What kind of node a node is (another role, a goal, a wall) is for its features
+to say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from games.errors import InputError
+from games.simulator import Observation, Role, Spec
+from marl.distributions import MASKED, distribution
+from marl.graph_encoder import GraphEncoder, mean_and_max
+from marl.recurrence import Memory
+from marl.tabular.method import Table
+
+ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    "tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
+}  # fmt: skip
+
+
+class Network(Table):
+    """The shape of a policy network and its critic."""
+
+    encoder: Literal["mlp", "attention", "convolution"] = "mlp"
+    """What a decision is computed from: the agent's own node alone, or the graph around it."""
+    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (64, 64)
+    """Widths of the layers; of a graph encoder: of each round of messages."""
+    heads: Annotated[int, Field(gt=0)] = 4
+    """Attention heads; they divide every width."""
+    memory: Annotated[int, Field(ge=0)] = 0
+    """Width of a GRU behind the encoder, for games that hide what was seen before; 0: none."""
+    critic: Literal["own", "central"] = "own"
+    """What values are computed from: what the agent sees, or what all agents of its game see; the
+    second only while training."""
+    share: bool = False
+    """Whether the critic uses the policy's encoder and memory."""
+    activation: Literal["tanh", "relu", "elu", "gelu", "silu"] = "tanh"
+    """Between layers."""
+    log_std: Annotated[float, Field(ge=-10, le=2)] = -0.5
+    """Where the log standard deviation of continuous actions starts; what is bounded is -1 to 1."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Network:
+        if self.encoder != "mlp" and not self.hidden:
+            raise InputError(
+                f"encoder {self.encoder}: give hidden at least one width, such as [64]"
+            )
+        if self.encoder == "attention" and any(width % self.heads for width in self.hidden):
+            raise InputError(
+                f"heads = {self.heads} does not divide hidden = {list(self.hidden)}: choose widths "
+                "that are multiples of it"
+            )
+        return self
+
+    def build(self, role: Role, spec: Spec, seed: int) -> PolicyNetwork:
+        """An untrained network for a role of a game; the same seed gives the same weights.
+
+        Raises:
+            InputError: an action space of another kind than `Role` lists.
+        """
+        # Modules draw their first weights from the global generator: it is lent and given back.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            return PolicyNetwork(self, role, spec)
+
+
+@dataclass(frozen=True)
+class Input:
+    """D decisions to be taken, and the R nodes that they are computed from."""
+
+    x: Tensor  # [R, F] float32  node features
+    edges: Tensor  # [2, E] int64  source and target among the R nodes
+    edge_features: Tensor  # [E, G] float32
+    deciding: Tensor | None  # [D] int64  the rows of x that decide; None: every row, D = R
+    game: Tensor | None  # [R] int64  the game of each node, ascending; for a central critic
+    num_games: int
+    action_mask: Tensor  # [D, A] bool
+    memory: Tensor | None = None  # [D, M] float32 for one step, or [S, M] before S sequences
+    slot: Tensor | None = None  # [D] int64  in which of the S sequences a decision is
+    time: Tensor | None = None  # [D] int64  and when: no two of a sequence at the same time
+    fresh: Tensor | None = None  # [D] bool  the first of an episode: memory starts at 0
+
+    def to(self, device: torch.device | str) -> Input:
+        found: dict[str, Any] = {
+            name: value.to(device) if isinstance(value, Tensor) else value
+            for name, value in vars(self).items()
+        }
+        return Input(**found)
+
+
+class Output(NamedTuple):
+    """What a network says to D decisions."""
+
+    parameters: Tensor  # [D, P] float32  of the action distribution; see `marl.distributions`
+    value: Tensor  # [D] float32
+    memory: Tensor | None  # [D, M] float32  after each decision
+
+
+def pack(
+    observation: Observation,
+    deciding: Tensor,
+    network: PolicyNetwork,
+    memory: Tensor | None = None,
+) -> Input:
+    """What a network needs of an observation, and nothing else.
+
+    Args:
+        observation: of B games.
+        deciding: [B, N] bool, D of them true; decisions are ordered by game, then agent.
+        memory: [D, M] float32 of those that decide; None: as at the start of an episode.
+    """
+    batch, num_nodes = observation.nodes.shape[:2]
+    nodes = observation.nodes.flatten(0, 1)
+    edges, features = observation.edges[:, :0], observation.edge_features[:0]
+    game = None
+    rows, positions = nodes_in_play(
+        observation, deciding, graph=network.uses_graph, central=network.central
+    )
+    if network.uses_graph:
+        edges, features = observation.edges, observation.edge_features
+    if len(rows) < len(nodes):
+        nodes = nodes.index_select(0, rows)
+        if network.uses_graph:
+            number = rows.new_full((batch * num_nodes,), -1)
+            number[rows] = torch.arange(len(rows), device=rows.device)
+            edges = number[edges]
+            kept = edges[0] >= 0
+            if not kept.all():
+                edges, features = edges[:, kept], features[kept]
+    if network.central:
+        game = rows // num_nodes
+    mask = observation.action_mask[deciding]
+    return Input(nodes, edges, features, positions, game, batch, mask, memory)
+
+
+def nodes_in_play(
+    observation: Observation, deciding: Tensor, *, graph: bool, central: bool
+) -> tuple[Tensor, Tensor | None]:
+    """Which of the B * V nodes a network has to look at.
+
+    Args:
+        deciding: [B, N] bool.
+        graph: in games where somebody decides, all nodes that edges touch.
+        central: in those games, all agents.
+
+    Returns:
+        rows [R] int64, ascending; and where among them those that decide are [D] int64, None if
+        they are all.
+    """
+    batch, num_nodes = observation.nodes.shape[:2]
+    if not (graph or central) and num_nodes == deciding.shape[1] and deciding.all():
+        return torch.arange(batch * num_nodes, device=deciding.device), None
+    chosen = nn.functional.pad(deciding, (0, num_nodes - deciding.shape[1]))  # [B, V]
+    in_play = chosen.clone()
+    playing = deciding.any(dim=1, keepdim=True)  # [B, 1]
+    if central:
+        in_play[:, : deciding.shape[1]] |= playing
+    chosen, in_play = chosen.flatten(), in_play.flatten()
+    if graph:
+        counts = playing[:, 0][observation.edges[0] // num_nodes]
+        in_play[observation.edges[:, counts].flatten()] = True
+    rows = in_play.nonzero()[:, 0]
+    if not (graph or central) or bool((in_play == chosen).all()):
+        return rows, None
+    return rows, chosen[rows].nonzero()[:, 0]
+
+
+class Trunk(nn.Module):
+    """From nodes to what is known at each decision: an encoder, and a memory if there is one."""
+
+    def __init__(self, config: Network, role: Role, spec: Spec) -> None:
+        super().__init__()
+        activation = ACTIVATIONS[config.activation]
+        self.graph = config.encoder != "mlp"
+        self.features = spec.features if self.graph else role.features
+        if self.graph:
+            heads = config.heads if config.encoder == "attention" else None
+            self.encoder: nn.Module = GraphEncoder(
+                spec.features, spec.edge_features, config.hidden, heads, activation
+            )
+        else:
+            self.encoder = mlp(role.features, config.hidden, activation)
+        self.width = (config.hidden or (self.features,))[-1]
+        self.memory: Memory | None = None
+        initialise(self)
+        if config.memory:
+            self.memory = Memory(self.width, config.memory)
+            self.width = config.memory
+
+    def forward(self, given: Input, memory: Tensor | None) -> Tensor:
+        """[D, width], which is the memory afterwards if there is one; `memory` [D or S, M]."""
+        if self.graph:
+            known = self.encoder(given.x, given.edges, given.edge_features, given.deciding)
+        else:
+            x = given.x if given.deciding is None else given.x.index_select(0, given.deciding)
+            known = self.encoder(x if x.shape[1] == self.features else x[:, : self.features])
+        if self.memory is None:
+            return known
+        return self.memory(known, memory, given.slot, given.time, given.fresh)
+
+
+class PolicyNetwork(nn.Module):
+    """A policy and its critic for one role; `Network.build` makes it."""
+
+    def __init__(self, config: Network, role: Role, spec: Spec) -> None:
+        super().__init__()
+        self.config, self.role, self.spec = config, role, spec
+        self.memory_width = config.memory * (1 if config.share else 2)
+        self.uses_graph = config.encoder != "mlp"
+        self.central = config.critic == "central"
+        activation = ACTIVATIONS[config.activation]
+
+        self.actor = Trunk(config, role, spec)
+        self.judge = None if config.share else Trunk(config, role, spec)
+        width, outputs = self.actor.width, distribution(role).num_parameters
+        self.log_std: nn.Parameter | None = None
+        if not role.sizes:
+            outputs //= 2
+            self.log_std = nn.Parameter(torch.full((outputs,), config.log_std))
+        self.head = nn.Linear(width, outputs)
+        # Play starts out almost even: Andrychowicz et al., "What matters for on-policy deep
+        # actor-critic methods?" (2021), section 3.2, found the last layer's scale to matter most.
+        initialise(self.head, gain=0.01)
+        self.others: nn.Module | None = None
+        if self.central:
+            self.others = mlp(spec.features, config.hidden, activation)
+            heard = 2 * (config.hidden or (spec.features,))[-1]
+            self.joint = nn.Sequential(nn.Linear(width + heard, width), activation())
+            initialise(self.others)
+            initialise(self.joint)
+        self.worth = nn.Linear(width, 1)
+        initialise(self.worth, gain=1.0)
+
+    def forward(self, given: Input) -> Output:
+        mine, its = self._memories(given)
+        known = self.actor(given, mine)
+        judged = known if self.judge is None else self.judge(given, its)
+        memory = None
+        if self.memory_width:
+            memory = known if self.judge is None else torch.cat([known, judged], dim=1)
+        return Output(self._play(known, given), self._value(judged, given), memory)
+
+    def policy(self, given: Input) -> tuple[Tensor, Tensor | None]:
+        """Parameters [D, P] and memory [D, M], without the critic, whose part of memory stays 0."""
+        known = self.actor(given, self._memories(given)[0])
+        memory = None
+        if self.memory_width:
+            memory = nn.functional.pad(known, (0, self.memory_width - known.shape[1]))
+        return self._play(known, given), memory
+
+    def value(self, given: Input) -> Tensor:
+        """[D] without the policy."""
+        mine, its = self._memories(given)
+        judged = self.actor(given, mine) if self.judge is None else self.judge(given, its)
+        return self._value(judged, given)
+
+    def _memories(self, given: Input) -> tuple[Tensor | None, Tensor | None]:
+        """The policy's part and the critic's; they may be one."""
+        if given.memory is None:
+            return None, None
+        return given.memory[:, : self.config.memory], given.memory[:, -self.config.memory :]
+
+    def _play(self, known: Tensor, given: Input) -> Tensor:
+        out = self.head(known)
+        if self.log_std is not None:
+            return torch.cat([out, self.log_std.expand_as(out)], dim=1)
+        return out.masked_fill(~given.action_mask[:, : out.shape[1]], MASKED)
+
+    def _value(self, judged: Tensor, given: Input) -> Tensor:
+        if self.others is not None:
+            assert given.game is not None, "a central critic needs Input.game"
+            # Whoever is in play counts, so that the value does not depend on who is asked.
+            heard = mean_and_max(self.others(given.x), given.game, given.num_games)
+            game = given.game if given.deciding is None else given.game[given.deciding]
+            judged = self.joint(torch.cat([judged, heard.index_select(0, game)], dim=1))
+        return self.worth(judged)[:, 0]
+
+
+def mlp(features: int, widths: tuple[int, ...], activation: Callable[[], nn.Module]) -> nn.Module:
+    """Layers with an activation behind each."""
+    sizes = zip((features, *widths), widths, strict=False)
+    return nn.Sequential(*(m for a, b in sizes for m in (nn.Linear(a, b), activation())))
+
+
+def initialise(module: nn.Module, gain: float = math.sqrt(2)) -> None:
+    """Orthogonal weights (Saxe, McClelland & Ganguli 2014), biases 0."""
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            nn.init.orthogonal_(parameter, gain)
+        else:
+            nn.init.zeros_(parameter)
