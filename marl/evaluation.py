@@ -1,0 +1,186 @@
+"""What a policy does when nobody learns: whole games, each counted once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from games.sequence_form import Float64
+from games.simulator import Observation, Spec, Vector, seeds
+from games.vectors import vector
+from marl.policy import Policy
+
+AT_ONCE = 256  # games
+
+
+class Actor(Protocol):
+    """What can play: a `Policy`, or `Uniform`."""
+
+    def start(self, games: int) -> Tensor: ...
+
+    def act(
+        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]: ...
+
+
+class Uniform:
+    """Every legal action with equal probability; of a continuous one, every value in its bounds."""
+
+    def __init__(self, spec: Spec) -> None:
+        self.spec = spec
+
+    def start(self, games: int) -> Tensor:
+        return torch.zeros(games, self.spec.num_agents, 0)
+
+    def act(
+        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        spec, acting = self.spec, seen.acting
+        actions = torch.zeros((*acting.shape, spec.action_width), dtype=spec.action_dtype)
+        for agent, role in enumerate(spec.role_of):
+            drawn = self._draw(seen, agent, spec.roles[role], generator)
+            actions[:, agent, : drawn.shape[1]] = drawn.to(actions.dtype)
+        return actions, memory
+
+    def _draw(
+        self, seen: Observation, agent: int, role, generator: torch.Generator | None
+    ) -> Tensor:
+        games = len(seen.acting)
+        if not role.sizes:
+            low, high = (torch.tensor(b, dtype=torch.float32) for b in (
+                np.clip(role.action_space.low, -1, None), np.clip(role.action_space.high, None, 1)
+            ))  # fmt: skip
+            return low + (high - low) * torch.rand(games, len(low), generator=generator)
+        drawn, start = [], 0
+        for size in role.sizes:
+            legal = seen.action_mask[:, agent, start : start + size].float()
+            legal = torch.where(legal.sum(dim=1, keepdim=True) > 0, legal, 1.0)  # does not act
+            drawn.append(torch.multinomial(legal, 1, generator=generator))
+            start += size
+        return torch.cat(drawn, dim=1)
+
+
+@dataclass(frozen=True, eq=False)
+class Played:
+    """E games, played to their ends."""
+
+    returns: Float64  # [E, N]
+    steps: Float64  # [E]
+    seat: np.ndarray  # [E] int64  the agent that the policy played; -1: all of them
+    info: dict[str, Float64]  # [E] each, as the game reports them at its end
+
+    @property
+    def own(self) -> Float64:
+        """[E] the return of the seat that the policy played, or the mean of all."""
+        if len(self.seat) and self.seat[0] >= 0:
+            return self.returns[np.arange(len(self.seat)), self.seat]
+        return self.returns.mean(axis=1)
+
+    def means(self) -> dict[str, float]:
+        """Mean return, steps and infos."""
+        found = {"return": float(self.own.mean()), "episode_steps": float(self.steps.mean())}
+        return found | {name: float(values.mean()) for name, values in self.info.items()}
+
+    def standard_error(self) -> float:
+        """Of the mean return."""
+        return float(self.own.std(ddof=1) / np.sqrt(len(self.own)))
+
+
+def evaluate(
+    policy: Policy,
+    game: str | None = None,
+    *,
+    episodes: int = 200,
+    seed: int = 0,
+    greedy: bool = False,
+    against: Actor | None = None,
+    seat: int | None = None,
+    watch: Callable[[Vector, Observation, Tensor], object] | None = None,
+) -> Played:
+    """Play whole games with a policy.
+
+    Args:
+        policy: that plays; in a game with more or fewer agents too, if it is one policy a role.
+        game: by name; the policy's own if not given.
+        episodes: games, every one of which counts once, however long it takes.
+        seed: of the games and of what is drawn.
+        greedy: play the likeliest action, not a drawn one.
+        against: who plays all other seats; None: the policy plays all of them.
+        seat: the policy's own, against somebody; None: one seat after the other, game by game.
+        watch: called before every step with the games, what is seen, and the actions.
+
+    Raises:
+        InputError: a policy that does not fit the game, or a game that breaks its rules.
+    """
+    name = game or policy.game
+    parts = []
+    for start in range(0, episodes, AT_ONCE):
+        count = min(AT_ONCE, episodes - start)
+        games = vector(name, count)
+        game_seed, draw_seed = seeds(seed, start, count=2)
+        own = policy.for_game(name, games.spec)
+        seats = np.full(count, -1)
+        if against is not None:
+            agents = games.spec.num_agents
+            seats = (np.arange(start, start + count) % agents) if seat is None else seats * 0 + seat
+        parts.append(_play(games, own, against, seats, game_seed, draw_seed, greedy, watch))
+    return Played(
+        returns=np.concatenate([part.returns for part in parts]),
+        steps=np.concatenate([part.steps for part in parts]),
+        seat=np.concatenate([part.seat for part in parts]),
+        info={k: np.concatenate([part.info[k] for part in parts]) for k in parts[0].info},
+    )
+
+
+@torch.no_grad()
+def _play(
+    games: Vector,
+    policy: Policy,
+    against: Actor | None,
+    seats: np.ndarray,
+    game_seed: int,
+    draw_seed: int,
+    greedy: bool,
+    watch: Callable[[Vector, Observation, Tensor], object] | None,
+) -> Played:
+    seen = games.reset(game_seed)
+    count, agents = seen.acting.shape
+    generator = torch.Generator().manual_seed(draw_seed)
+    own = None if greedy else generator
+    memory = policy.start(count)
+    rival = None if against is None else against.start(count)
+    mine = torch.from_numpy(seats)[:, None] == torch.arange(agents)
+    returns, steps = torch.zeros(count, agents, dtype=torch.float64), torch.zeros(count)
+    info: dict[str, Tensor] = {}
+    open_games = torch.ones(count, dtype=torch.bool)
+    while open_games.any():
+        actions, memory = policy.act(seen, memory, own)
+        if against is not None and rival is not None:
+            theirs, rival = against.act(seen, rival, generator)
+            actions = torch.where(mine[..., None], actions, theirs)
+        if watch is not None:
+            watch(games, seen, actions)
+        step, seen, _ = games.step(actions)
+        returns += step.reward * open_games[:, None]
+        steps += open_games
+        over = step.over & open_games
+        for name, value in step.info.items():
+            value = value.float().mean(dim=1) if value.dim() > 1 else value.float()
+            kept = info.setdefault(name, torch.zeros(count))
+            info[name] = torch.where(over, value, kept)
+        open_games = open_games & ~over
+        if step.over.any():
+            memory[step.over] = 0.0
+            if rival is not None:
+                rival[step.over] = 0.0
+    return Played(
+        returns=returns.numpy(),
+        steps=steps.double().numpy(),
+        seat=seats,
+        info={name: value.double().numpy() for name, value in info.items()},
+    )

@@ -1,0 +1,170 @@
+"""Proximal policy optimisation, for many agents: advantages, the loss, and its parameters.
+
+Schulman, Wolski, Dhariwal, Radford and Klimov (2017), "Proximal policy optimization algorithms",
+arXiv 1707.06347, equations 7 and 9, with generalised advantage estimation (Schulman et al. 2016,
+arXiv 1506.02438, equation 16). `loss` is term for term RLlib's own, which the tests hold it to.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import Field, field_validator
+from torch import Tensor
+
+from games.errors import InputError
+from marl.distributions import Distribution
+from marl.tabular.method import Table
+
+Schedule = float | tuple[tuple[int, float], ...]
+"""A number; or pairs of steps and values, straight lines between them."""
+
+
+class PPO(Table):
+    """Proximal policy optimisation with one policy a role, or one an agent."""
+
+    name: Literal["ppo"] = "ppo"
+    games: Annotated[int, Field(gt=0)] = 64
+    """Games that each env runner plays at once."""
+    fragment: Annotated[int, Field(gt=0)] = 64
+    """Steps of each game between two updates."""
+    epochs: Annotated[int, Field(gt=0)] = 4
+    """Passes over what was played."""
+    minibatches: Annotated[int, Field(gt=0)] = 8
+    """Gradient steps a pass."""
+    learning_rate: Schedule = 5e-4
+    """Of Adam."""
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.99
+    """From one decision of an agent to its next."""
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """Of generalised advantage estimation: 1 looks at returns alone, 0 at one step."""
+    clip: Annotated[float, Field(gt=0)] = 0.2
+    """How far from 1 the probability ratio is rewarded."""
+    value_clip: Annotated[float, Field(gt=0)] = 10.0
+    """The squared error of the value counts up to this."""
+    value_coefficient: Annotated[float, Field(ge=0)] = 0.5
+    """Of the value loss."""
+    entropy: Schedule = 0.01
+    """Of the entropy bonus."""
+    kl_coefficient: Annotated[float, Field(ge=0)] = 0.0
+    """Of the penalty on the divergence from the policy that played; adapted to `kl_target`."""
+    kl_target: Annotated[float, Field(gt=0)] = 0.01
+    """The mean divergence of an update that `kl_coefficient` is adapted to."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 0.5
+    """The largest norm of a gradient."""
+    normalise_advantages: bool = True
+    """To mean 0 and standard deviation 1, over an update."""
+    policies: Literal["role", "agent"] = "role"
+    """Whether agents of one role share a policy, or each has its own."""
+
+    @field_validator("learning_rate", "entropy")
+    @classmethod
+    def _schedule_rises(cls, schedule: Schedule) -> Schedule:
+        points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
+        steps = [step for step, _ in points]
+        if not points or steps[0] != 0 or sorted(set(steps)) != steps:
+            raise InputError("a schedule is [[0, value], [steps, value], ...] with rising steps")
+        if min(value for _, value in points) < 0:
+            raise InputError("a schedule has no values below 0")
+        return schedule
+
+
+def at(schedule: Schedule, steps: int) -> float:
+    """A schedule's value after so many steps; its last value beyond its end."""
+    if not isinstance(schedule, tuple):
+        return schedule
+    points, values = zip(*schedule, strict=True)
+    return float(np.interp(steps, points, values))
+
+
+def advantages(
+    reward: Tensor,
+    value: Tensor,
+    deciding: Tensor,
+    terminated: Tensor,
+    truncated: Tensor,
+    final_value: Tensor,
+    next_value: Tensor,
+    discount: float,
+    gae_lambda: float,
+) -> Tensor:
+    """Generalised advantages [T, B, N] of the decisions, 0 elsewhere (arXiv 1506.02438, eq. 16).
+
+    An agent need not act at every step: what it is paid between two of its decisions belongs to the
+    first of them, and the discount counts decisions.
+
+    Args:
+        reward: [T, B, N] float32, paid by the step after the decision.
+        value: [T, B, N] float32, at the decision.
+        deciding: [T, B, N] bool, where an agent acted.
+        terminated: [T, B, N] bool, over after the step: nothing follows.
+        truncated: [T, B, N] bool, cut off after the step: `final_value` follows.
+        final_value: [T, B, N] float32, of what was seen when a game was cut off.
+        next_value: [B, N] float32, of what is seen after the last step.
+    """
+    result = torch.zeros_like(value)
+    advantage, paid = torch.zeros_like(next_value), torch.zeros_like(next_value)
+    keep = discount * gae_lambda
+    ends = terminated | truncated
+    beyond = torch.where(terminated, 0.0, final_value)
+    for t in range(len(reward) - 1, -1, -1):
+        advantage = torch.where(ends[t], 0.0, advantage)
+        next_value = torch.where(ends[t], beyond[t], next_value)
+        paid = torch.where(ends[t], 0.0, paid) + reward[t]
+        new = paid + discount * next_value - value[t] + keep * advantage
+        acts = deciding[t]
+        result[t] = torch.where(acts, new, 0.0)
+        advantage = torch.where(acts, new, advantage)
+        next_value = torch.where(acts, value[t], next_value)
+        paid = torch.where(acts, 0.0, paid)
+    return result
+
+
+class Loss(NamedTuple):
+    """The loss and its parts, each a mean over decisions; scalars."""
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor  # clipped
+    entropy: Tensor
+    kl: Tensor  # of the policy that played from the one that learns
+
+
+def loss(
+    distribution: Distribution,
+    parameters: Tensor,
+    value: Tensor,
+    *,
+    actions: Tensor,
+    old_parameters: Tensor,
+    old_logp: Tensor,
+    advantage: Tensor,
+    target: Tensor,
+    clip: float,
+    value_clip: float,
+    value_coefficient: float,
+    entropy_coefficient: float,
+    kl_coefficient: float,
+) -> Loss:
+    """The clipped surrogate, the value's error and the entropy bonus (arXiv 1707.06347, eq. 7, 9).
+
+    Args:
+        parameters: [D, P] of the action distribution that learns.
+        value: [D] float32, as the critic has it now.
+        actions: [D, W] that were taken.
+        old_parameters: [D, P] of the distribution that they were drawn from.
+        old_logp: [D] log probability that they had then.
+        advantage: [D] float32.
+        target: [D] float32, that the value should have.
+    """
+    ratio = torch.exp(distribution.logp(parameters, actions) - old_logp)
+    surrogate = torch.min(advantage * ratio, advantage * ratio.clamp(1 - clip, 1 + clip)).mean()
+    error = (value - target).square().clamp(max=value_clip).mean()
+    entropy = distribution.entropy(parameters).mean()
+    kl = distribution.kl(old_parameters, parameters).mean()
+    total = -surrogate + value_coefficient * error - entropy_coefficient * entropy
+    if kl_coefficient:
+        total = total + kl_coefficient * kl
+    return Loss(total, -surrogate, error, entropy, kl)

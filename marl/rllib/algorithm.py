@@ -1,0 +1,316 @@
+"""An RLlib Algorithm around the batched runner and learner, and the config that builds it."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from typing import Any
+
+import numpy as np
+import ray
+from ray.rllib.algorithms.algorithm import Algorithm
+from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
+from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import (
+    LEARNER_RESULTS,
+    NUM_ENV_STEPS_SAMPLED_LIFETIME,
+)
+
+from games.errors import InputError
+from games.simulator import Spec, seeds
+from marl.fragment import Fragment
+from marl.plan import Plan
+from marl.policy import Policy, names
+from marl.rllib.learner import BatchedLearner
+from marl.rllib.module import PolicyModule, modules
+from marl.rllib.runner import LIFE, PAST, ROLLOUT, BatchedRunner
+from marl.rollout import Episodes
+
+OWN = "schelling"
+LONGEST_WAIT = 300.0  # seconds for an env runner to play a fragment, or to come back
+PROBE_SECONDS = 1.0  # spent on asking whether one is back, while others wait ...
+PROBE_EVERY = 5.0  # ... and seconds between two such questions
+
+
+class BatchedConfig(AlgorithmConfig):
+    """RLlib's config, with the networks of this house."""
+
+    def __init__(self, algo_class: Any = None) -> None:
+        super().__init__(algo_class=algo_class or BatchedAlgorithm)
+
+    @override(AlgorithmConfig)
+    def get_default_rl_module_spec(self) -> RLModuleSpec:
+        return RLModuleSpec(module_class=PolicyModule)
+
+    @override(AlgorithmConfig)
+    def get_default_learner_class(self) -> type:
+        return BatchedLearner
+
+
+def algorithm_config(
+    plan: Plan, spec: Spec, *, against: Policy | None = None, seats: tuple[int, ...] = ()
+) -> BatchedConfig:
+    """RLlib's config for a plan.
+
+    Args:
+        plan: what training is to be.
+        spec: of the plan's game.
+        against: a frozen policy that plays all seats but `seats`.
+        seats: the agents that learn; all of them if there is nobody to play against.
+    """
+    learning = modules(spec, plan.network, plan.method.policies, plan.seed)
+    seats = seats or tuple(range(spec.num_agents))
+    used = {names(spec, plan.method.policies)[agent] for agent in seats}
+    for name in [name for name in learning.rl_module_specs if name not in used]:
+        learning.rl_module_specs.pop(name)
+    resources = plan.resources
+    config = BatchedConfig()
+    config.framework("torch")
+    config.environment(
+        env=None,
+        env_config={"plan": plan, "against": against, "seats": seats},
+        disable_env_checking=True,
+    )
+    config.env_runners(
+        env_runner_cls=BatchedRunner,
+        num_env_runners=resources.env_runners,
+        num_cpus_per_env_runner=resources.cpus_per_env_runner,
+        num_gpus_per_env_runner=resources.gpus_per_env_runner,
+        validate_env_runners_after_construction=True,
+        sample_timeout_s=LONGEST_WAIT,
+    )
+    config.learners(
+        num_learners=resources.learners,
+        num_gpus_per_learner=resources.gpus_per_learner,
+    )
+    config.multi_agent(
+        policies={
+            name: (None, one.observation_space, one.action_space, {})
+            for name, one in learning.rl_module_specs.items()
+        },
+        policy_mapping_fn=_nobody_asks,
+    )
+    config.rl_module(rl_module_spec=learning)
+    config.fault_tolerance(
+        restart_failed_env_runners=True,
+        max_num_env_runner_restarts=resources.restarts,
+        delay_between_env_runner_restarts_s=1.0,
+        env_runner_health_probe_timeout_s=PROBE_SECONDS,
+        env_runner_restore_timeout_s=LONGEST_WAIT,
+    )
+    config.debugging(log_level="ERROR")
+    config.reporting(min_time_s_per_iteration=None)
+    config._dont_auto_sync_env_runner_states = True  # there are no connectors with a state
+    return config
+
+
+def _nobody_asks(agent_id: Any, episode: Any, **_: Any) -> str:
+    raise AssertionError("seats are dealt by the rollout")
+
+
+class BatchedAlgorithm(Algorithm):
+    """Play a fragment of every game, learn from it, hand the weights out."""
+
+    @override(Algorithm)
+    def setup(self, config: AlgorithmConfig) -> None:
+        self.plan: Plan = config.env_config["plan"]
+        self.steps = self.games_played = 0
+        self.restarts = 0
+        self.pool: list[dict[str, Any]] = []  # weights of past selves
+        self.row: dict[str, float] = {}  # of the last update: what is to be reported
+        self._probed = -PROBE_EVERY
+        self._draw = np.random.default_rng(seeds(self.plan.seed, 3))
+        super().setup(config)
+
+    @override(Algorithm)
+    def _setup_logdir(self) -> None:
+        """In the folder of a sweep's trial; else nowhere: a run's folder is the caller's matter."""
+        if self._storage:
+            super()._setup_logdir()
+        else:
+            self._logdir = tempfile.gettempdir()
+
+    @classmethod
+    @override(Algorithm)
+    def get_default_config(cls) -> AlgorithmConfig:
+        return BatchedConfig(cls)
+
+    @override(Algorithm)
+    def training_step(self) -> None:
+        began = time.perf_counter()
+        self._meet_the_past()
+        parts, ended = self._sample()
+        fragment = Fragment.join(parts)
+        sampled = time.perf_counter()
+        self.steps += fragment.num_steps
+        self.games_played += int(ended.count)
+        timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.steps}
+        if self.learner_group.is_local:
+            found = self.learner_group.update(batch=fragment, timesteps=timesteps)
+        else:
+            shards = fragment.split(len(self.learner_group))
+            found = self.learner_group.update(batches=shards, timesteps=timesteps)
+        learned = time.perf_counter()
+        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
+        synced = time.perf_counter()
+        self.row = {
+            "steps": float(self.steps),
+            "games": float(self.games_played),
+            **ended.means(),
+            **_together(found),
+            "restarts": float(self.restarts),
+            "env_runners": float(self._healthy()),
+            "sample_seconds": sampled - began,
+            "learn_seconds": learned - sampled,
+            "sync_seconds": synced - learned,
+            "steps_per_second": fragment.num_steps / (synced - began),
+        }
+        self.metrics.log_dict(self.row, key=LEARNER_RESULTS, window=1)
+
+    def _sample(self) -> tuple[list[Fragment], Episodes]:
+        """A fragment of every env runner that is alive, in the order of their numbers.
+
+        Raises:
+            InputError: the game broke its rules.
+            RuntimeError: no env runner came back in time.
+        """
+        group = self.env_runner_group
+        if group.num_remote_env_runners() == 0:
+            runner = group.local_env_runner
+            return [runner.sample()], runner.get_metrics()
+        deadline = time.monotonic() + LONGEST_WAIT
+        while True:
+            found = group.foreach_env_runner(
+                _play, local_env_runner=False, return_obj_refs=False, timeout_seconds=LONGEST_WAIT
+            )
+            for part in found:
+                if isinstance(part, InputError):
+                    raise part
+            if found:
+                break
+            if time.monotonic() > deadline:
+                raise RuntimeError(
+                    f"no env runner has come back for {LONGEST_WAIT:.0f} s: is the cluster alive?"
+                )
+            time.sleep(1.0)
+            self.restore_env_runners(group)
+        ended = Episodes()
+        for _, episodes in found:
+            ended = ended.add(episodes)
+        return [fragment for fragment, _ in found], ended
+
+    def _healthy(self) -> int:
+        return self.env_runner_group.num_healthy_remote_workers() or 1
+
+    def _meet_the_past(self) -> None:
+        """Choose the past self that is played against until the next update."""
+        own = self.plan.self_play
+        if not own.past:
+            return
+        if self.iteration % own.every == 0:
+            self.pool.append(self.weights())
+            if len(self.pool) > own.pool:
+                del self.pool[1]
+        weights = self.pool[self._draw.integers(len(self.pool))]
+        state = ray.put({PAST: weights})
+        self.env_runner_group.foreach_env_runner(
+            lambda runner, given=state: runner.set_state(ray.get(given)), local_env_runner=True
+        )
+
+    def weights(self) -> dict[str, Any]:
+        """The learners' weights, by policy and by name, as arrays of their own."""
+        state = self.learner_group.get_state(
+            components=COMPONENT_LEARNER + "/" + COMPONENT_RL_MODULE
+        )[COMPONENT_LEARNER][COMPONENT_RL_MODULE]
+        return {
+            policy: {name: np.array(array) for name, array in arrays.items()}
+            for policy, arrays in state.items()
+        }
+
+    @override(Algorithm)
+    def restore_env_runners(self, env_runner_group: Any) -> list[int]:
+        """Bring env runners that were restarted up to date, in games of their own."""
+        now = time.monotonic()
+        if now - self._probed < PROBE_EVERY:
+            return []
+        restored = env_runner_group.probe_unhealthy_env_runners()
+        self._probed = time.monotonic()
+        if not restored:
+            return []
+        self.restarts += len(restored)
+        state = ray.put({COMPONENT_RL_MODULE: self.weights(), LIFE: self.iteration + 1})
+        env_runner_group.foreach_env_runner(
+            lambda runner: runner.set_state(ray.get(state)),
+            remote_worker_ids=restored,
+            local_env_runner=False,
+            timeout_seconds=LONGEST_WAIT,
+        )
+        return restored
+
+    @override(Algorithm)
+    def get_state(self, components: Any = None, **options: Any) -> dict[str, Any]:
+        state = super().get_state(components, **options)
+        if components is None:
+            group = self.env_runner_group
+            state[OWN] = {
+                "steps": self.steps,
+                "games_played": self.games_played,
+                "restarts": self.restarts,
+                "pool": self.pool,
+                "draw": self._draw.bit_generator.state,
+                "runners": group.foreach_env_runner(
+                    lambda runner: (runner.worker_index, runner.get_state(components=[ROLLOUT])),
+                    local_env_runner=group.num_remote_env_runners() == 0,
+                ),
+            }
+        return state
+
+    @override(Algorithm)
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        if OWN not in state:
+            return
+        own = state[OWN]
+        self.steps, self.games_played = own["steps"], own["games_played"]
+        self.restarts, self.pool = own["restarts"], own["pool"]
+        self._draw.bit_generator.state = own["draw"]
+        runners = ray.put(dict(own["runners"]))
+        group = self.env_runner_group
+        group.foreach_env_runner(
+            lambda runner: runner.set_state(ray.get(runners).get(runner.worker_index, {})),
+            local_env_runner=group.num_remote_env_runners() == 0,
+        )
+
+
+def _play(runner: BatchedRunner) -> tuple[Fragment, Episodes] | InputError:
+    """On an env runner. A game that breaks its rules is no failure that a restart would mend."""
+    try:
+        return runner.sample(), runner.get_metrics()
+    except InputError as error:
+        return error
+
+
+def _together(found: list[dict[str, dict[str, float]]]) -> dict[str, float]:
+    """What the learners report, by name; of several policies also each on its own."""
+    learners = [one for one in found if one]
+    by_policy = {
+        policy: {
+            key: float(np.mean([one[policy][key] for one in learners if one.get(policy)]))
+            for key in next((one[policy] for one in learners if one.get(policy)), {})
+        }
+        for policy in (learners[0] if learners else ())
+    }
+    rows = [row for row in by_policy.values() if row]
+    together = {
+        key: float(np.mean([row[key] for row in rows])) for key in (rows[0] if rows else ())
+    }
+    if len(by_policy) > 1:
+        together |= {
+            f"{key}_{policy}": row[key]
+            for policy, row in by_policy.items()
+            for key in ("entropy", "kl")
+            if row
+        }
+    return together

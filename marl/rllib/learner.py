@@ -1,0 +1,199 @@
+"""RLlib's torch learner, learning from fragments by PPO.
+
+RLlib's own learner makes a minibatch by slicing a dictionary of arrays, which graphs of different
+sizes do not allow, and logs some thirty values for each. Here a fragment is turned into tensors
+once; a minibatch is an index into them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ray.rllib.core.learner.torch.torch_learner import TorchLearner
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
+from torch import Tensor
+
+from games.simulator import seeds
+from marl.distributions import distribution
+from marl.fragment import Decisions, Fragment, Minibatch
+from marl.network import Output
+from marl.plan import Plan
+from marl.ppo import Loss, at, loss
+
+OWN = "schelling"
+
+
+class BatchedLearner(TorchLearner):
+    """Learns every policy of a fragment; with several learners, gradients are averaged."""
+
+    @override(TorchLearner)
+    def build(self) -> None:
+        self.plan: Plan = self.config.env_config["plan"]
+        torch.set_num_threads(self.plan.resources.torch_threads)
+        self.generator = torch.Generator().manual_seed(seeds(self.plan.seed, 2)[0])
+        super().build()
+        self.kl_coefficient = dict.fromkeys(self.module.keys(), self.plan.method.kl_coefficient)
+
+    @override(TorchLearner)
+    def _make_modules_ddp_if_necessary(self) -> None:
+        """Nothing: a shard without decisions of some policy would leave DDP waiting for ever."""
+
+    @override(TorchLearner)
+    def configure_optimizers_for_module(self, module_id: str, config: Any = None) -> None:
+        parameters = list(self.module[module_id].parameters())
+        rate = at(self.plan.method.learning_rate, 0)
+        optimiser = torch.optim.Adam(parameters, lr=rate, eps=1e-5, fused=True)
+        self.register_optimizer(
+            module_id=module_id,
+            optimizer=optimiser,
+            params=parameters,
+            lr_or_lr_schedule=rate,
+        )
+
+    @override(TorchLearner)
+    def update(self, *, training_data: Any, timesteps: Any = None, **_: Any) -> dict[str, Any]:
+        """Learn from `training_data.batch`, a Fragment; returns means by policy.
+
+        Raises:
+            FloatingPointError: an update gave numbers that are not finite; the weights are those of
+                the step before.
+        """
+        self._check_is_built()
+        self._weights_seq_no += 1
+        fragment: Fragment = training_data.batch
+        if self._device.type != "cpu":
+            fragment = fragment.to(self._device)
+        steps = int((timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
+        return {
+            name: self._learn(name, Decisions(fragment, k, self.module[name].network), steps)
+            for k, name in enumerate(self.module.keys())
+        }
+
+    def _learn(self, name: str, decisions: Decisions, steps: int) -> dict[str, float]:
+        method = self.plan.method
+        (optimiser,) = self.get_optimizers_for_module(name)
+        optimiser = optimiser[1]
+        for group in optimiser.param_groups:
+            group["lr"] = at(method.learning_rate, steps)
+        parameters = [p for group in optimiser.param_groups for p in group["params"]]
+        network = self.module[name].network
+        entropy = at(method.entropy, steps)
+        everywhere, mean, deviation = self._moments(decisions.advantage)
+        if everywhere < 2:
+            return {}
+        if method.normalise_advantages:
+            decisions.normalised(mean, deviation)
+        sums = torch.zeros(7, device=self._device)
+        for _ in range(method.epochs):
+            for minibatch in decisions.minibatches(method.minibatches, self.generator):
+                optimiser.zero_grad(set_to_none=False)
+                if minibatch is not None:
+                    found = network(minibatch.input)
+                    parts = self._loss(name, found, minibatch, entropy)
+                    parts.total.backward()
+                    sums[:5] += torch.stack(parts).detach()
+                    sums[6] += 1
+                self._average(parameters, minibatch is not None)
+                norm = torch.nn.utils.clip_grad_norm_(parameters, method.gradient_clip)
+                sums[5] += norm
+                if not torch.isfinite(norm):
+                    raise FloatingPointError(
+                        f"policy {name}: an update gave numbers that are not finite after "
+                        f"{steps:,} steps; lower method.learning_rate, or scale the rewards down"
+                    )
+                optimiser.step()
+        total, policy, value, spread, kl, norm, count = sums.tolist()
+        count = max(count, 1.0)
+        self._adapt(name, kl / count)
+        return {
+            "loss": total / count,
+            "policy_loss": policy / count,
+            "value_loss": value / count,
+            "entropy": spread / count,
+            "kl": kl / count,
+            "gradient_norm": norm / (method.epochs * method.minibatches),
+            "explained_variance": decisions.explained_variance(),
+            "learning_rate": at(method.learning_rate, steps),
+            "entropy_coefficient": entropy,
+            "decisions": float(everywhere),
+        }
+
+    def _loss(self, name: str, found: Output, minibatch: Minibatch, entropy: float) -> Loss:
+        method = self.plan.method
+        return loss(
+            distribution(self.module[name].network.role),
+            found.parameters,
+            found.value,
+            actions=minibatch.actions,
+            old_parameters=minibatch.old_parameters,
+            old_logp=minibatch.old_logp,
+            advantage=minibatch.advantage,
+            target=minibatch.target,
+            clip=method.clip,
+            value_clip=method.value_clip,
+            value_coefficient=method.value_coefficient,
+            entropy_coefficient=entropy,
+            kl_coefficient=self.kl_coefficient[name],
+        )
+
+    @override(TorchLearner)
+    def compute_loss_for_module(
+        self, *, module_id: str, config: Any, batch: Any, fwd_out: Any
+    ) -> Tensor:
+        """PPO's loss of a `Minibatch`, with the entropy coefficient of the start."""
+        return self._loss(module_id, fwd_out, batch, at(self.plan.method.entropy, 0)).total
+
+    def _moments(self, advantage: Tensor) -> tuple[int, Tensor, Tensor]:
+        """How many decisions all learners have, the mean of their advantages, and the deviation."""
+        wide = advantage.double()
+        sums = torch.stack([torch.ones_like(wide).sum(), wide.sum(), wide.square().sum()])
+        if self._shared:
+            torch.distributed.all_reduce(sums)
+        count, total, squares = sums
+        mean = total / count.clamp(min=1)
+        variance = (squares - count * mean.square()) / (count - 1).clamp(min=1)
+        return int(count), mean.float(), variance.clamp(min=0).sqrt().clamp(min=1e-4).float()
+
+    @property
+    def _shared(self) -> bool:
+        return self.config.num_learners > 1
+
+    def _average(self, parameters: list[Any], mine: bool) -> None:
+        """Average the gradients of the learners that had decisions to learn from."""
+        if not self._shared:
+            return
+        flat = torch.cat(
+            [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
+            + [torch.full((1,), float(mine), device=self._device)]
+        )
+        torch.distributed.all_reduce(flat)
+        flat = flat / flat[-1].clamp(min=1)
+        start = 0
+        for p in parameters:
+            p.grad = flat[start : start + p.numel()].view_as(p)
+            start += p.numel()
+
+    def _adapt(self, name: str, kl: float) -> None:
+        """Steer the divergence of an update towards its target (arXiv 1707.06347, section 4)."""
+        if kl > 1.5 * self.plan.method.kl_target:
+            self.kl_coefficient[name] *= 2.0
+        elif kl < self.plan.method.kl_target / 1.5:
+            self.kl_coefficient[name] /= 2.0
+
+    @override(TorchLearner)
+    def get_state(self, components: Any = None, **options: Any) -> dict[str, Any]:
+        state = super().get_state(components, **options)
+        if components is None:
+            state[OWN] = {
+                "generator": self.generator.get_state(), "kl_coefficient": dict(self.kl_coefficient)
+            }  # fmt: skip
+        return state
+
+    @override(TorchLearner)
+    def set_state(self, state: dict[str, Any]) -> None:
+        super().set_state(state)
+        if OWN in state:
+            self.generator.set_state(state[OWN]["generator"])
+            self.kl_coefficient = dict(state[OWN]["kl_coefficient"])

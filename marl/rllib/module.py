@@ -1,0 +1,61 @@
+"""A policy network as an RLModule, so that RLlib's learners and checkpoints know it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy as np
+from ray.rllib.core.columns import Columns
+from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
+from ray.rllib.core.rl_module.rl_module import RLModuleSpec
+from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
+
+from games.simulator import Spec, seeds
+from marl.network import Input, Network, PolicyNetwork
+from marl.policy import names
+
+
+class PolicyModule(TorchRLModule):
+    """One policy network.
+
+    What it is given is no dictionary of arrays but `marl.network.Input`, under the key `obs`: graphs
+    of any size fit no gymnasium space. RLlib's own runners and connectors cannot feed it therefore;
+    the batched runner and the learner here do.
+    """
+
+    network: PolicyNetwork
+
+    def setup(self) -> None:
+        options = self.model_config
+        self.network = options["network"].build(options["role"], options["spec"], options["seed"])
+
+    def _forward(self, batch: dict[str, Any], **_: Any) -> dict[str, Any]:
+        given: Input = batch[Columns.OBS]
+        found = self.network(given)
+        return {
+            Columns.ACTION_DIST_INPUTS: found.parameters,
+            Columns.VF_PREDS: found.value,
+            Columns.STATE_OUT: found.memory,
+        }
+
+    @classmethod
+    def get_initial_state(cls) -> dict[str, Any]:
+        return {}
+
+
+def modules(spec: Spec, network: Network, share: str, seed: int) -> MultiRLModuleSpec:
+    """RLlib's specification of a policy's networks: equal to `Policy.new`'s, weight for weight."""
+    of_agent = names(spec, share)
+    found = {}
+    for k, name in enumerate(dict.fromkeys(of_agent)):
+        role = spec.roles[spec.role_of[of_agent.index(name)]]
+        found[name] = RLModuleSpec(
+            module_class=PolicyModule,
+            observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (spec.features,), np.float32),
+            action_space=role.action_space,
+            model_config={
+                "network": network, "role": role, "spec": spec, "seed": seeds(seed, 0, k)[0]
+            },
+        )  # fmt: skip
+    return MultiRLModuleSpec(rl_module_specs=found)

@@ -1,0 +1,133 @@
+"""RLlib's env runner, playing many games at once as tensors.
+
+RLlib's own multi-agent runner steps one game at a time through Python dictionaries; this one hands
+its learners a `Fragment`, with advantages, which no connector has to touch.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+import torch
+from ray.rllib.core import COMPONENT_RL_MODULE
+from ray.rllib.env.env_runner import EnvRunner
+from ray.rllib.utils.annotations import override
+from ray.rllib.utils.checkpoints import Checkpointable
+from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
+
+from games.simulator import seeds
+from games.vectors import vector
+from marl.fragment import Fragment
+from marl.plan import Plan
+from marl.policy import Policy, names
+from marl.rllib.module import PolicyModule
+from marl.rollout import Episodes, Rollout
+
+ROLLOUT, PAST, LIFE = "rollout", "past", "life"
+
+
+class BatchedRunner(EnvRunner, Checkpointable):
+    """B games of `plan.game`, played by the learning policies and those that they play against."""
+
+    @override(EnvRunner)
+    def __init__(self, *, config: Any, **kwargs: Any) -> None:
+        super().__init__(config=config, **kwargs)
+        self.plan: Plan = self.config.env_config["plan"]
+        self.against: Policy | None = self.config.env_config["against"]
+        self.seats: tuple[int, ...] = self.config.env_config["seats"]  # that learn
+        torch.set_num_threads(self.plan.resources.torch_threads)
+        gpus = self.plan.resources.gpus_per_env_runner
+        self.device = torch.device("cuda" if gpus and torch.cuda.is_available() else "cpu")
+        self.life = 0  # how far training was when this runner was started anew
+        self._weights_seq_no = 0
+        self.module: Any = None
+        self.make_module()
+        self._rollout: Rollout | None = None  # made when first needed: the local one may never be
+
+    @override(EnvRunner)
+    def make_module(self) -> None:
+        self.module = self.config.rl_module_spec.build()
+        for module in self.module.values():
+            module.to(self.device)
+        if self.plan.self_play.past:
+            self.past = self.config.rl_module_spec.build()
+
+    @property
+    def rollout(self) -> Rollout:
+        if self._rollout is None:
+            plan = self.plan
+            games = vector(plan.game, plan.method.games, device=self.device)
+            of_agent = names(games.spec, plan.method.policies)
+            learning = list(self.module.keys())
+            networks = [self._network(self.module[name]) for name in learning]
+            seats = [learning.index(name) if name in learning else -1 for name in of_agent]
+            if self.against is not None:
+                frozen = self.against.for_game(plan.game, games.spec)
+                others = list(frozen.networks)
+                for agent, name in enumerate(frozen.of_agent):
+                    if agent not in self.seats:
+                        seats[agent] = len(networks) + others.index(name)
+                networks += [frozen.networks[name].to(self.device) for name in others]
+            elif plan.self_play.past:
+                networks += [self._network(self.past[name]) for name in learning]
+            self._rollout = Rollout(
+                games,
+                networks,
+                seats,
+                len(learning),
+                seed=seeds(plan.seed, 1, self.worker_index or 0, self.life)[0],
+                past=0.0 if self.against is not None else plan.self_play.past,
+            )
+        return self._rollout
+
+    @staticmethod
+    def _network(module: PolicyModule) -> torch.nn.Module:
+        return module.network
+
+    @override(EnvRunner)
+    def sample(self, **_: Any) -> Fragment:
+        method = self.plan.method
+        return self.rollout.sample(method.fragment, method.discount, method.gae_lambda).to("cpu")
+
+    @override(EnvRunner)
+    def get_metrics(self) -> Episodes:
+        return self.rollout.episodes()
+
+    @override(EnvRunner)
+    def get_spaces(self) -> dict[str, tuple[Any, Any]]:
+        specs = self.config.rl_module_spec.rl_module_specs
+        return {name: (spec.observation_space, spec.action_space) for name, spec in specs.items()}
+
+    @override(Checkpointable)
+    def get_state(
+        self, components: Any = None, *, not_components: Any = None, **_: Any
+    ) -> dict[str, Any]:
+        state: dict[str, Any] = {LIFE: self.life, WEIGHTS_SEQ_NO: self._weights_seq_no}
+        if self._check_component(COMPONENT_RL_MODULE, components, not_components):
+            state[COMPONENT_RL_MODULE] = self.module.get_state()
+        if self._rollout is not None and ROLLOUT in (components or ()):  # large: only when asked
+            state[ROLLOUT] = self._rollout.state()
+        return state
+
+    @override(Checkpointable)
+    def set_state(self, state: dict[str, Any]) -> None:
+        if COMPONENT_RL_MODULE in state:
+            weights = state[COMPONENT_RL_MODULE]
+            if isinstance(weights, ray.ObjectRef):  # as remote runners get them at the start
+                weights = ray.get(weights)
+            self.module.set_state(weights)
+            self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, self._weights_seq_no)
+        if PAST in state:
+            self.past.set_state(state[PAST])
+        self.life = state.get(LIFE, self.life)
+        if ROLLOUT in state:
+            self.rollout.restore(state[ROLLOUT])
+
+    @override(Checkpointable)
+    def get_ctor_args_and_kwargs(self) -> tuple[tuple, dict[str, Any]]:
+        return (), {"config": self.config, "worker_index": self.worker_index}
+
+    @override(EnvRunner)
+    def assert_healthy(self) -> None:
+        assert self.module is not None

@@ -1,0 +1,252 @@
+"""Playing B games at once with networks, and recording what a learner needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from games.simulator import Observation, Step, Vector, seeds
+from marl.distributions import distribution
+from marl.fragment import Fragment
+from marl.network import PolicyNetwork, pack
+from marl.policy import put_rows
+from marl.ppo import advantages
+
+
+@dataclass
+class Episodes:
+    """Sums over the games that ended since the last `Rollout.episodes()`."""
+
+    count: float = 0.0
+    steps: float = 0.0
+    returns: dict[str, float] = field(default_factory=dict)  # by what they are returns of
+    weights: dict[str, float] = field(default_factory=dict)  # how many of each
+    info: dict[str, float] = field(default_factory=dict)
+
+    def add(self, other: Episodes) -> Episodes:
+        def total(mine: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
+            return {k: mine.get(k, 0.0) + theirs.get(k, 0.0) for k in [*mine, *theirs]}
+
+        return Episodes(
+            self.count + other.count,
+            self.steps + other.steps,
+            total(self.returns, other.returns),
+            total(self.weights, other.weights),
+            total(self.info, other.info),
+        )
+
+    def means(self) -> dict[str, float]:
+        """Mean returns, length and infos; empty if no game ended."""
+        if not self.count:
+            return {}
+        found = {name: self.returns[name] / n for name, n in self.weights.items() if n}
+        found["episode_steps"] = self.steps / self.count
+        return found | {name: value / self.count for name, value in self.info.items()}
+
+
+class Rollout:
+    """B games in progress, and the networks that play them.
+
+    The first `learners` networks learn; the others are frozen. Seat i is played by network
+    `seats[i]`; but in a share `past` of all games one seat alone is played by it, and the others by
+    the frozen network `learners` places further on: a past self.
+    """
+
+    def __init__(
+        self,
+        vector: Vector,
+        networks: Sequence[PolicyNetwork],
+        seats: Sequence[int],
+        learners: int,
+        *,
+        seed: int,
+        past: float = 0.0,
+    ) -> None:
+        self.vector, self.networks, self.learners, self.past = vector, networks, learners, past
+        self.rules = [distribution(network.role) for network in networks]
+        self.seats = torch.tensor(seats)
+        games, spec = vector.num_games, vector.spec
+        game_seed, draw_seed = seeds(seed, count=2)
+        self.seen = vector.reset(game_seed)
+        device = self.seen.nodes.device
+        self.generator = torch.Generator(device).manual_seed(draw_seed)
+        shape = (games, spec.num_agents)
+        self.memory_width = max(network.memory_width for network in networks)
+        self.memory = torch.zeros((*shape, self.memory_width), device=device)
+        self.assignment = torch.zeros(shape, dtype=torch.int64, device=device)
+        self.fresh = torch.ones(shape, dtype=torch.bool, device=device)
+        self.gone = torch.zeros(shape, dtype=torch.bool, device=device)
+        self.returns = torch.zeros(shape, device=device)
+        self.lengths = torch.zeros(games, device=device)
+        self.ended = Episodes()
+        self._assign(torch.arange(games, device=device))
+
+    def _assign(self, games: Tensor) -> None:
+        """Say who plays which seat of games [K] that start."""
+        seats = self.seats.expand(len(games), -1).to(self.assignment.device)
+        if self.past:
+            draw = torch.rand(2, len(games), generator=self.generator, device=games.device)
+            agents = torch.arange(seats.shape[1], device=games.device)
+            own = agents == (draw[0] * seats.shape[1]).long()[:, None]
+            against = draw[1] < self.past
+            seats = torch.where(against[:, None] & ~own, seats + self.learners, seats)
+        self.assignment[games] = seats
+
+    @torch.no_grad()
+    def sample(self, steps: int, discount: float, gae_lambda: float) -> Fragment:
+        """Play `steps` steps of every game."""
+        vector, spec = self.vector, self.vector.spec
+        seen, device = self.seen, self.seen.nodes.device
+        games, agents = self.assignment.shape
+        shape = (steps, games, agents)
+        width = max(rule.num_parameters for rule in self.rules)
+
+        def empty(*more: int, dtype: torch.dtype = torch.float32) -> Tensor:
+            return torch.zeros((*shape, *more), dtype=dtype, device=device)
+
+        nodes = torch.empty((steps, *seen.nodes.shape), device=device)
+        acting, fresh, terminated, truncated = (empty(dtype=torch.bool) for _ in range(4))
+        mask = empty(spec.mask_width, dtype=torch.bool)
+        policy = torch.full(shape, -1, device=device)
+        actions = empty(spec.action_width, dtype=spec.action_dtype)
+        parameters, logp, value = empty(width), empty(), empty()
+        reward, final_value = empty(), empty()
+        memory = self.memory.clone()
+        edges: list[Observation] = []
+
+        for t in range(steps):
+            nodes[t], acting[t], mask[t], fresh[t] = (
+                seen.nodes, seen.acting, seen.action_mask, self.fresh
+            )  # fmt: skip
+            edges.append(seen)
+            played = torch.zeros_like(actions[t])
+            for k, network in enumerate(self.networks):
+                deciding = seen.acting & (self.assignment == k)
+                if not deciding.any():
+                    continue
+                own = self.memory[deciding][:, : network.memory_width]
+                packed = pack(seen, deciding, network, own if network.memory_width else None)
+                if k < self.learners:
+                    found, worth, after = network(packed)
+                    policy[t][deciding] = k
+                else:
+                    (found, after), worth = network.policy(packed), None
+                drawn = self.rules[k].sample(found, self.generator)
+                put_rows(played, deciding, self.rules[k].to_game(drawn))
+                if after is not None:
+                    put_rows(self.memory, deciding, after)
+                if worth is not None:
+                    put_rows(actions[t], deciding, drawn)
+                    put_rows(parameters[t], deciding, found)
+                    put_rows(
+                        logp[t].unsqueeze(-1), deciding, self.rules[k].logp(found, drawn)[:, None]
+                    )
+                    put_rows(value[t].unsqueeze(-1), deciding, worth[:, None])
+            self.fresh = self.fresh & ~seen.acting
+            step, seen, final = vector.step(played)
+            reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
+            if final is not None:
+                final_value[t] = self._values(final, step.truncated & ~step.terminated)
+            self._count(step)
+        self.seen = seen
+        learning = self.assignment < self.learners
+        next_value = self._values(seen, ~self.gone & learning)
+        advantage = advantages(
+            reward, value, acting, terminated, truncated, final_value, next_value, discount,
+            gae_lambda,
+        )  # fmt: skip
+        row, both, features = _joined(edges, spec.num_nodes)
+        return Fragment(
+            nodes=nodes, edges=both, edge_row=row, edge_features=features, acting=acting,
+            action_mask=mask, policy=policy, fresh=fresh, actions=actions, parameters=parameters,
+            logp=logp, value=value, advantage=advantage, memory=memory,
+        )  # fmt: skip
+
+    def _values(self, seen: Observation, wanted: Tensor) -> Tensor:
+        """[B, N] values of what is seen, 0 where they are not wanted or nobody learns."""
+        values = torch.zeros(wanted.shape, device=wanted.device)
+        for k, network in enumerate(self.networks[: self.learners]):
+            deciding = wanted & (self.assignment == k)
+            if deciding.any():
+                own = self.memory[deciding][:, : network.memory_width]
+                packed = pack(seen, deciding, network, own if network.memory_width else None)
+                values[deciding] = network.value(packed)
+        return values
+
+    def _count(self, step: Step) -> None:
+        """Add up returns; set the games that are over to their start."""
+        self.returns += step.reward
+        self.lengths += 1
+        self.gone = step.terminated | step.truncated
+        over = step.over
+        if not over.any():
+            return
+        games = over.nonzero()[:, 0]
+        seats = self.assignment[games]
+        returns = self.returns[games]
+        found = Episodes(
+            count=float(len(games)),
+            steps=float(self.lengths[games].sum()),
+            info={k: float(_by_game(v[games]).sum()) for k, v in step.info.items()},
+        )
+        learns = seats < self.learners
+        against = learns & ~learns.all(dim=1, keepdim=True)
+        groups = {"return": learns}
+        spec = self.vector.spec
+        if len(spec.roles) > 1:
+            role_of = torch.tensor(spec.role_of, device=seats.device)
+            for r, role in enumerate(spec.roles):
+                groups[f"return_{role.name}"] = learns & (role_of == r)
+        if self.past:
+            groups["return_against_past"] = against
+        for name, group in groups.items():
+            found.returns[name] = float(returns[group].sum())
+            found.weights[name] = float(group.sum())
+        self.ended = self.ended.add(found)
+        self.returns[games] = 0.0
+        self.lengths[games] = 0.0
+        self.memory[games] = 0.0
+        self.fresh[games] = True
+        self.gone[games] = False
+        self._assign(games)
+
+    def episodes(self) -> Episodes:
+        """Of the games that ended since this was last asked."""
+        found, self.ended = self.ended, Episodes()
+        return found
+
+    def state(self) -> dict[str, Any]:
+        """All that `restore` needs: games, memories, and the generator; networks apart."""
+        return {
+            "vector": self.vector.state(),
+            "generator": self.generator.get_state(),
+            **{name: getattr(self, name).clone() for name in _TENSORS},
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        self.seen = self.vector.restore(state["vector"])
+        self.generator.set_state(state["generator"])
+        for name in _TENSORS:
+            setattr(self, name, state[name].clone())
+
+
+_TENSORS = ("memory", "assignment", "fresh", "gone", "returns", "lengths")
+
+
+def _by_game(info: Tensor) -> Tensor:
+    """[K] of an info [K] or [K, N]: its mean over agents."""
+    return info.float().mean(dim=1) if info.dim() > 1 else info.float()
+
+
+def _joined(seen: Sequence[Observation], num_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Edges of T observations: row t * B + b [E], source and target [2, E], features [E, G]."""
+    games = seen[0].nodes.shape[0]
+    edges = torch.cat([one.edges for one in seen], dim=1)
+    count = torch.tensor([one.edges.shape[1] for one in seen], device=edges.device)
+    step = torch.repeat_interleave(torch.arange(len(seen), device=edges.device), count)
+    row = step * games + edges[0] // num_nodes
+    return row, edges % num_nodes, torch.cat([one.edge_features for one in seen])

@@ -1,0 +1,156 @@
+"""Training: a plan at work on RLlib, update by update."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from games.errors import InputError, one_line
+from games.vectors import vector
+from games.workers import running_ray
+from marl.plan import Plan
+from marl.policy import Policy
+
+POLICY, STATE = "policy.pt", "rllib"
+
+
+class Training:
+    """A plan at work. Use it as a context: it may hold processes.
+
+    Two trainings of one plan that have taken as many updates are equal to the last bit, however
+    often they were saved and restored, as long as everything runs in one process, or no process
+    died.
+    """
+
+    def __init__(
+        self, plan: Plan, *, against: Policy | None = None, seats: tuple[int, ...] = ()
+    ) -> None:
+        """
+        Args:
+            plan: what training is to be.
+            against: a frozen policy that plays all seats but `seats`.
+            seats: the agents that learn; all of them if there is nobody to play against.
+
+        Raises:
+            InputError: an unknown game, a game with actions or observations that no policy takes,
+                a policy that does not fit it, or a cluster that does not answer.
+        """
+        self.plan = plan
+        self.spec = vector(plan.game, 1).spec
+        self._stack = ExitStack()
+        torch.set_num_threads(plan.resources.torch_threads)
+        cpus = 1 + plan.resources.env_runners + plan.resources.learners
+        self._stack.enter_context(running_ray(cpus, plan.resources.address))
+        try:
+            from marl.rllib.algorithm import algorithm_config
+
+            config = algorithm_config(plan, self.spec, against=against, seats=seats)
+            self.algorithm = config.build_algo()
+            # What happens to env runners is in the metrics; RLlib would print tracebacks as well.
+            logging.getLogger("ray.rllib").setLevel(logging.CRITICAL)
+            self._stack.callback(self.algorithm.stop)
+        except BaseException:
+            self._stack.close()
+            raise
+
+    def __enter__(self) -> Training:
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what was started."""
+        self._stack.close()
+
+    @property
+    def updates(self) -> int:
+        return self.algorithm.iteration
+
+    @property
+    def steps(self) -> int:
+        """Steps of all games together so far."""
+        return self.algorithm.steps
+
+    def step(self) -> dict[str, float]:
+        """One update: play, learn, hand out the weights.
+
+        Returns:
+            a row of metrics; `docs/training.md` says what each is.
+
+        Raises:
+            InputError: the game broke its rules.
+            FloatingPointError: an update gave numbers that are not finite.
+        """
+        self.algorithm.train()
+        return {"update": float(self.updates), **self.algorithm.row}
+
+    def policy(self) -> Policy:
+        """The policy as it stands, a copy."""
+        learned = Policy.new(
+            self.plan.game, self.spec, self.plan.network, self.plan.method.policies, self.plan.seed
+        )
+        for name, arrays in self.algorithm.weights().items():
+            weights = {
+                key.removeprefix("network."): torch.from_numpy(array)
+                for key, array in arrays.items()
+            }
+            learned.networks[name].load_state_dict(weights)
+        return learned
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write a checkpoint folder, whole or not at all: RLlib's own, and the policy in a file."""
+        path = Path(path).absolute()
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        shutil.rmtree(temporary, ignore_errors=True)
+        try:
+            temporary.mkdir(parents=True)
+            self.algorithm.save_to_path(str(temporary / STATE))
+            self.policy().save(temporary / POLICY)
+            _flush(temporary)
+            replaced = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
+            if path.exists():
+                path.rename(replaced)
+            temporary.rename(path)
+            shutil.rmtree(replaced, ignore_errors=True)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+    def restore(self, path: str | os.PathLike[str]) -> None:
+        """Go back to where `save` was called.
+
+        Raises:
+            InputError: there is no checkpoint, it is damaged, or it is of another game or network.
+        """
+        path = Path(path).absolute()
+        saved = Policy.load(path / POLICY)
+        if saved.spec != self.spec or saved.config != self.plan.network:
+            what = "game" if saved.spec != self.spec else "network"
+            raise InputError(
+                f"{path} was made with another {what} than the scenario says: put that back, or "
+                "start a new run"
+            )
+        try:
+            self.algorithm.restore_from_path(str(path / STATE))
+        except Exception as error:  # whatever a damaged pickle raises
+            raise InputError(
+                f"{path} is damaged ({one_line(error)[:120]}): put it back from a copy, or delete "
+                "it to go on from the one before"
+            ) from None
+
+
+def _flush(folder: Path) -> None:
+    """See to it that what a folder holds is on the disk before its name says that it is whole."""
+    for file in folder.rglob("*"):
+        if file.is_file():
+            descriptor = os.open(file, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
