@@ -1,11 +1,11 @@
-"""Compare with OpenSpiel, Gambit (and LiteEFG, if installed); writes docs/benchmarks.md.
+"""Compare with OpenSpiel, Gambit, RLlib (and LiteEFG, if installed); writes docs/benchmarks.md.
 
     python -m benchmarks.bench [--quick] [--out FILE]
 
 Everything runs on one thread. Peers are measured in turn, chunk by chunk, and the best chunk of
 each counts, so that a slow moment of the machine does not decide a ratio. `--quick` leaves out the
 game of 3.3 million histories, which takes OpenSpiel 8 GB and minutes, and the largest games of
-`benchmarks.equilibria`.
+`benchmarks.equilibria` and `benchmarks.learning`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ import pyspiel  # noqa: E402
 
 import analysis  # noqa: E402
 import games  # noqa: E402
-from benchmarks import equilibria  # noqa: E402
+from benchmarks import equilibria, learning  # noqa: E402
 from marl import tabular  # noqa: E402
 
 LARGE = "goofspiel(num_cards=5,imp_info=True,points_order=random)"
@@ -241,7 +241,8 @@ def main() -> None:
         code = PEAK.format(game=LARGE)
         peak = int(process([sys.executable, "-c", code])[1]) / 1e6
     page = report(rates_rows, nash_rows, compile_rows, start, peak, convergence_rows())
-    options.out.write_text("\n".join([page, *equilibria.sections(options.quick)]))
+    sections = [*equilibria.sections(options.quick), *learning.sections(options.quick)]
+    options.out.write_text("\n".join([page, *sections]))
     print(f"wrote {options.out}")
 
 

@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 import torch
 from pydantic import Field, model_validator
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from games.errors import InputError
 from games.simulator import Observation, Role, Spec
@@ -24,8 +25,31 @@ from marl.graph_encoder import GraphEncoder, mean_and_max
 from marl.recurrence import Memory
 from marl.tabular.method import Table
 
+
+class Tanh(nn.Module):
+    """tanh x = 2 sigmoid(2 x) - 1, which torch computes three times as fast on a CPU, to 2e-7."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return FastTanh.apply(x) if x.device.type == "cpu" else torch.tanh(x)
+
+
+class FastTanh(torch.autograd.Function):
+    """With the derivative 1 - y^2 from what came out, as torch's own."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        y = torch.mul(x, 2.0).sigmoid_().mul_(2.0).sub_(1.0)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return torch.ops.aten.tanh_backward(gradient, ctx.saved_tensors[0])
+
+
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
-    "tanh": nn.Tanh, "relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
+    "tanh": Tanh, "relu": nn.ReLU, "elu": nn.ELU, "gelu": nn.GELU, "silu": nn.SiLU,
 }  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 from torch import Tensor
 
 from games.errors import InputError
@@ -61,13 +61,15 @@ class PPO(Table):
 
     @field_validator("learning_rate", "entropy")
     @classmethod
-    def _schedule_rises(cls, schedule: Schedule) -> Schedule:
+    def _schedule_rises(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
         points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
         steps = [step for step, _ in points]
         if not points or steps[0] != 0 or sorted(set(steps)) != steps:
-            raise InputError("a schedule is [[0, value], [steps, value], ...] with rising steps")
+            raise InputError(
+                f"{info.field_name}: a schedule is [[0, value], [steps, value], ...] with rising steps"
+            )
         if min(value for _, value in points) < 0:
-            raise InputError("a schedule has no values below 0")
+            raise InputError(f"{info.field_name}: a schedule has no values below 0")
         return schedule
 
 

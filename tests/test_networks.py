@@ -14,7 +14,7 @@ from games import InputError
 from games.simulator import Observation, Role, Spec
 from marl.distributions import MASKED
 from marl.graph_encoder import GroupMax, mean_and_max
-from marl.network import Input, Network, nodes_in_play, pack
+from marl.network import Input, Network, Tanh, nodes_in_play, pack
 from marl.tabular.method import checked
 
 torch.set_num_threads(1)
@@ -307,7 +307,7 @@ def test_memory_is_a_gru_cell():
 
 
 def test_a_plain_network_is_a_plain_sequence_of_layers():
-    """Bit for bit, and the features of other roles that lie behind its own are not looked at."""
+    """And the features of other roles that lie behind its own are not looked at."""
     small, large = Role("small", SPACES["discrete"], 2), Role("large", SPACES["multi"], F)
     spec = Spec("test", (small, large), (0, 1, 0), 3)
     network = Network().build(small, spec, 0)
@@ -321,10 +321,22 @@ def test_a_plain_network_is_a_plain_sequence_of_layers():
         expected = torch.tanh(layer(expected))
     allowed = seen.action_mask[deciding][:, :4]
     assert len(layers) == 2
-    assert torch.equal(found.parameters[allowed], network.head(expected)[allowed])
+    torch.testing.assert_close(
+        found.parameters[allowed], network.head(expected)[allowed], atol=1e-6, rtol=0
+    )
     assert found.parameters.shape[1] == 4
     no_layers = Network(hidden=(), critic="central").build(large, spec, 0)
     assert no_layers(pack(seen, seen.acting, no_layers)).parameters.shape[1] == 5
+
+
+def test_tanh_is_tanh():
+    x = torch.linspace(-12, 12, 4801, requires_grad=True)
+    x64 = x.detach().double().requires_grad_()
+    ours, exact = Tanh()(x), torch.tanh(x64)
+    torch.testing.assert_close(ours.double(), exact, atol=2e-7, rtol=0)
+    ours.sum().backward()
+    exact.sum().backward()
+    torch.testing.assert_close(x.grad.double(), x64.grad, atol=4e-7, rtol=0)
 
 
 class Reference(MessagePassing):

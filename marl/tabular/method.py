@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,8 +111,9 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         for part in first["loc"][:-1]:  # walk down to the model that refused the key
             inner = model.model_fields[str(part)].annotation if isinstance(part, str) else None
-            if isinstance(inner, type) and issubclass(inner, BaseModel):
-                model = inner
+            for kind in (inner, *get_args(inner)):  # of a table that may be left out: X | None
+                if isinstance(kind, type) and issubclass(kind, BaseModel):
+                    model = kind
         known = did_you_mean(str(first["loc"][-1]), model.model_fields)
         return f"there is no key {where!r}: {known}"
     message = first["msg"].removeprefix("Value error, ")

@@ -1,0 +1,346 @@
+"""The learning part of docs/benchmarks.md, against RLlib's own runner and learner.
+
+    python -m benchmarks.learning [--quick]
+
+prints it alone; see benchmarks.bench for the whole page.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import time
+import warnings
+from collections.abc import Callable
+from functools import partial
+from importlib.metadata import version
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+    os.environ[variable] = "1"
+
+import gymnasium  # noqa: E402
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+from ray.rllib.algorithms.algorithm import Algorithm  # noqa: E402
+from ray.rllib.algorithms.ppo import PPOConfig  # noqa: E402
+from ray.rllib.env.multi_agent_env import MultiAgentEnv  # noqa: E402
+
+from benchmarks.equilibria import table  # noqa: E402
+from games.navigation import Navigation  # noqa: E402
+from games.workers import running_ray  # noqa: E402
+from marl.fragment import Decisions  # noqa: E402
+from marl.network import Network  # noqa: E402
+from marl.plan import Plan, Resources  # noqa: E402
+from marl.ppo import PPO, at  # noqa: E402
+from marl.training import Training  # noqa: E402
+
+WIDTHS = (256, 256)
+GRAPH_WIDTHS = (64, 64)
+GAMES = 64
+FRAGMENTS = {4: 64, 16: 32}  # steps of each game between two updates, by the number of agents
+PAIRS = 3
+
+
+def sections(quick: bool) -> list[str]:
+    """Lines of Markdown. `quick` leaves out the games of 16 agents."""
+    torch.set_num_threads(1)
+    for name in ("ray", "ray.rllib", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    numbers = (4,) if quick else (4, 16)
+    lines = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for section in (against_rllib, graphs, processes):
+            began = time.perf_counter()
+            lines += section(numbers)
+            print(f"{section.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
+    return lines
+
+
+# --- the peer
+
+
+class OneGame(MultiAgentEnv):
+    """One game of navigation, as RLlib's own runner wants it; no check and no copy too many."""
+
+    inside = 0.0  # CPU seconds that all of them spent in `step`
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__()
+        self.simulator = Navigation(agents=config["agents"])
+        self.generator = torch.Generator().manual_seed(0)
+        spec = self.simulator.spec
+        self.agents = self.possible_agents = list(range(spec.num_agents))
+        seen = gymnasium.spaces.Box(-np.inf, np.inf, (spec.features,), np.float32)
+        self.observation_spaces = dict.fromkeys(self.agents, seen)
+        self.action_spaces = dict.fromkeys(self.agents, spec.roles[0].action_space)
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.state = self.simulator.reset(1, self.generator)
+        return self._seen(), {}
+
+    def _seen(self) -> dict[int, np.ndarray]:
+        return dict(enumerate(self.simulator.observe(self.state).nodes[0].numpy()))
+
+    def step(self, actions: dict[Any, Any]) -> Any:
+        began = time.process_time()
+        given = np.clip([actions[agent] for agent in self.agents], -1.0, 1.0)
+        self.state, step = self.simulator.step(
+            self.state, torch.from_numpy(given)[None], self.generator
+        )
+        seen = self._seen()
+        reward, terminated, truncated = (
+            dict(enumerate(found[0].tolist()))
+            for found in (step.reward, step.terminated, step.truncated)
+        )
+        terminated["__all__"] = all(terminated.values())  # type: ignore[index]
+        truncated["__all__"] = all(truncated.values())  # type: ignore[index]
+        OneGame.inside += time.process_time() - began
+        return seen, reward, terminated, truncated, {}
+
+
+class NoGame(OneGame):
+    """Observations of the same shapes, drawn beforehand: what is left is RLlib's own time."""
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        super().__init__(config)
+        shape = self.simulator.max_steps + 1, len(self.agents), self.simulator.spec.features
+        drawn = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+        self.drawn = [dict(enumerate(seen)) for seen in drawn]
+        self.nothing = dict.fromkeys(self.agents, 0.0)
+        self.flags = {
+            flag: dict.fromkeys([*self.agents, "__all__"], flag) for flag in (False, True)
+        }
+
+    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
+        self.time = 0
+        return self.drawn[0], {}
+
+    def step(self, actions: dict[Any, Any]) -> Any:
+        self.time += 1
+        cut = self.time == self.simulator.max_steps
+        return self.drawn[self.time], self.nothing, self.flags[False], self.flags[cut], {}
+
+
+def plan_of(agents: int, **options: Any) -> Plan:
+    """What both train by, as far as RLlib knows the word."""
+    options = {
+        "method": PPO(games=GAMES, fragment=FRAGMENTS[agents]),
+        "network": Network(hidden=WIDTHS),
+        **options,
+    }
+    return Plan(game=f"navigation(agents={agents})", **options)
+
+
+def rllib(agents: int, env: type[OneGame]) -> Algorithm:
+    """RLlib's PPO by the same plan: one policy for all agents, networks and updates alike."""
+    method = plan_of(agents).method
+    config = PPOConfig()
+    config.environment(env, env_config={"agents": agents}, disable_env_checking=True)
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=method.games)
+    config.learners(num_learners=0)
+    config.multi_agent(policies={"agent"}, policy_mapping_fn=lambda *_, **__: "agent")
+    config.rl_module(
+        model_config={
+            "fcnet_hiddens": list(WIDTHS),
+            "fcnet_activation": "tanh",
+            "vf_share_layers": False,
+            "free_log_std": True,
+        }
+    )
+    steps = method.games * method.fragment
+    config.training(
+        train_batch_size_per_learner=steps,  # steps of games
+        minibatch_size=steps * agents // method.minibatches,  # decisions
+        num_epochs=method.epochs,
+        lr=method.learning_rate,
+        gamma=method.discount,
+        lambda_=method.gae_lambda,
+        clip_param=method.clip,
+        vf_clip_param=method.value_clip,
+        vf_loss_coeff=method.value_coefficient,
+        entropy_coeff=at(method.entropy, 0),
+        use_kl_loss=False,
+        grad_clip=method.gradient_clip,
+        grad_clip_by="global_norm",
+    )
+    config.debugging(log_level="ERROR")
+    config.experimental(_validate_config=False)  # it takes steps and decisions for the same
+    return config.build_algo()
+
+
+# --- sections
+
+
+def against_rllib(numbers: tuple[int, ...]) -> list[str]:
+    sampling, training, spent = [], [], []
+    for agents in numbers:
+        with running_ray(1), Training(plan_of(agents)) as ours:
+            peers = [rllib(agents, env) for env in (OneGame, NoGame)]
+            runner = ours.algorithm.env_runner
+            steps = GAMES * FRAGMENTS[agents]
+            fewer = steps // 4  # of the peers, who need so much longer
+            calls: list[Callable[[], Any]] = [runner.sample]
+            calls += [partial(peer.env_runner.sample, num_timesteps=fewer) for peer in peers]
+            for call in calls:
+                call()  # warms up
+            OneGame.inside = 0.0
+            mine, game, none = in_turn(calls)
+            stepping = OneGame.inside / sum(game)
+            rates = [steps / np.array(mine), fewer / np.array(game), fewer / np.array(none)]
+            sampling.append([str(agents), *compared(*rates), f"{stepping:.0%}"])
+
+            seconds = in_turn([ours.step, *(peer.train for peer in peers)])
+            training.append([str(agents), *compared(*(steps / np.array(one) for one in seconds))])
+            spent.append([str(agents), *where_it_goes(ours)])
+            for peer in peers:
+                peer.stop()
+    return [
+        "## Training: against RLlib's own runner and learner",
+        "",
+        f"Navigation without obstacles, random layout, {GAMES} games at once on either side, one",
+        f"process, one thread; torch {version('torch')}, RLlib {version('ray')}. One policy for",
+        f"all agents; policy and critic are perceptrons of {' x '.join(map(str, WIDTHS))}, tanh,",
+        "and share nothing. Figures are steps of games a CPU second (in each all agents act),",
+        f"medians of {PAIRS} rounds in which the peers take turns. RLlib's `MultiAgentEnvRunner`",
+        "plays the same simulator, a batch of one a game; the share of its time that goes there is",
+        'in the last column. In "no game" its environment hands out observations that were drawn',
+        "beforehand: what is left is RLlib's own time. Ours includes values and advantages, which",
+        "RLlib leaves to its learner.",
+        "",
+        "Sampling:",
+        "",
+        *table(
+            ["agents", "schelling", "RLlib", "ratio", "RLlib, no game", "ratio", "in the game"],
+            sampling,
+        ),
+        "Training, `algorithm.train()`: "
+        + "; ".join(f"{GAMES * FRAGMENTS[n]:,} steps an update with {n} agents" for n in numbers)
+        + f"; {PPO().epochs} epochs of {PPO().minibatches} minibatches.",
+        "",
+        *table(["agents", "schelling", "RLlib", "ratio", "RLlib, no game", "ratio"], training),
+        "Where our time goes, in shares of an update (the rest is RLlib's `Algorithm`):",
+        "",
+        *table(
+            ["agents", "playing", "learning", "of it: minibatches", "forward", "backward",
+             "optimiser", "weights", "the rest"],
+            spent,
+        ),
+    ]  # fmt: skip
+
+
+def in_turn(calls: list[Callable[[], Any]]) -> list[list[float]]:
+    """CPU seconds of each call, the calls taking turns."""
+    seconds: list[list[float]] = [[] for _ in calls]
+    for _ in range(PAIRS):
+        for k, call in enumerate(calls):
+            began = time.process_time()
+            call()
+            seconds[k].append(time.process_time() - began)
+    return seconds
+
+
+def compared(ours: np.ndarray, game: np.ndarray, none: np.ndarray) -> list[str]:
+    """Median rates and median ratios of what was measured in turn."""
+    mine, theirs, alone = (f"{np.median(rates):,.0f}" for rates in (ours, game, none))
+    ratios = [f"**{np.median(ours / rates):.1f}**" for rates in (game, none)]
+    return [mine, theirs, ratios[0], alone, ratios[1]]
+
+
+def where_it_goes(training: Training) -> list[str]:
+    """Shares of an update: playing, learning and its parts, weights, and the rest."""
+    began = time.perf_counter()
+    row = training.step()
+    whole = time.perf_counter() - began
+    playing, learning, weights = (
+        row[f"{part}_seconds"] / whole for part in ("sample", "learn", "sync")
+    )
+    group: Any = training.algorithm.learner_group
+    learner = group._learner
+    ((name, module),) = learner.module.items()
+    ((_, optimiser),) = learner.get_optimizers_for_module(name)
+    method, parameters = training.plan.method, list(module.parameters())
+    parts = dict.fromkeys(("minibatches", "forward", "backward", "optimiser"), 0.0)
+    fragment, last = training.algorithm.env_runner.sample(), time.process_time()
+
+    def until_now(part: str) -> None:
+        nonlocal last
+        now = time.process_time()
+        parts[part] += now - last
+        last = now
+
+    decisions = Decisions(fragment, 0, module.network)
+    for minibatch in decisions.minibatches(method.minibatches, learner.generator):
+        assert minibatch is not None  # there are more decisions than minibatches
+        until_now("minibatches")
+        optimiser.zero_grad(set_to_none=False)
+        found = learner._loss(name, module.network(minibatch.input), minibatch, 0.01)
+        until_now("forward")
+        found.total.backward()
+        until_now("backward")
+        torch.nn.utils.clip_grad_norm_(parameters, method.gradient_clip)
+        optimiser.step()
+        until_now("optimiser")
+    shares = {part: learning * spent / sum(parts.values()) for part, spent in parts.items()}
+    rest = 1 - playing - learning - weights
+    return [f"{share:.1%}" for share in (playing, learning, *shares.values(), weights, rest)]
+
+
+def graphs(numbers: tuple[int, ...]) -> list[str]:
+    rows = []
+    for encoder in ("mlp", "convolution", "attention"):
+        for agents in numbers:
+            network = Network(encoder=encoder, hidden=GRAPH_WIDTHS)
+            with running_ray(1), Training(plan_of(agents, network=network)) as training:
+                training.step()
+                runner = training.algorithm.env_runner
+                edges = runner.sample().edges.shape[1]
+                steps = GAMES * FRAGMENTS[agents]
+                playing, updating = in_turn([runner.sample, training.step])
+            rates = [f"{steps / np.median(seconds):,.0f}" for seconds in (playing, updating)]
+            rows.append([encoder, str(agents), f"{edges / steps:.1f}", *rates])
+    return [
+        "## Training: graph networks",
+        "",
+        "The same with encoders of graphs, which RLlib has none to compare with:",
+        f"{' x '.join(map(str, GRAPH_WIDTHS))}, two rounds of messages, {Network().heads} heads of",
+        "attention. Steps of games a CPU second. The perceptron of these widths sees its own node",
+        "alone.",
+        "",
+        *table(["encoder", "agents", "edges a game", "sampling", "training"], rows),
+    ]
+
+
+def processes(numbers: tuple[int, ...]) -> list[str]:
+    rows, first = [], 0.0
+    for runners in (1, 2):
+        # One short pass: this is about playing.
+        method = PPO(games=GAMES, fragment=FRAGMENTS[4], epochs=1)
+        plan = plan_of(4, method=method, resources=Resources(env_runners=runners))
+        with running_ray(1 + runners), Training(plan) as training:
+            training.step()
+            steps = runners * GAMES * FRAGMENTS[4]
+            seconds = [training.step()["sample_seconds"] for _ in range(PAIRS)]
+        rate = steps / float(np.median(seconds))
+        first = first or rate
+        rows.append([str(runners), f"{rate:,.0f}", f"{rate / first:.2f}"])
+    return [
+        "## Training: several env runners",
+        "",
+        f"Steps of games with 4 agents that env runners, processes of {GAMES} games each, play and",
+        f"hand over in a second on the clock, on {os.cpu_count()} cores.",
+        "",
+        *table(["env runners", "steps a second", "ratio"], rows),
+    ]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true")
+    print("\n".join(sections(parser.parse_args().quick)))
+
+
+if __name__ == "__main__":
+    main()
