@@ -1,4 +1,4 @@
-"""Pictures: how solvers converge, and what a strategy or a defender does."""
+"""Pictures: how solvers converge and learners learn, what a strategy or a defender does."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from games import SequenceForm, Strategy
 from games.kernels import plans
@@ -23,6 +24,8 @@ STYLES = ("-", "--")
 LONGEST_LABEL = 52
 MOST_ACTIONS = 16  # with names in a legend
 MOST_TARGETS = 60
+MOST_PANELS = 9
+FEW_UPDATES = 200  # that are drawn as they are
 
 
 def convergence(
@@ -66,6 +69,67 @@ def convergence(
     if len(histories) > 1 or target is not None:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
+
+
+def learning(
+    metrics: pd.DataFrame,
+    *,
+    title: str = "",
+    target: Mapping[str, float] | None = None,
+    names: Sequence[str] | None = None,
+) -> Figure:
+    """Metrics of training over steps, a panel each; averaged where they are many, drawn faint.
+
+    Args:
+        metrics: a row an update, with `steps`; `TrainingRun.metrics`.
+        title: of the picture.
+        target: drawn as a horizontal line, by metric.
+        names: metrics to draw; if not given what is learned, in at most nine panels: NashConv,
+            returns, what the game reports, what was evaluated, entropy and divergence.
+    """
+    shown = list(names) if names is not None else _told(list(metrics.columns))
+    columns = min(len(shown), 3) or 1
+    rows = max(-(-len(shown) // columns), 1)
+    figure = Figure(figsize=(3.6 * columns + 0.4, 2.5 * rows + 0.5), layout="constrained")
+    figure.suptitle(title.replace("$", r"\$"))
+    for k, (ax, name) in enumerate(
+        zip(np.ravel(figure.subplots(rows, columns, squeeze=False)), shown, strict=False)
+    ):
+        known = metrics[["steps", name]].dropna()
+        few = len(known) <= FEW_UPDATES
+        colour = COLOURS[1 + k % (len(COLOURS) - 1)]
+        style = {"marker": ".", "markersize": 3} if len(known) < 30 else {}
+        ax.plot(
+            known["steps"], known[name], color=colour, lw=1.2, alpha=1.0 if few else 0.3, **style
+        )
+        if not few:
+            smooth = known[name].rolling(len(known) // 40, min_periods=1).mean()
+            ax.plot(known["steps"], smooth, color=colour, lw=1.6)
+        if target and name in target:
+            ax.axhline(target[name], color="0.6", lw=0.9, ls=":")
+        ax.set_title(name.replace("_", " "), size=10)
+        ax.grid(True, color="0.92")
+        ax.tick_params(labelsize=8)
+        ax.xaxis.set_major_locator(MaxNLocator(5))
+        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in figure.axes[len(shown) :]:
+        ax.set_axis_off()
+    for ax in figure.axes[max(len(shown) - columns, 0) : len(shown)]:
+        ax.set_xlabel("steps", size=9)
+    return figure
+
+
+def _told(columns: Sequence[str]) -> list[str]:
+    """Metrics worth a panel, the most telling first: at most nine."""
+    end = columns.index("loss") if "loss" in columns else len(columns)
+    exact = [name for name in columns if name.startswith("nash_conv")]
+    played = [name for name in columns[:end] if name not in ("update", "steps", "games")]
+    evaluated = [
+        name for name in columns if name.startswith("eval_") and name != "eval_episode_steps"
+    ]
+    last = [name for name in ("entropy", "kl") if name in columns]
+    return [*(exact + evaluated + played)[: MOST_PANELS - len(last)], *last]
 
 
 def strategy(

@@ -22,10 +22,12 @@ from typer.exceptions import TyperException
 from games.errors import InputError, one_line
 from scenarios.interrupt import SIGNALS, Interrupted
 from scenarios.solve_command import Equilibrium, solve
+from scenarios.sweep_command import sweep
 from scenarios.terminal import (
     BAD_INPUT,
     FAILED,
     INTERRUPTED,
+    Address,
     Json,
     Seed,
     Set,
@@ -35,11 +37,12 @@ from scenarios.terminal import (
     progress,
     say,
 )
+from scenarios.training_commands import play
 
 __all__ = ["Equilibrium", "app", "main"]
 
 app = typer.Typer(
-    help="Solve games, run scenarios, and look at what came out.",
+    help="Solve games, train policies, run scenarios, and look at what came out.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -51,7 +54,9 @@ class Kind(StrEnum):
     """What can be listed."""
 
     games = "games"
+    simulators = "simulators"
     methods = "methods"
+    learners = "learners"
     equilibria = "equilibria"
     scenarios = "scenarios"
 
@@ -60,8 +65,8 @@ class Kind(StrEnum):
 def list_command(
     kind: Annotated[Kind | None, typer.Argument(help="Only these.")] = None, as_json: Json = False
 ) -> None:
-    """List games, methods, equilibria or scenarios."""
-    found = {wanted.value: _rows(wanted) for wanted in ([kind] if kind else Kind)}
+    """List games, simulators, methods, learners, equilibria or scenarios."""
+    found = {wanted.value: _rows(wanted, bool(kind)) for wanted in ([kind] if kind else Kind)}
     if as_json:
         print(json.dumps(found))
         return
@@ -80,16 +85,27 @@ def run(
     out: Annotated[
         Path | None, typer.Option(help="The run's folder (default runs/NAME-1).")
     ] = None,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Run a scenario into a folder of its own: metrics, checkpoints, strategy, pictures."""
+    """Run a scenario into a folder of its own: metrics, checkpoints, strategy or policy, pictures.
+
+    A scenario that trains joins the Ray cluster at --address, or starts Ray on this machine.
+    """
     from scenarios.run import Run
-    from scenarios.scenario import find
+    from scenarios.scenario import Scenario, find
 
     found = find(scenario, settings or [], seed=seed)
+    if not isinstance(found, Scenario):
+        from scenarios.training_commands import train
+
+        train(found, out, address, as_json)  # type: ignore[arg-type]
+        return
+    _refuse(address)
     with progress(found.stop.iterations) as show:
         playable = found.prepare()  # a game that does not compile leaves no folder behind
         work = Run.create(found, out)
+        assert isinstance(work, Run)
         results = work.execute(playable, show)
     print_results(results, as_json, work)
 
@@ -98,22 +114,31 @@ def run(
 def resume(
     folder: Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")],
     settings: Set = None,
+    address: Address = None,
     as_json: Json = False,
 ) -> None:
     """Go on with a run from its last checkpoint, to the last bit as if it had not stopped.
 
-    With --set stop.iterations=N (or target, or seconds) also beyond where it was to end.
+    With --set stop.iterations=N (or steps, target, seconds) also beyond where it was to end.
     """
     from scenarios import store
     from scenarios.run import Run
-    from scenarios.scenario import parse
+    from scenarios.scenario import Scenario, parse
 
     work = Run.load(folder)
+    changed = None
     if settings:
         changed = parse(store.read_scenario_text(folder), str(folder / store.SCENARIO), settings)
-        if changed.model_dump(exclude={"stop", "checkpoint"}) != work.scenario.model_dump(
+    if not isinstance(work, Run):
+        from scenarios.training_commands import go_on
+
+        go_on(work, changed, address, as_json)
+        return
+    _refuse(address)
+    if changed is not None:
+        if not isinstance(changed, Scenario) or changed.model_dump(
             exclude={"stop", "checkpoint"}
-        ):
+        ) != work.scenario.model_dump(exclude={"stop", "checkpoint"}):
             raise InputError("resume can --set keys of stop and checkpoint only; start a new run")
         work = Run(folder, changed)
     with progress(work.scenario.stop.iterations) as show:
@@ -131,6 +156,11 @@ def show(
     from scenarios.run import Run
 
     work = Run.load(folder)
+    if not isinstance(work, Run):
+        from scenarios.training_commands import show_training
+
+        show_training(work, as_json)
+        return
     results = work.results
     if results is not None:
         print_results(results, as_json, work)
@@ -151,6 +181,10 @@ def show(
     print(f"go on with: schelling resume {folder}")
 
 
+app.command()(play)
+app.command()(sweep)
+
+
 def main() -> None:
     """Entry point: every error that the user can mend is one line and status 2."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
@@ -160,6 +194,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that knows ASCII only
     for interruption in SIGNALS:
         signal.signal(interruption, _interrupted)
+    sys.path.append(os.getcwd())  # last: games of the user's own are found, and hide nothing
     sys.exit(_main(sys.argv[1:]))
 
 
@@ -186,7 +221,26 @@ def _main(arguments: list[str]) -> int:
         return FAILED
 
 
-def _rows(kind: Kind) -> list[dict[str, str]]:
+def _refuse(address: str | None) -> None:
+    if address is not None:
+        raise InputError("--address is for scenarios that train; this one solves a game")
+
+
+def _rows(kind: Kind, asked: bool) -> list[dict[str, str]]:
+    """Rows of a table; of what needs an extra none, where all are listed and it is missing."""
+    if kind in (Kind.simulators, Kind.learners):
+        from scenarios.learners import installed, list_learners
+
+        try:
+            if kind is Kind.learners:
+                return list_learners()
+            with installed():
+                from games.vectors import list_simulators
+            return list_simulators()
+        except InputError:
+            if asked:
+                raise
+            return []
     if kind is Kind.games:
         from games import list_games
 

@@ -16,10 +16,12 @@ from marl.tabular import Evaluation, Method, Solution, iterate
 from marl.tabular.solve import conclude
 from scenarios import store
 from scenarios.interrupt import Interrupted, stop_signals
-from scenarios.scenario import Scenario
+from scenarios.scenario import Experiment, Scenario
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from scenarios.training_run import TrainingRun
 
 Progress = Callable[[str, int, Evaluation | None, float], None]  # label, iteration, last, seconds
 
@@ -70,21 +72,32 @@ class Run:
     path: Path
     scenario: Scenario
 
-    @classmethod
-    def create(cls, scenario: Scenario, path: str | os.PathLike[str] | None = None) -> Run:
-        """A new run directory; `runs/NAME-1` and so on if no path is given.
+    @staticmethod
+    def create(
+        scenario: Experiment, path: str | os.PathLike[str] | None = None
+    ) -> Run | TrainingRun:
+        """A new run directory of the scenario's kind; `runs/NAME-1` and so on if no path is given.
 
         Raises:
             InputError: something is there already, or the folder cannot be written to.
         """
         where = store.free_path(Path("runs"), scenario.name) if path is None else Path(path)
         store.create(where, scenario)
-        return cls(where, scenario)
+        return Run.of(where, scenario)
 
-    @classmethod
-    def load(cls, path: str | os.PathLike[str]) -> Run:
-        """An existing run; InputError if there is none."""
-        return cls(Path(path), store.read_scenario(Path(path)))
+    @staticmethod
+    def load(path: str | os.PathLike[str]) -> Run | TrainingRun:
+        """An existing run, of its scenario's kind; InputError if there is none."""
+        return Run.of(Path(path), store.read_scenario(Path(path)))
+
+    @staticmethod
+    def of(path: Path, scenario: Experiment) -> Run | TrainingRun:
+        """The run of a scenario in a folder that is there."""
+        if isinstance(scenario, Scenario):
+            return Run(path, scenario)
+        from scenarios.training_run import TrainingRun
+
+        return TrainingRun(path, scenario)  # type: ignore[arg-type]
 
     @property
     def finished(self) -> bool:

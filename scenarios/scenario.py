@@ -1,4 +1,8 @@
-"""A scenario: a game, one method or several to compare, and when to stop. TOML to and fro."""
+"""A scenario: a game, one method or several to compare, and when to stop. TOML to and fro.
+
+What trains instead of solving has a model of its own, `scenarios.training_scenario`; which of the
+two a file is follows from the name of its method.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 import tomli_w
 from pydantic import (
@@ -23,8 +27,9 @@ from pydantic import (
 from games import NODE_BUDGET, Game, InputError, SequenceForm, load
 from games.errors import did_you_mean, one_line
 from marl.tabular import Method, Stop
-from marl.tabular.method import DEFAULT, Table, checked
+from marl.tabular.method import DEFAULT, REGISTRY, Table, checked
 from marl.tabular.method import find as find_method
+from scenarios.learners import LEARNERS, installed
 
 LIBRARY = files("scenarios") / "library"
 LONGEST_LABEL = 40
@@ -56,8 +61,11 @@ class CheckpointTable(Table):
     """Between two checkpoints."""
 
 
-class Scenario(Table):
-    """An experiment on one game."""
+class Experiment(Table):
+    """What every scenario has."""
+
+    packages: ClassVar[tuple[str, ...]] = ("schelling", "open_spiel", "numpy")
+    """Whose versions a result depends on."""
 
     name: Annotated[str, Field(pattern=r"^[\w-][\w.-]{0,79}$")] = "run"
     """Names the run's folder; the file's name if not given."""
@@ -65,10 +73,21 @@ class Scenario(Table):
     """One line for `schelling list scenarios`."""
     game: str
     """An OpenSpiel game string."""
-    node_budget: Annotated[int, Field(gt=0)] = NODE_BUDGET
-    """The most histories to enumerate; methods that sample do not (see their `exact_up_to`)."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything random."""
+
+    def to_toml(self) -> str:
+        """The scenario with every default written out."""
+        return tomli_w.dumps(self.model_dump(exclude_none=True))
+
+
+class Scenario(Experiment):
+    """One game, solved by one method or by several."""
+
+    packages = (*Experiment.packages, "numba")
+
+    node_budget: Annotated[int, Field(gt=0)] = NODE_BUDGET
+    """The most histories to enumerate; methods that sample do not (see their `exact_up_to`)."""
     method: MethodTable | None = None
     """One method: its name and parameters."""
     compare: Annotated[dict[str, MethodTable], Field(default_factory=dict)]
@@ -127,7 +146,7 @@ class Scenario(Table):
         return game.sequence_form(node_budget=self.node_budget)
 
 
-def find(name: str, settings: Sequence[str] = (), **changes: Any) -> Scenario:
+def find(name: str, settings: Sequence[str] = (), **changes: Any) -> Experiment:
     """A shipped scenario by name, or one of your own by the path of its TOML file.
 
     Args:
@@ -156,7 +175,7 @@ def find(name: str, settings: Sequence[str] = (), **changes: Any) -> Scenario:
     return parse(text, name, settings, **changes)
 
 
-def parse(text: str, source: str, settings: Sequence[str] = (), **changes: Any) -> Scenario:
+def parse(text: str, source: str, settings: Sequence[str] = (), **changes: Any) -> Experiment:
     """A scenario from the text of a TOML file; see `find`."""
     try:
         data = tomllib.loads(text)
@@ -167,23 +186,45 @@ def parse(text: str, source: str, settings: Sequence[str] = (), **changes: Any) 
     data |= {key: value for key, value in changes.items() if value is not None}
     for setting in settings:
         _set(data, setting)
-    return checked(Scenario, data, source)
+    return checked(_model(data, source), data, source)
 
 
 def list_scenarios() -> list[dict[str, str]]:
-    """The shipped scenarios, a row each: scenario, game, methods, description."""
+    """The shipped scenarios, a row each: scenario, kind (solve or train), game, methods,
+    description."""
     rows = []
-    for name in _library_names():
-        scenario = find(name)
+    for name in _library_names():  # as they stand: to check them would load torch
+        data = tomllib.loads((LIBRARY / f"{name}.toml").read_text(encoding="utf-8"))
+        methods = list(data["compare"]) if "compare" in data else [_method_name(data)]
         rows.append(
             {
                 "scenario": name,
-                "game": scenario.game,
-                "methods": ", ".join(scenario.methods),
-                "description": scenario.description,
+                "kind": "train" if methods[0] in LEARNERS else "solve",
+                "game": data["game"],
+                "methods": ", ".join(methods),
+                "description": data.get("description", ""),
             }
         )
     return rows
+
+
+def _model(data: Mapping[str, Any], source: str) -> type[Experiment]:
+    """Which kind of scenario a file is."""
+    name = _method_name(data)
+    if not isinstance(name, str) or name in REGISTRY:
+        return Scenario
+    if name not in LEARNERS:
+        known = did_you_mean(name, [*REGISTRY, *LEARNERS])
+        raise InputError(f"{source}: unknown method {name!r}: {known}")
+    with installed():
+        from scenarios.training_scenario import TrainingScenario
+
+        return TrainingScenario
+
+
+def _method_name(data: Mapping[str, Any]) -> Any:
+    method = data.get("method", DEFAULT)
+    return method.get("name", DEFAULT) if isinstance(method, Mapping) else method
 
 
 def _library_names() -> list[str]:
@@ -193,18 +234,23 @@ def _library_names() -> list[str]:
 def _set(data: dict[str, Any], setting: str) -> None:
     """Set a dotted key of nested tables, in place."""
     key, equals, text = setting.partition("=")
-    parts = key.strip().split(".")
-    if not equals or not all(parts):
+    if not equals or not all(key.strip().split(".")):
         raise InputError(f"--set {setting}: write key=value, such as --set stop.iterations=500")
+    set_key(data, key.strip(), value_of(text.strip()), f"--set {setting}")
+
+
+def set_key(data: dict[str, Any], key: str, value: Any, source: str) -> None:
+    """Set a dotted key of nested tables, in place; InputError if part of it is a value."""
+    parts = key.split(".")
     table = data
     for part in parts[:-1]:
         inner = table.setdefault(part, {})
         if isinstance(inner, str) and (part == "method" or parts[0] == "compare"):
             inner = table[part] = {"name": inner}  # method = "cfr+" and a parameter of it
         if not isinstance(inner, dict):
-            raise InputError(f"--set {setting}: {part} is a value, not a table")
+            raise InputError(f"{source}: {part} is a value, not a table")
         table = inner
-    table[parts[-1]] = value_of(text.strip())
+    table[parts[-1]] = value
 
 
 def value_of(text: str) -> Any:

@@ -223,7 +223,7 @@ def _iterate(
     from marl.tabular import iterate
     from marl.tabular.solve import conclude
     from scenarios.run import Result
-    from scenarios.scenario import parse
+    from scenarios.scenario import Scenario, parse
 
     # An option of this command is a key of a scenario: the same types, checks and messages.
     shorthand = [f"stop.{key}={value!r}" for key, value in limits.items() if value is not None]
@@ -232,6 +232,10 @@ def _iterate(
         shorthand.append(f"stop.iterations={ENOUGH_ITERATIONS}")
     table: dict[str, Any] = {} if method is None else {"name": method}
     scenario = parse("", "solve", [*shorthand, *settings], game=game, method=table, seed=seed)
+    if not isinstance(scenario, Scenario):
+        raise InputError(
+            f"{method} trains: write a scenario with this game and method, and `schelling run` it"
+        )
     chosen = next(iter(scenario.methods.values()))
     if chosen.scheduled and open_ended:
         raise InputError(f"{chosen.name} follows a schedule: say its length with --iterations")

@@ -7,6 +7,9 @@ checkpoint/      one file a method: solver state and history
 strategy.npz     the answer (strategies/ where methods are compared)
 result.json      the last table, once the run is done
 *.png            pictures
+
+Of a run that trains `scenarios.training_store` says the rest: its metrics and checkpoints are of
+another kind, and its answer is policy.pt.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ import os
 import platform
 import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -32,20 +35,17 @@ from games import InputError
 from games.storage import read_arrays, write_arrays, write_atomically
 from marl.tabular import Evaluation, Solver
 from marl.tabular.method import REGISTRY
-from scenarios.scenario import Scenario, parse
+from scenarios.scenario import Experiment, Scenario, parse
 
 SCENARIO, VERSIONS, METRICS, RESULT = "scenario.toml", "versions.json", "metrics.csv", "result.json"
+POLICY = "policy.pt"
 COLUMNS = ("method", *Evaluation._fields)
 _SOLVER = "solver."
 Row = TypeVar("Row")
 
 
-def create(path: Path, scenario: Scenario) -> None:
-    """Make a new run directory, whole or not at all.
-
-    Raises:
-        InputError: something is there already, or the folder cannot be written to.
-    """
+def require_free(path: Path) -> None:
+    """Raises InputError unless a new run directory can be made there."""
     path = path.absolute()
     if path == Path.cwd():
         raise InputError(f"{path} is the current folder: choose one below it with --out")
@@ -54,11 +54,22 @@ def create(path: Path, scenario: Scenario) -> None:
             f"{path} exists: choose another folder with --out, or go on with `schelling resume "
             f"{path}` if it holds a run"
         )
+
+
+def create(path: Path, scenario: Experiment) -> None:
+    """Make a new run directory, whole or not at all.
+
+    Raises:
+        InputError: something is there already, or the folder cannot be written to.
+    """
+    require_free(path)
+    path = path.absolute()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         temporary.mkdir(parents=True)
         write_atomically(temporary / SCENARIO, scenario.to_toml().encode())
-        write_atomically(temporary / VERSIONS, json.dumps(versions(), indent=2).encode() + b"\n")
+        found = json.dumps(versions(scenario.packages), indent=2)
+        write_atomically(temporary / VERSIONS, found.encode() + b"\n")
         if path.exists():
             path.rmdir()  # an empty folder that the user made for the run
         temporary.rename(path)
@@ -76,7 +87,7 @@ def free_path(folder: Path, name: str) -> Path:
     return path
 
 
-def read_scenario(path: Path) -> Scenario:
+def read_scenario(path: Path) -> Experiment:
     """The scenario of a run directory; InputError if it is none."""
     return parse(read_scenario_text(path), str(path / SCENARIO))
 
@@ -91,7 +102,7 @@ def read_scenario_text(path: Path) -> str:
         raise InputError(f"{file} is not text: put it back from a copy") from None
 
 
-def write_scenario(path: Path, scenario: Scenario) -> None:
+def write_scenario(path: Path, scenario: Experiment) -> None:
     write_atomically(path / SCENARIO, scenario.to_toml().encode())
 
 
@@ -112,8 +123,11 @@ def locked(path: Path) -> Iterator[None]:
 
 def remove_leftovers(path: Path) -> None:
     """Remove half-written temporary files of a process that was killed; call while locked."""
-    for leftover in path.rglob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+    for leftover in list(path.rglob(".*.tmp")):
+        if leftover.is_dir():
+            shutil.rmtree(leftover, ignore_errors=True)
+        else:
+            leftover.unlink(missing_ok=True)
 
 
 def slug(label: str) -> str:
@@ -214,10 +228,10 @@ def strategy_file(path: Path, scenario: Scenario, label: str) -> Path:
     return path / "strategies" / f"{slug(label)}.npz"
 
 
-def versions() -> dict[str, str]:
+def versions(packages: Sequence[str]) -> dict[str, str]:
     """The versions that a result depends on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
-    for package in ("schelling", "open_spiel", "numpy", "numba"):
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:  # run from a source tree that is not installed
@@ -251,7 +265,8 @@ def read_result(path: Path, row: Callable[[dict[str, Any]], Row]) -> list[Row] |
 
 def remove_answers(path: Path) -> None:
     """Remove what only a run that is done has: it is about to be computed anew."""
-    for answer in [path / RESULT, path / "strategy.npz", *path.glob("strategies/*.npz")]:
+    single = [path / name for name in (RESULT, "strategy.npz", POLICY)]
+    for answer in [*single, *path.glob("strategies/*.npz")]:
         answer.unlink(missing_ok=True)
     for picture in path.glob("*.png"):
         picture.unlink()

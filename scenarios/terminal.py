@@ -15,8 +15,21 @@ if TYPE_CHECKING:
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit statuses
 
+FOLLOWED = (  # what the progress of training shows: name, metric, format
+    ("return", "return", ".3f"),
+    ("success", "eval_success", ".3f"),
+    ("wins", "eval_wins", ".3f"),
+    ("NashConv", "nash_conv", ".4f"),
+    ("entropy", "entropy", ".3f"),
+    ("KL", "kl", ".4f"),
+    ("steps/s", "steps_per_second", ",.0f"),
+)
+
 Json = Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")]
 Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
+Address = Annotated[
+    str | None, typer.Option(help="Of a Ray cluster that runs already, such as 10.0.0.1:6379.")
+]
 Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Change a key, such as stop.iterations=500."),
@@ -92,6 +105,47 @@ def progress(iterations: int) -> Iterator[Callable[..., None]]:
             line.update(f"{label}  iteration {iteration:,}/{iterations:,}{gap}  {seconds:.1f} s")
 
         yield show
+
+
+def followed(row: dict[str, float], key: str) -> float | None:
+    """A metric; where it was not evaluated, as it was in training; None if it is unknown."""
+    return row.get(key, row.get(key.removeprefix("eval_")))
+
+
+@contextmanager
+def training_progress(steps: int) -> Iterator[Callable[[dict[str, float]], None]]:
+    """A line on stderr that follows training; nothing where stderr is not a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda row: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False).status("starting Ray") as line:
+        seen: dict[str, float] = {}
+
+        def show(row: dict[str, float]) -> None:
+            seen.update(row)
+            parts = [f"update {row['update']:,.0f}", f"steps {row['steps']:,.0f}/{steps:,}"]
+            for name, key, form in FOLLOWED:
+                if (value := followed(seen, key)) is not None:
+                    parts.append(f"{name} {value:{form}}")
+            if seen["restarts"]:
+                parts.append(f"restarts {seen['restarts']:.0f}")
+            line.update("  ".join([*parts, f"{row['seconds']:,.0f} s"]))
+
+        yield show
+
+
+@contextmanager
+def counting(what: str) -> Iterator[Callable[[int, int], None]]:
+    """A line on stderr that counts; nothing where stderr is not a terminal."""
+    if sys.stderr is None or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, highlight=False).status("starting Ray") as line:
+        yield lambda done, total: line.update(f"{done:,} of {total:,} {what}")
 
 
 @contextmanager

@@ -1,0 +1,294 @@
+"""A run that trains: updates until it is time to stop, and files that survive a crash."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from games.errors import InputError
+from games.simulator import seeds
+from marl.evaluation import Played, Uniform, evaluate
+from marl.finite import ExactLog
+from marl.policy import Policy
+from marl.training import Training
+from scenarios import store, training_store
+from scenarios.interrupt import Interrupted, stop_signals
+from scenarios.training_scenario import EVALUATED, TrainingScenario, is_better
+from scenarios.training_store import Metrics, Row
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+HELD_OUT = 9  # the place of evaluations among a run's seeds; training has 0 to 3
+
+Progress = Callable[[Row], object]  # called with every row
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What a run that trains ends with."""
+
+    game: str
+    method: str
+    updates: int
+    steps: int
+    seconds: float
+    metrics: dict[str, float]  # the last of each that was measured
+    best: dict[str, Any]  # metric, value, update; empty if it was never measured
+    evaluation: dict[str, float]  # of the last policy, with standard errors; empty if not wanted
+
+    def to_json(self) -> dict[str, Any]:
+        return dict(vars(self))
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> TrainingResult:
+        return cls(**{name: row[name] for name in cls.__dataclass_fields__})
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """A run directory of a scenario that trains; made and found by `scenarios.Run`."""
+
+    path: Path
+    scenario: TrainingScenario
+
+    @property
+    def finished(self) -> bool:
+        return self.results is not None
+
+    @property
+    def results(self) -> list[TrainingResult] | None:
+        """One result, or None while the run is not done."""
+        return store.read_result(self.path, TrainingResult.from_json)
+
+    @property
+    def metrics(self) -> pd.DataFrame:
+        """A row an update; NaN where a metric was not measured. docs/training.md explains them."""
+        import pandas as pd
+
+        rows = training_store.read(self.path)
+        return pd.DataFrame(rows, columns=training_store.header(self.path))
+
+    def policy(self, best: bool = False) -> Policy:
+        """The policy as it was learned last, or the best by the scenario's `checkpoint.best`.
+
+        Raises:
+            InputError: there is none yet, or its file is damaged.
+        """
+        files = [self.path / training_store.FOLDER / training_store.BEST / store.POLICY]
+        if not best:
+            last = training_store.checkpoints(self.path)
+            files = [self.path / store.POLICY, *(folder / store.POLICY for folder in last)]
+        for file in files:
+            if file.exists():
+                return Policy.load(file)
+        mend = "play it without --best" if best else f"`schelling resume {self.path}`"
+        raise InputError(f"{self.path} has no {'best ' if best else ''}policy yet: {mend}")
+
+    def execute(
+        self,
+        training: Training | None = None,
+        progress: Progress | None = None,
+        tell: Callable[[str], object] = lambda line: None,
+    ) -> list[TrainingResult]:
+        """Train, or go on from the last checkpoint; ends with the policy and a picture.
+
+        Args:
+            training: `scenario.start()`, if that was done already; the caller closes it.
+            progress: called after every update with its row.
+            tell: called with a line where something is amiss and the run goes on all the same.
+
+        Raises:
+            Interrupted: by SIGINT or SIGTERM, after a checkpoint.
+            InputError: a game that breaks its rules; checkpoints that are all damaged; a scenario
+                that was changed; a run that another process is working on.
+            FloatingPointError: an update gave numbers that are not finite.
+        """
+        with store.locked(self.path), ExitStack() as stack:
+            store.remove_leftovers(self.path)
+            training_store.require_same(self.path, self.scenario.identity())
+            rows = training_store.read(self.path)  # damage is said before anything starts
+            done = self._done_already(rows)
+            if done is not None:
+                return done
+            if training is None:
+                training = stack.enter_context(self.scenario.start())
+            work = _Work(self, training, tell)
+            stack.callback(work.close)
+            store.write_scenario(self.path, self.scenario)  # its limits may be new
+            store.remove_answers(self.path)
+            with stop_signals() as stopped:
+                result = work.run(stopped, progress)
+            self._draw()
+            store.write_result(self.path, [result.to_json()])
+        return [result]
+
+    def _done_already(self, rows: list[Row]) -> list[TrainingResult] | None:
+        """The results of a run of which nothing is left to do or to mend."""
+        files = [self.path / name for name in (store.RESULT, store.POLICY, "learning.png")]
+        if not rows or not all(file.exists() for file in files):
+            return None
+        if store.read_scenario(self.path) != self.scenario:
+            return None
+        try:
+            results = self.results
+        except InputError:  # damaged, and about to be written anew
+            return None
+        over = self.scenario.is_done(rows[-1], rows[-1].get("seconds", 0.0))
+        return results if over else None
+
+    def _draw(self) -> None:
+        from analysis import plot
+
+        title = f"{self.scenario.game}, {self.scenario.method.name}"
+        target = dict(self.scenario.stop.target)
+        picture = plot.learning(self.metrics, title=title, target=target)
+        picture.savefig(self.path / "learning.png", dpi=150)
+
+
+class _Work:
+    """Training, and all that is written as it goes."""
+
+    def __init__(self, run: TrainingRun, training: Training, tell: Callable[[str], object]) -> None:
+        from tensorboardX import SummaryWriter
+
+        self.path, self.scenario, self.training = run.path, run.scenario, training
+        exact = self.scenario.exact
+        self.exact = None if exact is None else ExactLog(training.plan, exact)
+        self.saved = training_store.restore(run.path, training, self.exact, tell)
+        self.metrics = Metrics(run.path, self.saved)
+        self.last: Row = {}  # of every metric, what was measured last
+        self.best: dict[str, Any] = {}
+        for row in self.metrics.rows:
+            self._note(row)
+        self.spent = self.last.get("seconds", 0.0)
+        self.began = time.perf_counter()
+        self.board = SummaryWriter(
+            str(run.path / "tensorboard"),
+            # What was written beyond the checkpoint is about to be written again.
+            purge_step=training.steps + 1 if self.saved else None,
+            filename_suffix=f".{self.saved}",
+            flush_secs=10,
+        )
+
+    def close(self) -> None:
+        self.board.close()
+
+    @property
+    def seconds(self) -> float:
+        return self.spent + time.perf_counter() - self.began
+
+    def run(self, stopped: Callable[[], bool], progress: Progress | None) -> TrainingResult:
+        saved = time.perf_counter()
+        row = self.metrics.rows[-1] if self.metrics.rows else {}
+        while not self.scenario.is_done(row, self.seconds):
+            row = self._update()
+            if progress is not None:
+                progress(row)
+            if stopped():
+                self.save()
+                raise Interrupted(
+                    f"interrupted after update {self.training.updates:,} and saved; go on with: "
+                    f"schelling resume {self.path}"
+                )
+            if time.perf_counter() - saved >= self.scenario.checkpoint.seconds:
+                self.save()
+                saved = time.perf_counter()
+        self.save()
+        policy = self.training.policy()
+        policy.save(self.path / store.POLICY)
+        return TrainingResult(
+            game=self.scenario.game,
+            method=self.scenario.method.name,
+            updates=self.training.updates,
+            steps=self.training.steps,
+            seconds=self.last.get("seconds", 0.0),
+            metrics=self.last,
+            best=self.best,
+            evaluation=self._evaluation(policy) if self.scenario.evaluation.every else {},
+        )
+
+    def save(self) -> None:
+        """A checkpoint, if there is anything new."""
+        if self.training.updates > self.saved:
+            self.metrics.sync()
+            self.board.flush()
+            keep = self.scenario.checkpoint.keep
+            training_store.save(self.path, self.training, self.exact, keep)
+            self.saved = self.training.updates
+
+    def _update(self) -> Row:
+        """One update, looked at and written down."""
+        try:
+            row = self.training.step()
+        except (InputError, FloatingPointError) as error:
+            kept = training_store.checkpoint(self.path, self.saved).name
+            where = f"; {self.path} keeps its checkpoint {kept}" if self.saved else ""
+            raise type(error)(f"{error}{where}") from error
+        if "return" in row:
+            self.scenario.require_metrics(row)
+        every = self.scenario.evaluation.every
+        if every and self.training.updates % every == 0:
+            found = self._evaluation(self.training.policy())
+            row |= {f"{EVALUATED}{k}": v for k, v in found.items() if not _is_error(k)}
+        if self.exact is not None:
+            row |= self.exact.row(self.training)
+        row["seconds"] = self.seconds
+        self.metrics.append(row)
+        steps = int(row["steps"])
+        for key, value in row.items():
+            if key not in ("update", "steps"):
+                self.board.add_scalar(key, value, steps)
+        if self._note(row):
+            self.metrics.sync()
+            self.training.save(self.path / training_store.FOLDER / training_store.BEST)
+        return row
+
+    def _note(self, row: Row) -> bool:
+        """Keep what was measured last; returns whether the row is the best so far."""
+        self.last |= {name: value for name, value in row.items() if math.isfinite(value)}
+        key = self.scenario.checkpoint.best
+        if key not in row or not math.isfinite(row[key]):
+            return False
+        if self.best and not is_better(key, row[key], self.best["value"]):
+            return False
+        self.best = {"metric": key, "value": row[key], "update": int(row["update"])}
+        return True
+
+    def _evaluation(self, policy: Policy) -> dict[str, float]:
+        """Means and standard errors of games whose seeds training never sees."""
+        wanted, spec = self.scenario.evaluation, self.training.spec
+        played = evaluate(
+            policy,
+            episodes=wanted.episodes,
+            seed=seeds(self.scenario.seed, HELD_OUT)[0],
+            greedy=wanted.greedy,
+            against=Uniform(spec) if wanted.against == "random" else None,
+        )
+        return summary(played)
+
+
+def summary(played: Played) -> dict[str, float]:
+    """Means of what was played, and `_error`, the standard error, of each.
+
+    Against somebody also `wins`, the share of games with a return above 0.
+    """
+    values = {"return": played.own, "episode_steps": played.steps, **played.info}
+    if len(played.seat) and played.seat[0] >= 0:
+        values["wins"] = (played.own > 0).astype(float)
+    count = len(played.steps)
+    found: dict[str, float] = {}
+    for name, each in values.items():
+        found[name] = float(each.mean())
+        if count > 1:
+            found[f"{name}_error"] = float(each.std(ddof=1) / math.sqrt(count))
+    return found
+
+
+def _is_error(name: str) -> bool:
+    return name.endswith("_error")

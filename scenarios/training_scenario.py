@@ -1,0 +1,184 @@
+"""A scenario that trains: a plan, when to stop, what to keep, and how to look at what was learned.
+
+What is to be trained, with which method and network and where, is `marl.plan.Plan`; its defaults
+stand there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator
+
+from games.errors import InputError, did_you_mean
+from games.vectors import vector
+from marl.finite import Exact, ExactLog
+from marl.plan import Plan
+from marl.tabular.method import Table
+from marl.training import Training
+from scenarios.learners import find, installed
+from scenarios.scenario import Experiment
+
+# Metrics of which less is better; of all others more is.
+LESS_IS_BETTER = (
+    "nash_conv", "nash_conv_average", "exploitability", "collisions", "loss", "value_loss"
+)  # fmt: skip
+EVALUATED = "eval_"
+
+
+class TrainingStop(Table):
+    """When to stop: at the first of these that is reached, after a whole update."""
+
+    steps: Annotated[int, Field(ge=0)] = 1_000_000
+    """Steps of all games together."""
+    seconds: Annotated[float, Field(ge=0)] | None = None
+    """After this long, what was spent before a run was resumed included."""
+    target: Annotated[dict[str, float], Field(default_factory=dict)]
+    """Once metrics are at least (of NashConv and collisions: at most) this: {success = 0.95}."""
+
+
+class TrainingCheckpoint(Table):
+    """How much work a crash may cost, and what is kept."""
+
+    seconds: Annotated[float, Field(gt=0)] = 60.0
+    """Between two checkpoints."""
+    keep: Annotated[int, Field(gt=0)] = 3
+    """How many of the last are kept."""
+    best: str = "return"
+    """The metric by which the best policy is kept."""
+
+
+class Evaluation(Table):
+    """Whole games between updates, the same ones every time, from which nothing is learned."""
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """Updates between two; 0: never."""
+    episodes: Annotated[int, Field(gt=1)] = 100
+    """Games."""
+    greedy: bool = False
+    """Play the likeliest action, not a drawn one."""
+    against: Literal["self", "random"] = "self"
+    """Who plays the other seats: the policy, or somebody who draws legal actions; the policy's own
+    seat then changes from game to game."""
+
+
+def _flattened(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
+    """Dotted keys and values of nested tables."""
+    rows: list[tuple[str, Any]] = []
+    for key, value in table.items():
+        inner = isinstance(value, Mapping)
+        rows += _flattened(value, f"{before}{key}.") if inner else [(f"{before}{key}", value)]
+    return rows
+
+
+class Sweep(Table):
+    """What `schelling sweep` varies."""
+
+    grid: Annotated[dict[str, tuple[Any, ...]], Field(default_factory=dict)]
+    """Dotted keys and the values that each is to take: {"method.clip" = [0.1, 0.2]}."""
+    seeds: Annotated[int, Field(gt=0)] = 1
+    """Runs of each combination, with seeds one apart."""
+    parallel: Annotated[int, Field(gt=0)] | None = None
+    """Runs at once; None: as many as there are CPUs for."""
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _flat(cls, grid: Any) -> Any:
+        return dict(_flattened(grid)) if isinstance(grid, Mapping) else grid
+
+    @field_validator("grid")
+    @classmethod
+    def _has_values(cls, grid: dict[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+        for key, values in grid.items():
+            if not values:
+                raise InputError(f"sweep: {key} has no values; write {key} = [1, 2]")
+        return grid
+
+    def combinations(self) -> list[dict[str, Any]]:
+        """Every combination of values, by dotted key; one empty one if there is no grid."""
+        return [dict(zip(self.grid, row, strict=True)) for row in product(*self.grid.values())]
+
+
+class TrainingScenario(Plan, Experiment):
+    """One game, and policies that learn to play it."""
+
+    packages = (
+        *Experiment.packages, "torch", "ray", "torch-geometric", "pettingzoo", "gymnasium"
+    )  # fmt: skip
+
+    stop: TrainingStop = TrainingStop(target={})
+    checkpoint: TrainingCheckpoint = TrainingCheckpoint()
+    evaluation: Evaluation = Evaluation()
+    exact: Exact | None = None
+    """Exact NashConv as training goes, of games that can be enumerated."""
+    sweep: Sweep = Sweep(grid={})
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _to_learner(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return find(given, {})
+        if isinstance(given, Mapping):
+            options = dict(given)
+            return find(options.pop("name", None), options)
+        return given
+
+    @property
+    def plan(self) -> Plan:
+        """What is trained, without how long and what is written."""
+        return Plan(**{name: getattr(self, name) for name in Plan.model_fields})
+
+    def identity(self) -> dict[str, Any]:
+        """What a run cannot change halfway: all of the plan but where it runs."""
+        return self.plan.model_dump(mode="json", exclude={"resources"})
+
+    def start(self) -> Training:
+        """The plan at work, to be closed by the caller.
+
+        Raises:
+            InputError: a game that cannot be played, or a cluster that does not answer.
+        """
+        vector(self.game, 1)  # before Ray starts, which takes seconds
+        if self.exact is not None:
+            ExactLog(self.plan, self.exact)
+        with installed():
+            return Training(self.plan)
+
+    def require_metrics(self, row: Mapping[str, float]) -> None:
+        """Raises InputError if `row`, of an update in which games ended, lacks a metric named."""
+        named = [("stop.target", key) for key in self.stop.target]
+        named.append(("checkpoint.best", self.checkpoint.best))
+        known = {*row, "nash_conv", "exploitability"} if self.exact else set(row)
+        known |= {"nash_conv_average"} if self.exact and self.exact.average else set()
+        if self.evaluation.every:
+            known |= {f"{EVALUATED}{key}" for key in row}
+            known |= {f"{EVALUATED}wins"} if self.evaluation.against == "random" else set()
+        for where, key in named:
+            if key.startswith(EVALUATED) and not self.evaluation.every:
+                raise InputError(f"{where}: {key} needs evaluation.every = 10 or so")
+            if key not in known:
+                raise InputError(f"{where}: there is no metric {key!r}: {did_you_mean(key, known)}")
+
+    def is_done(self, row: Mapping[str, float], seconds: float) -> bool:
+        """Whether to stop after the update of `row` (empty: before the first one)."""
+        stop = self.stop
+        return (
+            row.get("steps", 0.0) >= stop.steps
+            or self.reached(row)
+            or (stop.seconds is not None and seconds >= stop.seconds)
+        )
+
+    def reached(self, row: Mapping[str, float]) -> bool:
+        """Whether an update's metrics are all at their targets."""
+        target = self.stop.target
+        return bool(target) and all(
+            key in row and not is_better(key, bound, row[key]) for key, bound in target.items()
+        )
+
+
+def is_better(metric: str, value: float, than: float) -> bool:
+    """Whether one value of a metric is better than another."""
+    less = metric.removeprefix(EVALUATED) in LESS_IS_BETTER
+    return value < than if less else value > than

@@ -1,0 +1,212 @@
+"""What the directory of a run that trains has of its own.
+
+metrics.csv           one row an update; a cell is empty where a metric was not measured
+tensorboard/          the same for TensorBoard, over steps
+checkpoint/plan.json  what was trained, which no resumed run may change
+checkpoint/update-*   the last checkpoints, a folder each: RLlib's state, and policy.pt
+checkpoint/exact-*    averages of exact play, where they are wanted, one a checkpoint
+checkpoint/best       the best one
+policy.pt             the policy, once the run is done
+learning.png          metrics over steps
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from games.errors import InputError, one_line
+from games.storage import read_arrays, write_arrays, write_atomically
+from marl.finite import ExactLog
+from marl.training import Training
+from scenarios.store import METRICS, SCENARIO
+
+Row = dict[str, float]
+FOLDER, PLAN, BEST = "checkpoint", "plan.json", "best"
+
+
+def require_same(run: Path, identity: dict[str, Any]) -> None:
+    """Note what is trained; InputError if the run was begun with something else."""
+    file = run / FOLDER / PLAN
+    text = json.dumps(identity, indent=1, sort_keys=True)
+    if not file.exists():
+        write_atomically(file, text.encode() + b"\n")
+        return
+    try:
+        before = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError:
+        raise InputError(f"{file} is damaged: delete it if {SCENARIO} is as it was") from None
+    now = json.loads(text)
+    for key in now:
+        if now[key] != before.get(key):
+            raise InputError(
+                f"{run / SCENARIO} has another {key} than the run began with: put that back, or "
+                "start a new run"
+            )
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Folders of the last checkpoints, the newest first."""
+    found = [p for p in (run / FOLDER).glob("update-*") if re.fullmatch(r"update-\d+", p.name)]
+    return sorted(found, key=update_of, reverse=True)
+
+
+def checkpoint(run: Path, update: int) -> Path:
+    return run / FOLDER / f"update-{update:06d}"
+
+
+def update_of(folder: Path) -> int:
+    """The number of updates that a checkpoint was made after."""
+    return int(folder.name.removeprefix("update-"))
+
+
+def save(run: Path, training: Training, exact: ExactLog | None, keep: int) -> None:
+    """Write a checkpoint, whole or not at all, and delete all but the last `keep`."""
+    folder = checkpoint(run, training.updates)
+    if exact is not None:  # first: a checkpoint is there once its folder is
+        write_arrays(_exact(folder), {k: np.asarray(v) for k, v in exact.state().items()})
+    training.save(folder)
+    # Later ones could not be read when the run was resumed.
+    kept = [f for f in checkpoints(run) if update_of(f) <= training.updates][:keep]
+    for folder in set(checkpoints(run)) - set(kept):
+        shutil.rmtree(folder, ignore_errors=True)
+    for file in set((run / FOLDER).glob("exact-*.npz")) - set(map(_exact, kept)):
+        file.unlink(missing_ok=True)
+
+
+def restore(
+    run: Path, training: Training, exact: ExactLog | None, tell: Callable[[str], object]
+) -> int:
+    """Go back to the newest checkpoint that can be read; returns the updates made by then.
+
+    Args:
+        tell: called with a line for each checkpoint that had to be passed over.
+
+    Raises:
+        InputError: there are checkpoints, and all are damaged.
+    """
+    found = checkpoints(run)
+    for k, folder in enumerate(found):
+        try:
+            training.restore(folder)
+            if exact is not None:
+                exact.restore(read_arrays(_exact(folder)))
+        except InputError as error:
+            why = one_line(error).removeprefix(str(folder.absolute())).strip(" /:")
+            if k + 1 == len(found):
+                raise InputError(
+                    f"{folder} cannot be read ({why}): put it back from a copy, or delete it to "
+                    "start over"
+                ) from None
+            tell(f"{folder} cannot be read: going on from {found[k + 1].name}")
+        else:
+            return training.updates
+    return 0
+
+
+def _exact(folder: Path) -> Path:
+    return folder.with_name(f"exact-{update_of(folder):06d}.npz")
+
+
+class Metrics:
+    """metrics.csv at work: rows are appended and flushed, columns are added as they appear."""
+
+    def __init__(self, run: Path, updates: int) -> None:
+        """Cut the file back to the first `updates` updates, all of which it keeps in `rows`."""
+        self.file = run / METRICS
+        self.rows = [row for row in read(run) if row["update"] <= updates]
+        used = {key for row in self.rows for key in row}
+        self.columns = [key for key in _header(self.file) if key in used]
+        self._write()
+
+    def append(self, row: Row) -> None:
+        """Add a row; the file is written anew where it has a column that was not there yet."""
+        self.rows.append(row)
+        if self._add_columns(row):
+            self._write()
+            return
+        with self.file.open("a", encoding="utf-8", newline="") as file:
+            file.write(self._line(row))
+
+    def sync(self) -> None:
+        """See to it that all rows are on the disk."""
+        descriptor = os.open(self.file, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _add_columns(self, row: Row) -> bool:
+        """Put each new column behind the one that it follows in the row."""
+        at, new = -1, False
+        for key in row:
+            if key in self.columns:
+                at = self.columns.index(key)
+            else:
+                at, new = at + 1, True
+                self.columns.insert(at, key)
+        return new
+
+    def _write(self) -> None:
+        lines = [_csv(self.columns)] if self.columns else []
+        lines += [self._line(row) for row in self.rows]
+        write_atomically(self.file, "".join(lines).encode())
+
+    def _line(self, row: Row) -> str:
+        return _csv([_cell(row[key]) if key in row else "" for key in self.columns])
+
+
+def read(run: Path) -> list[Row]:
+    """Rows of metrics.csv, without empty cells. A last row that a crash cut short is left out.
+
+    Raises:
+        InputError: another row is not one that was written here.
+    """
+    file = run / METRICS
+    try:
+        header, rows = _header(file), []
+        text = file.read_text(encoding="utf-8") if header else ""
+        for cells in list(csv.reader(io.StringIO(text[: text.rfind("\n") + 1], newline="")))[1:]:
+            pairs = zip(header, cells, strict=True)
+            rows.append({key: float(cell) for key, cell in pairs if cell})
+        if any("update" not in row for row in rows):
+            raise ValueError
+    except ValueError:  # cells that are too few, too many, no numbers, no text
+        raise InputError(
+            f"{file} is damaged: mend it, or delete it to go on with `schelling resume {run}` "
+            "without its rows"
+        ) from None
+    return rows
+
+
+def header(run: Path) -> list[str]:
+    """Columns of metrics.csv."""
+    return _header(run / METRICS)
+
+
+def _header(file: Path) -> list[str]:
+    if not file.exists():
+        return []
+    text = file.read_text(encoding="utf-8")
+    line, end, _ = text.partition("\n")
+    return next(csv.reader([line]), []) if end else []
+
+
+def _csv(cells: list[str]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _cell(number: float) -> str:
+    """The shortest that reads back as the same number."""
+    return repr(float(number)).removesuffix(".0")
