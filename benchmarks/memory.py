@@ -1,4 +1,4 @@
-"""Does training keep its memory? A run of half an hour, watched from outside; writes docs/memory.md.
+"""Does training keep to its memory? Half an hour of it, watched; writes docs/memory.md.
 
 python -m benchmarks.memory [--minutes 30]
 """
@@ -39,7 +39,8 @@ def measure(minutes: float) -> tuple[np.ndarray, dict[str, np.ndarray], str]:
         command = [
             sys.executable, "-m", "scenarios.cli", "run", "navigation", "--out", str(out),
             "--set", f"stop.seconds={60 * minutes}", "--set", "stop.steps=1000000000",
-            "--set", "resources.env_runners=1", "--set", "checkpoint.seconds=30", "--json",
+            "--set", "resources.env_runners=1", "--set", "checkpoint.seconds=30",
+            "--set", "stop.target={}", "--json",
         ]  # fmt: skip
         run = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         process, times, sizes = psutil.Process(run.pid), [], []
@@ -55,7 +56,11 @@ def measure(minutes: float) -> tuple[np.ndarray, dict[str, np.ndarray], str]:
         steps = last[-1].split(",")[last[0].split(",").index("steps")]
     kept = slice(None, -3)  # it is winding up
     series = {k: np.array([size[k] for size in sizes])[kept] for k in ("trains", "plays")}
-    return np.array(times)[kept] - times[0], series, f"{updates:,} updates, {float(steps):,.0f} steps"
+    return (
+        np.array(times)[kept] - times[0],
+        series,
+        f"{updates:,} updates, {float(steps):,.0f} steps",
+    )
 
 
 def growth(times: np.ndarray, size: np.ndarray) -> tuple[float, float, float]:

@@ -1,5 +1,43 @@
-"""How agents come to play a game: solvers on the sequence form, and learning (to come)."""
+"""How agents come to play a game: solvers on the sequence form, and learning by networks."""
 
 from marl import tabular
 
-__all__ = ["tabular"]
+# What learns stands on torch and RLlib, which take their time to import: only when asked for.
+_LATER = {
+    "PPO": "marl.ppo",
+    "InformationSets": "marl.finite",
+    "Network": "marl.network",
+    "Plan": "marl.plan",
+    "Policy": "marl.policy",
+    "Resources": "marl.plan",
+    "SelfPlay": "marl.plan",
+    "Training": "marl.training",
+    "Uniform": "marl.evaluation",
+    "evaluate": "marl.evaluation",
+    "exploitability_lower_bound": "marl.best_response",
+    "strategy": "marl.finite",
+}
+
+__all__ = [
+    "PPO",
+    "InformationSets",
+    "Network",
+    "Plan",
+    "Policy",
+    "Resources",
+    "SelfPlay",
+    "Training",
+    "Uniform",
+    "evaluate",
+    "exploitability_lower_bound",
+    "strategy",
+    "tabular",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module 'marl' has no attribute {name!r}")
+    from importlib import import_module
+
+    return getattr(import_module(_LATER[name]), name)

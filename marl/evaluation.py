@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from games.actions import random_actions
 from games.sequence_form import Float64
 from games.simulator import Observation, Spec, Vector, seeds
 from games.vectors import vector
@@ -24,12 +25,12 @@ class Actor(Protocol):
     def start(self, games: int) -> Tensor: ...
 
     def act(
-        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
+        self, seen: Observation, memory: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]: ...
 
 
 class Uniform:
-    """Every legal action with equal probability; of a continuous one, every value in its bounds."""
+    """Every legal action with equal probability; continuous ones as `games.actions` draws them."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
@@ -38,31 +39,9 @@ class Uniform:
         return torch.zeros(games, self.spec.num_agents, 0)
 
     def act(
-        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
+        self, seen: Observation, memory: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        spec, acting = self.spec, seen.acting
-        actions = torch.zeros((*acting.shape, spec.action_width), dtype=spec.action_dtype)
-        for agent, role in enumerate(spec.role_of):
-            drawn = self._draw(seen, agent, spec.roles[role], generator)
-            actions[:, agent, : drawn.shape[1]] = drawn.to(actions.dtype)
-        return actions, memory
-
-    def _draw(
-        self, seen: Observation, agent: int, role, generator: torch.Generator | None
-    ) -> Tensor:
-        games = len(seen.acting)
-        if not role.sizes:
-            low, high = (torch.tensor(b, dtype=torch.float32) for b in (
-                np.clip(role.action_space.low, -1, None), np.clip(role.action_space.high, None, 1)
-            ))  # fmt: skip
-            return low + (high - low) * torch.rand(games, len(low), generator=generator)
-        drawn, start = [], 0
-        for size in role.sizes:
-            legal = seen.action_mask[:, agent, start : start + size].float()
-            legal = torch.where(legal.sum(dim=1, keepdim=True) > 0, legal, 1.0)  # does not act
-            drawn.append(torch.multinomial(legal, 1, generator=generator))
-            start += size
-        return torch.cat(drawn, dim=1)
+        return random_actions(self.spec, seen, generator), memory
 
 
 @dataclass(frozen=True, eq=False)

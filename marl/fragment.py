@@ -1,9 +1,10 @@
-"""What was played: T steps of B games as tensors, and the minibatches that a learner makes of it."""
+"""What was played: T steps of B games as tensors, and the minibatches that learners make of it."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
+from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -51,7 +52,7 @@ class Fragment:
     def split(self, parts: int) -> list[Fragment]:
         """Into fragments of equally many games, or one fewer."""
         bounds = [len(self.memory) * k // parts for k in range(parts + 1)]
-        return [self._games(lo, hi) for lo, hi in zip(bounds, bounds[1:], strict=False)]
+        return [self._games(lo, hi) for lo, hi in pairwise(bounds)]
 
     def _games(self, low: int, high: int) -> Fragment:
         total, width = self.num_games, high - low

@@ -23,7 +23,7 @@ class Resources(Table):
     gpus_per_env_runner: Annotated[float, Field(ge=0)] = 0
     """GPUs of each env runner, on which simulators step; 0: the CPU."""
     cpus_per_env_runner: Annotated[float, Field(gt=0)] = 1
-    """CPUs that Ray sets aside for each env runner."""
+    """CPUs that Ray sets aside for each env runner; a learner takes 1, or its GPUs."""
     address: str | None = None
     """Of a Ray cluster that runs already, such as "auto" or "10.0.0.1:6379"; None: this machine."""
     torch_threads: Annotated[int, Field(gt=0)] = 1
@@ -47,7 +47,7 @@ class Plan(Table):
     """All that training follows from."""
 
     game: str
-    """An OpenSpiel string, `navigation(...)`, `pettingzoo:module(...)` or `module:attribute(...)`."""
+    """An OpenSpiel string, `navigation(...)`, `pettingzoo:MODULE(...)`, `MODULE:ATTRIBUTE(...)`."""
     method: PPO = PPO()
     network: Network = Network()
     self_play: SelfPlay = SelfPlay()

@@ -66,7 +66,8 @@ class PPO(Table):
         steps = [step for step, _ in points]
         if not points or steps[0] != 0 or sorted(set(steps)) != steps:
             raise InputError(
-                f"{info.field_name}: a schedule is [[0, value], [steps, value], ...] with rising steps"
+                f"{info.field_name}: a schedule is [[0, value], [steps, value], ...] with "
+                "rising steps"
             )
         if min(value for _, value in points) < 0:
             raise InputError(f"{info.field_name}: a schedule has no values below 0")

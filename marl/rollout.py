@@ -98,7 +98,12 @@ class Rollout:
 
     @torch.no_grad()
     def sample(self, steps: int, discount: float, gae_lambda: float) -> Fragment:
-        """Play `steps` steps of every game."""
+        """Play `steps` steps of every game.
+
+        Raises:
+            InputError: the game broke its rules.
+            FloatingPointError: a network says numbers that are not finite.
+        """
         vector, spec = self.vector, self.vector.spec
         seen, device = self.seen, self.seen.nodes.device
         games, agents = self.assignment.shape
@@ -135,6 +140,7 @@ class Rollout:
                     policy[t][deciding] = k
                 else:
                     (found, after), worth = network.policy(packed), None
+                _require_finite(network, found)
                 drawn = self.rules[k].sample(found, self.generator)
                 put_rows(played, deciding, self.rules[k].to_game(drawn))
                 if after is not None:
@@ -232,6 +238,15 @@ class Rollout:
         self.generator.set_state(state["generator"])
         for name in _TENSORS:
             setattr(self, name, state[name].clone())
+
+
+def _require_finite(network: PolicyNetwork, parameters: Tensor) -> None:
+    """Raises FloatingPointError before what is drawn from them is called an illegal action."""
+    if not torch.isfinite(parameters).all():
+        raise FloatingPointError(
+            f"policy of {network.role.name}: what it says is not finite any more; lower "
+            "method.learning_rate, or scale the rewards down"
+        )
 
 
 _TENSORS = ("memory", "assignment", "fresh", "gone", "returns", "lengths")

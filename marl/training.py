@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import shutil
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from games.errors import InputError, one_line
 from games.vectors import vector
 from games.workers import running_ray
-from marl.plan import Plan
+from marl.plan import Plan, Resources
 from marl.policy import Policy
 
+if TYPE_CHECKING:
+    from marl.rllib.algorithm import BatchedAlgorithm
+
 POLICY, STATE = "policy.pt", "rllib"
+LONGEST_WAIT = 60.0  # seconds for a cluster to have room
 
 
 class Training:
@@ -39,19 +44,22 @@ class Training:
 
         Raises:
             InputError: an unknown game, a game with actions or observations that no policy takes,
-                a policy that does not fit it, or a cluster that does not answer.
+                a policy that does not fit it, or a cluster that does not answer or has no room.
+            WorkerError: a process does not start.
         """
         self.plan = plan
         self.spec = vector(plan.game, 1).spec
         self._stack = ExitStack()
         torch.set_num_threads(plan.resources.torch_threads)
-        cpus = 1 + plan.resources.env_runners + plan.resources.learners
+        _require_gpu(plan.resources)
+        cpus = 1 + math.ceil(sum(bundle.get("CPU", 0.0) for bundle in bundles(plan.resources)))
         self._stack.enter_context(running_ray(cpus, plan.resources.address))
         try:
+            _require_room(plan.resources)
             from marl.rllib.algorithm import algorithm_config
 
             config = algorithm_config(plan, self.spec, against=against, seats=seats)
-            self.algorithm = config.build_algo()
+            self.algorithm: BatchedAlgorithm = config.build_algo()
             # What happens to env runners is in the metrics; RLlib would print tracebacks as well.
             logging.getLogger("ray.rllib").setLevel(logging.CRITICAL)
             self._stack.callback(self.algorithm.stop)
@@ -87,6 +95,8 @@ class Training:
         Raises:
             InputError: the game broke its rules.
             FloatingPointError: an update gave numbers that are not finite.
+            WorkerError: a learner died, or all env runners did.
+            RuntimeError: the game raised an exception in an env runner.
         """
         self.algorithm.train()
         return {"update": float(self.updates), **self.algorithm.row}
@@ -154,3 +164,54 @@ def _flush(folder: Path) -> None:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+
+
+def bundles(resources: Resources) -> list[dict[str, float]]:
+    """What Ray sets aside for the env runners, one after the other, and then the learners."""
+    runner = {"CPU": resources.cpus_per_env_runner, "GPU": resources.gpus_per_env_runner}
+    learner = {"CPU": float(not resources.gpus_per_learner), "GPU": resources.gpus_per_learner}
+    every = [runner] * resources.env_runners + [learner] * resources.learners
+    return [{name: amount for name, amount in one.items() if amount} for one in every]
+
+
+def _require_gpu(resources: Resources) -> None:
+    """Raises InputError if this process is to use a GPU that it has not."""
+    here = {
+        "gpus_per_learner": not resources.learners and resources.gpus_per_learner,
+        "gpus_per_env_runner": not resources.env_runners and resources.gpus_per_env_runner,
+    }
+    for key, wanted in here.items():
+        if wanted and not torch.cuda.is_available():
+            raise InputError(
+                f"resources.{key}: this machine has no GPU that torch can use; leave it 0"
+            )
+
+
+def _require_room(resources: Resources) -> None:
+    """Raises InputError if the machine or the cluster has no room for what is asked for."""
+    import ray
+    from ray.util import get_current_placement_group, placement_group, remove_placement_group
+
+    wanted = bundles(resources)
+    if not wanted or get_current_placement_group() is not None:  # a sweep has seen to it
+        return
+    whole = ray.cluster_resources()
+    asked = {name: sum(one.get(name, 0.0) for one in wanted) for name in ("CPU", "GPU")}
+    enough = all(asked[name] <= whole.get(name, 0.0) for name in asked)
+    if enough or resources.address is not None:  # a cluster may be growing
+        group = placement_group(wanted, strategy="PACK")
+        try:
+            if group.wait(LONGEST_WAIT):
+                return
+        finally:
+            remove_placement_group(group)
+    free = ray.available_resources()
+    has = " and ".join(
+        f"{whole.get(name, 0.0):g} {name}s ({free.get(name, 0.0):g} free)" for name in asked
+    )
+    where = "this machine" if resources.address is None else f"the cluster at {resources.address}"
+    raise InputError(
+        f"{resources.env_runners} env runners and {resources.learners} learners need "
+        f"{asked['CPU']:g} CPUs and {asked['GPU']:g} GPUs, but {where} has {has}: ask for less in "
+        "[resources], or start more nodes"
+    )

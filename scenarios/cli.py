@@ -20,6 +20,7 @@ import typer
 from typer.exceptions import TyperException
 
 from games.errors import InputError, one_line
+from games.workers import WorkerError
 from scenarios.interrupt import SIGNALS, Interrupted
 from scenarios.solve_command import Equilibrium, solve
 from scenarios.sweep_command import sweep
@@ -216,7 +217,7 @@ def _main(arguments: list[str]) -> int:
     except Interrupted as stopped:
         say(str(stopped))
         return INTERRUPTED
-    except (OSError, MemoryError, ArithmeticError) as error:
+    except (OSError, MemoryError, ArithmeticError, WorkerError) as error:
         say(f"failed: {one_line(error) or type(error).__name__}")
         return FAILED
 

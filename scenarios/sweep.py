@@ -19,8 +19,9 @@ from typing import Any
 
 from games.errors import InputError, one_line
 from games.storage import write_atomically
-from games.workers import running_ray
+from games.workers import WorkerError, running_ray
 from marl.tabular.method import checked
+from marl.training import bundles
 from scenarios import store, training_store
 from scenarios.interrupt import Interrupted
 from scenarios.run import Run
@@ -101,8 +102,8 @@ def _train(
 ) -> dict[str, str]:
     """Carry variants out; returns why those that failed did, by their paths."""
     resources = scenario.resources
-    bundles = _bundles(scenario)
-    cpus = math.ceil(sum(bundle["CPU"] for bundle in bundles))
+    claims = _bundles(scenario)
+    cpus = math.ceil(sum(claim.get("CPU", 0.0) for claim in claims))
     at_once = scenario.sweep.parallel or max((os.cpu_count() or 1) // cpus, 1)
     os.environ.update(
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # every run has files of its own
@@ -126,7 +127,7 @@ def _train(
 
         progress(0, len(todo))
         tuner = tune.Tuner(
-            tune.with_resources(_trial, tune.PlacementGroupFactory(bundles)),
+            tune.with_resources(_trial, tune.PlacementGroupFactory(claims)),
             param_space={"trial": tune.grid_search(trials)},
             tune_config=tune.TuneConfig(
                 max_concurrent_trials=None if resources.address else at_once,
@@ -173,7 +174,7 @@ def _trial(config: dict[str, Any]) -> None:
         assert isinstance(work, TrainingRun)
         work.execute(progress=report)
         tune.report({**last, "failed": ""})
-    except (InputError, ArithmeticError) as error:
+    except (InputError, ArithmeticError, WorkerError) as error:
         tune.report({**last, "failed": one_line(error)})
 
 
@@ -183,10 +184,7 @@ def _bundles(scenario: TrainingScenario) -> list[dict[str, float]]:
     head: dict[str, float] = {"CPU": 1.0}
     if not own.learners and own.gpus_per_learner:
         head["GPU"] = own.gpus_per_learner
-    runner = {"CPU": own.cpus_per_env_runner, "GPU": own.gpus_per_env_runner}
-    learner = {"CPU": 1.0, "GPU": own.gpus_per_learner}
-    both = [runner] * own.env_runners + [learner] * own.learners
-    return [head, *({k: v for k, v in bundle.items() if v} for bundle in both)]
+    return [head, *bundles(own)]
 
 
 def _claim(folder: Path, scenario: TrainingScenario) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from games.errors import InputError
 from games.simulator import seeds
+from games.workers import WorkerError
 from marl.evaluation import Played, Uniform, evaluate
 from marl.finite import ExactLog
 from marl.policy import Policy
@@ -164,7 +165,9 @@ class _Work:
         self.metrics = Metrics(run.path, self.saved)
         self.last: Row = {}  # of every metric, what was measured last
         self.best: dict[str, Any] = {}
+        self.row: Row = {}  # of the last update
         for row in self.metrics.rows:
+            self.row = row
             self._note(row)
         self.spent = self.last.get("seconds", 0.0)
         self.began = time.perf_counter()
@@ -185,11 +188,10 @@ class _Work:
 
     def run(self, stopped: Callable[[], bool], progress: Progress | None) -> TrainingResult:
         saved = time.perf_counter()
-        row = self.metrics.rows[-1] if self.metrics.rows else {}
-        while not self.scenario.is_done(row, self.seconds):
-            row = self._update()
+        while not self.scenario.is_done(self.row, self.seconds):
+            self.row = self._update()
             if progress is not None:
-                progress(row)
+                progress(self.row)
             if stopped():
                 self.save()
                 raise Interrupted(
@@ -226,7 +228,7 @@ class _Work:
         """One update, looked at and written down."""
         try:
             row = self.training.step()
-        except (InputError, FloatingPointError) as error:
+        except (InputError, FloatingPointError, WorkerError) as error:
             kept = training_store.checkpoint(self.path, self.saved).name
             where = f"; {self.path} keeps its checkpoint {kept}" if self.saved else ""
             raise type(error)(f"{error}{where}") from error

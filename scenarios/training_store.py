@@ -118,21 +118,28 @@ def _exact(folder: Path) -> Path:
 
 
 class Metrics:
-    """metrics.csv at work: rows are appended and flushed, columns are added as they appear."""
+    """metrics.csv at work: rows are appended and flushed, columns are added as they appear.
+
+    Rows stand in the file alone: a run of a week has a million of them.
+    """
 
     def __init__(self, run: Path, updates: int) -> None:
-        """Cut the file back to the first `updates` updates, all of which it keeps in `rows`."""
-        self.file = run / METRICS
-        self.rows = [row for row in read(run) if row["update"] <= updates]
-        used = {key for row in self.rows for key in row}
+        """Cut the file back to the first `updates` updates."""
+        self.run, self.file = run, run / METRICS
+        rows = [row for row in self.rows if row["update"] <= updates]
+        used = {key for row in rows for key in row}
         self.columns = [key for key in _header(self.file) if key in used]
-        self._write()
+        self._write(rows)
+
+    @property
+    def rows(self) -> list[Row]:
+        """All that were written, read again."""
+        return read(self.run)
 
     def append(self, row: Row) -> None:
         """Add a row; the file is written anew where it has a column that was not there yet."""
-        self.rows.append(row)
         if self._add_columns(row):
-            self._write()
+            self._write([*self.rows, row])
             return
         with self.file.open("a", encoding="utf-8", newline="") as file:
             file.write(self._line(row))
@@ -156,9 +163,9 @@ class Metrics:
                 self.columns.insert(at, key)
         return new
 
-    def _write(self) -> None:
+    def _write(self, rows: list[Row]) -> None:
         lines = [_csv(self.columns)] if self.columns else []
-        lines += [self._line(row) for row in self.rows]
+        lines += [self._line(row) for row in rows]
         write_atomically(self.file, "".join(lines).encode())
 
     def _line(self, row: Row) -> str:

@@ -12,7 +12,6 @@ from scenarios.cli import _main
 from scenarios.scenario import parse
 from tests.conftest import KUHN, cli, form, last_json
 
-
 SOLVING = [row["scenario"] for row in list_scenarios() if row["kind"] == "solve"]
 
 

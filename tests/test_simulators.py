@@ -12,9 +12,9 @@ from pettingzoo.utils.conversions import parallel_to_aec
 
 from games import InputError
 from games.actions import check_actions, random_actions
+from games.as_pettingzoo import parallel_env
 from games.check import check_simulator
 from games.navigation import Navigation
-from games.as_pettingzoo import parallel_env
 from games.simulator import Observation, Role, Simulator, SimulatorVector, Spec, Step, no_edges
 from tests.grid_simulator import Exits
 

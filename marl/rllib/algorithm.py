@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import ray
+from ray.exceptions import RayError
 from ray.rllib.algorithms.algorithm import Algorithm
 from ray.rllib.algorithms.algorithm_config import AlgorithmConfig
 from ray.rllib.core import COMPONENT_LEARNER, COMPONENT_RL_MODULE
@@ -18,18 +19,19 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
-from games.errors import InputError
 from games.simulator import Spec, seeds
+from games.workers import WorkerError
 from marl.fragment import Fragment
 from marl.plan import Plan
 from marl.policy import Policy, names
+from marl.rllib.faults import of_learner, play, require_hope, start_env_runners
 from marl.rllib.learner import BatchedLearner
 from marl.rllib.module import PolicyModule, modules
 from marl.rllib.runner import LIFE, PAST, ROLLOUT, BatchedRunner
 from marl.rollout import Episodes
 
 OWN = "schelling"
-LONGEST_WAIT = 300.0  # seconds for an env runner to play a fragment, or to come back
+LONGEST_WAIT = 300.0  # seconds for an env runner to start, to play a fragment, or to come back
 PROBE_SECONDS = 1.0  # spent on asking whether one is back, while others wait ...
 PROBE_EVERY = 5.0  # ... and seconds between two such questions
 
@@ -78,7 +80,6 @@ def algorithm_config(
         num_env_runners=resources.env_runners,
         num_cpus_per_env_runner=resources.cpus_per_env_runner,
         num_gpus_per_env_runner=resources.gpus_per_env_runner,
-        validate_env_runners_after_construction=True,
         sample_timeout_s=LONGEST_WAIT,
     )
     config.learners(
@@ -122,7 +123,13 @@ class BatchedAlgorithm(Algorithm):
         self.row: dict[str, float] = {}  # of the last update: what is to be reported
         self._probed = -PROBE_EVERY
         self._draw = np.random.default_rng(seeds(self.plan.seed, 3))
+        count = config.num_env_runners
+        self.config = config.copy(copy_frozen=False).env_runners(num_env_runners=0)
         super().setup(config)
+        if count:
+            start_env_runners(self.env_runner_group, count, LONGEST_WAIT)
+            self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
+        self.config = config
 
     @override(Algorithm)
     def _setup_logdir(self) -> None:
@@ -146,14 +153,12 @@ class BatchedAlgorithm(Algorithm):
         sampled = time.perf_counter()
         self.steps += fragment.num_steps
         self.games_played += int(ended.count)
-        timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.steps}
-        if self.learner_group.is_local:
-            found = self.learner_group.update(batch=fragment, timesteps=timesteps)
-        else:
-            shards = fragment.split(len(self.learner_group))
-            found = self.learner_group.update(batches=shards, timesteps=timesteps)
-        learned = time.perf_counter()
-        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
+        try:
+            found = self._learn(fragment)
+            learned = time.perf_counter()
+            self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
+        except RayError as error:
+            raise of_learner(error) from None
         synced = time.perf_counter()
         self.row = {
             "steps": float(self.steps),
@@ -169,12 +174,20 @@ class BatchedAlgorithm(Algorithm):
         }
         self.metrics.log_dict(self.row, key=LEARNER_RESULTS, window=1)
 
+    def _learn(self, fragment: Fragment) -> list[dict[str, dict[str, float]]]:
+        timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.steps}
+        if self.learner_group.is_local:
+            return self.learner_group.update(batch=fragment, timesteps=timesteps)
+        shards = fragment.split(len(self.learner_group))
+        return self.learner_group.update(batches=shards, timesteps=timesteps)
+
     def _sample(self) -> tuple[list[Fragment], Episodes]:
         """A fragment of every env runner that is alive, in the order of their numbers.
 
         Raises:
             InputError: the game broke its rules.
-            RuntimeError: no env runner came back in time.
+            WorkerError: all env runners died for good, or did not come back in time.
+            RuntimeError: any other exception of the game.
         """
         group = self.env_runner_group
         if group.num_remote_env_runners() == 0:
@@ -183,15 +196,16 @@ class BatchedAlgorithm(Algorithm):
         deadline = time.monotonic() + LONGEST_WAIT
         while True:
             found = group.foreach_env_runner(
-                _play, local_env_runner=False, return_obj_refs=False, timeout_seconds=LONGEST_WAIT
+                play, local_env_runner=False, return_obj_refs=False, timeout_seconds=LONGEST_WAIT
             )
             for part in found:
-                if isinstance(part, InputError):
+                if isinstance(part, Exception):
                     raise part
             if found:
                 break
+            require_hope(group, self.plan.resources.restarts, PROBE_SECONDS)
             if time.monotonic() > deadline:
-                raise RuntimeError(
+                raise WorkerError(
                     f"no env runner has come back for {LONGEST_WAIT:.0f} s: is the cluster alive?"
                 )
             time.sleep(1.0)
@@ -202,7 +216,8 @@ class BatchedAlgorithm(Algorithm):
         return [fragment for fragment, _ in found], ended
 
     def _healthy(self) -> int:
-        return self.env_runner_group.num_healthy_remote_workers() or 1
+        group = self.env_runner_group
+        return group.num_healthy_remote_workers() if group.num_remote_env_runners() else 1
 
     def _meet_the_past(self) -> None:
         """Choose the past self that is played against until the next update."""
@@ -282,14 +297,6 @@ class BatchedAlgorithm(Algorithm):
             lambda runner: runner.set_state(ray.get(runners).get(runner.worker_index, {})),
             local_env_runner=group.num_remote_env_runners() == 0,
         )
-
-
-def _play(runner: BatchedRunner) -> tuple[Fragment, Episodes] | InputError:
-    """On an env runner. A game that breaks its rules is no failure that a restart would mend."""
-    try:
-        return runner.sample(), runner.get_metrics()
-    except InputError as error:
-        return error
 
 
 def _together(found: list[dict[str, dict[str, float]]]) -> dict[str, float]:

@@ -57,8 +57,8 @@ class BatchedLearner(TorchLearner):
         """Learn from `training_data.batch`, a Fragment; returns means by policy.
 
         Raises:
-            FloatingPointError: an update gave numbers that are not finite; the weights are those of
-                the step before.
+            FloatingPointError: an update gave numbers that are not finite; the policy's weights are
+                those that it played with.
         """
         self._check_is_built()
         self._weights_seq_no += 1
@@ -85,6 +85,7 @@ class BatchedLearner(TorchLearner):
             return {}
         if method.normalise_advantages:
             decisions.normalised(mean, deviation)
+        before = [p.detach().clone() for p in parameters]
         sums = torch.zeros(7, device=self._device)
         for _ in range(method.epochs):
             for minibatch in decisions.minibatches(method.minibatches, self.generator):
@@ -99,11 +100,10 @@ class BatchedLearner(TorchLearner):
                 norm = torch.nn.utils.clip_grad_norm_(parameters, method.gradient_clip)
                 sums[5] += norm
                 if not torch.isfinite(norm):
-                    raise FloatingPointError(
-                        f"policy {name}: an update gave numbers that are not finite after "
-                        f"{steps:,} steps; lower method.learning_rate, or scale the rewards down"
-                    )
+                    raise _exploded(name, steps, parameters, before)
                 optimiser.step()
+        if not all(p.isfinite().all() for p in parameters):
+            raise _exploded(name, steps, parameters, before)
         total, policy, value, spread, kl, norm, count = sums.tolist()
         count = max(count, 1.0)
         self._adapt(name, kl / count)
@@ -153,7 +153,7 @@ class BatchedLearner(TorchLearner):
             torch.distributed.all_reduce(sums)
         count, total, squares = sums
         mean = total / count.clamp(min=1)
-        variance = (squares - count * mean.square()) / (count - 1).clamp(min=1)
+        variance = squares / count.clamp(min=1) - mean.square()
         return int(count), mean.float(), variance.clamp(min=0).sqrt().clamp(min=1e-4).float()
 
     @property
@@ -197,3 +197,16 @@ class BatchedLearner(TorchLearner):
         if OWN in state:
             self.generator.set_state(state[OWN]["generator"])
             self.kl_coefficient = dict(state[OWN]["kl_coefficient"])
+
+
+def _exploded(
+    name: str, steps: int, parameters: list[torch.nn.Parameter], before: list[Tensor]
+) -> FloatingPointError:
+    """What to raise, once the weights are what they were."""
+    with torch.no_grad():
+        for parameter, value in zip(parameters, before, strict=True):
+            parameter.copy_(value)
+    return FloatingPointError(
+        f"policy {name}: an update gave numbers that are not finite after {steps:,} steps; lower "
+        "method.learning_rate, or scale the rewards down"
+    )

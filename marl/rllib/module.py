@@ -19,9 +19,9 @@ from marl.policy import names
 class PolicyModule(TorchRLModule):
     """One policy network.
 
-    What it is given is no dictionary of arrays but `marl.network.Input`, under the key `obs`: graphs
-    of any size fit no gymnasium space. RLlib's own runners and connectors cannot feed it therefore;
-    the batched runner and the learner here do.
+    What it is given is no dictionary of arrays but `marl.network.Input`, under the key `obs`:
+    graphs of any size fit no gymnasium space. RLlib's own runners and connectors cannot feed it
+    therefore; the batched runner and the learner here do.
     """
 
     network: PolicyNetwork

@@ -21,7 +21,6 @@ from games.vectors import vector
 from marl.fragment import Fragment
 from marl.plan import Plan
 from marl.policy import Policy, names
-from marl.rllib.module import PolicyModule
 from marl.rollout import Episodes, Rollout
 
 ROLLOUT, PAST, LIFE = "rollout", "past", "life"
@@ -60,7 +59,7 @@ class BatchedRunner(EnvRunner, Checkpointable):
             games = vector(plan.game, plan.method.games, device=self.device)
             of_agent = names(games.spec, plan.method.policies)
             learning = list(self.module.keys())
-            networks = [self._network(self.module[name]) for name in learning]
+            networks = [self.module[name].network for name in learning]
             seats = [learning.index(name) if name in learning else -1 for name in of_agent]
             if self.against is not None:
                 frozen = self.against.for_game(plan.game, games.spec)
@@ -70,7 +69,7 @@ class BatchedRunner(EnvRunner, Checkpointable):
                         seats[agent] = len(networks) + others.index(name)
                 networks += [frozen.networks[name].to(self.device) for name in others]
             elif plan.self_play.past:
-                networks += [self._network(self.past[name]) for name in learning]
+                networks += [self.past[name].network for name in learning]
             self._rollout = Rollout(
                 games,
                 networks,
@@ -80,10 +79,6 @@ class BatchedRunner(EnvRunner, Checkpointable):
                 past=0.0 if self.against is not None else plan.self_play.past,
             )
         return self._rollout
-
-    @staticmethod
-    def _network(module: PolicyModule) -> torch.nn.Module:
-        return module.network
 
     @override(EnvRunner)
     def sample(self, **_: Any) -> Fragment:
