@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from games import Strategy
 from games.errors import InputError
 from games.simulator import seeds
 from games.workers import WorkerError
@@ -90,6 +91,20 @@ class TrainingRun:
                 return Policy.load(file)
         mend = "play it without --best" if best else f"`schelling resume {self.path}`"
         raise InputError(f"{self.path} has no {'best ' if best else ''}policy yet: {mend}")
+
+    @property
+    def strategy(self) -> Strategy:
+        """The average of what was played, of a run that was asked for it with `[exact] average`.
+
+        Raises:
+            InputError: it was not asked for, or the run is not done.
+        """
+        file = self.path / store.STRATEGY
+        if not file.exists():
+            raise InputError(
+                f"{self.path} has no average strategy: set exact.average = true, and let it end"
+            )
+        return Strategy.load(file)
 
     def execute(
         self,
@@ -204,6 +219,8 @@ class _Work:
         self.save()
         policy = self.training.policy()
         policy.save(self.path / store.POLICY)
+        if self.exact is not None and self.exact.config.average and self.exact.looks:
+            self.exact.average.strategy().save(self.path / store.STRATEGY)
         return TrainingResult(
             game=self.scenario.game,
             method=self.scenario.method.name,

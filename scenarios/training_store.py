@@ -7,6 +7,7 @@ checkpoint/update-*   the last checkpoints, a folder each: RLlib's state, and po
 checkpoint/exact-*    averages of exact play, where they are wanted, one a checkpoint
 checkpoint/best       the best one
 policy.pt             the policy, once the run is done
+strategy.npz          the average of exact play, where it is wanted, once the run is done
 learning.png          metrics over steps
 """
 

@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import torch
 
+import analysis
+import games
 from games.navigation import Navigation
 from games.workers import running_ray
 from scenarios import Run
@@ -185,6 +187,8 @@ def test_interrupt_saves_and_resume_equals(text, tmp_path, whole):
         assert other.metrics["nash_conv_average"].count() == 4
         found = sorted(p.name for p in (run.path / "checkpoint").glob("exact-*"))
         assert found == ["exact-000005.npz", "exact-000008.npz"]
+        gap = analysis.nash_conv(games.load(run.scenario.game).sequence_form(), run.strategy)
+        assert gap == pytest.approx(run.metrics["nash_conv_average"].dropna().iloc[-1], abs=1e-9)
     require_equal(run, other)
 
 
