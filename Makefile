@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 
-.PHONY: help install demo test test-slow lint bench memory sweep limits clean
+.PHONY: help install demo test test-slow lint bench learned memory sweep limits clean
 help:
 	@echo "make demo       install, then solve Leduc poker: progress, a table, a picture"
 	@echo "make test       install, then run the test suite"
@@ -16,6 +16,7 @@ help:
 	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/export.md"
 	@echo "make limits     how large a game each equilibrium takes; writes docs/limits.md"
 	@echo "make bench      compare with OpenSpiel and RLlib; writes docs/benchmarks.md"
+	@echo "make learned    run the training scenarios; writes docs/learned.md"
 	@echo "make memory     half an hour of training, watched; writes docs/memory.md"
 
 # Installed again only when what is to be installed has changed.
@@ -42,6 +43,9 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks.bench
+
+learned: install
+	$(BIN)/python -m benchmarks.learned
 
 memory: install
 	$(BIN)/python -m benchmarks.memory

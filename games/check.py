@@ -9,7 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from games.actions import parts, random_actions
+from games.actions import random_actions
+from games.conformance import (
+    BrokenPromise,
+    check_observation,
+    check_step,
+    check_tensor,
+    require,
+)
 from games.errors import InputError, one_line
 from games.simulator import Observation, Simulator, Spec, State, Step, put, take
 
@@ -23,23 +30,23 @@ def check_simulator(
 
     Shapes and dtypes; states that never change; the same generator, the same game; actions of
     those who do not act ignored; a game alone as in a batch; edges within a game, sorted by game;
-    masks that leave a choice; finite numbers; agents that left staying away; states that `take`
-    divides and `put` joins; gradients where they are declared. A step that draws from the
-    generator draws differently for a batch and for one game, so there a game alone is compared in
-    what is observed only.
+    masks that leave a choice; finite numbers; agents that left or were cut off staying away;
+    states that `take` divides and `put` joins; gradients where they are declared. A step that draws
+    from the generator draws differently for a batch and for one game, so there a game alone is
+    compared in what is observed only.
 
     Raises:
         InputError: a promise that is broken, with the step at which it showed.
     """
     spec, name = simulator.spec, type(simulator).__name__
     try:
-        _require(isinstance(spec, Spec), "spec is no games.simulator.Spec")
+        require(isinstance(spec, Spec), "spec is no games.simulator.Spec")
         name = spec.name
         _check_spec(simulator, spec)
         _check_play(simulator, spec, batch, steps, seed)
         if simulator.differentiable:
             _check_gradients(simulator, spec, batch, min(steps, 5), seed)
-    except _Broken as broken:
+    except BrokenPromise as broken:
         raise InputError(f"{name}: {broken}") from None
     except InputError as error:
         raise InputError(
@@ -47,27 +54,21 @@ def check_simulator(
         ) from error
 
 
-class _Broken(Exception):
-    """A promise that is broken; `check_simulator` says of which simulator."""
-
-
 def _check_spec(simulator: Simulator, spec: Spec) -> None:
     n, roles = spec.num_agents, spec.roles
-    _require(n > 0, "spec.role_of is empty; a game has at least one agent")
-    _require(
+    require(n > 0, "spec.role_of is empty; a game has at least one agent")
+    require(
         all(0 <= k < len(roles) for k in spec.role_of),
         f"spec.role_of is {spec.role_of}, with a role that is not among the {len(roles)} roles",
     )
-    _require(spec.num_nodes >= n, f"spec.num_nodes is {spec.num_nodes}, fewer than the {n} agents")
+    require(spec.num_nodes >= n, f"spec.num_nodes is {spec.num_nodes}, fewer than the {n} agents")
     names = [role.name for role in roles]
-    _require(len(set(names)) == len(names), f"spec.roles have names that are not unique: {names}")
+    require(len(set(names)) == len(names), f"spec.roles have names that are not unique: {names}")
     for role in roles:
-        _require(
-            role.features > 0, f"role {role.name}: features is {role.features}; give 1 or more"
-        )
-        _require(role.action_width > 0, f"role {role.name}: an action of no components")
+        require(role.features > 0, f"role {role.name}: features is {role.features}; give 1 or more")
+        require(role.action_width > 0, f"role {role.name}: an action of no components")
     if simulator.differentiable:
-        _require(
+        require(
             any(not role.sizes for role in roles),
             "differentiable is declared, but no action is continuous",
         )
@@ -79,18 +80,23 @@ def _check_play(simulator: Simulator, spec: Spec, batch: int, steps: int, seed: 
     _check_state(state, batch, "reset")
     again = simulator.reset(batch, torch.Generator().manual_seed(seed))
     _require_same(state, again, "reset: the same generator gives another game", exact=True)
-    left = torch.zeros((batch, spec.num_agents), dtype=torch.bool)
+    terminated = truncated = torch.zeros((batch, spec.num_agents), dtype=torch.bool)
     for number in range(1, steps + 1):
         where = f"step {number}"
         seen = simulator.observe(state)
-        _check_observation(spec, seen, batch, left, where)
+        check_observation(spec, seen, batch, terminated | truncated, where)
+        _require_finite(seen.nodes, f"{where}: observe: nodes")
+        _require_finite(seen.edge_features, f"{where}: observe: edge_features")
         _check_games_alone(simulator, spec, state, seen, where)
         actions = random_actions(spec, seen, choices)
         before = (_copy(state), _copy(seen), actions.clone(), own.get_state())
         new, step = simulator.step(state, actions, own)
         _check_state(new, batch, where)
         _check_alike(state, new, where)
-        _check_step(spec, step, batch, left, where)
+        check_step(spec, step, batch, where)
+        _require_finite(step.reward, f"{where}: reward")
+        _require_kept(terminated, step.terminated, f"{where}: terminated")
+        _require_kept(truncated, step.truncated, f"{where}: truncated")
         drawn = not torch.equal(own.get_state(), before[3])
         _require_same(before[0], state, f"{where}: step changed the old state", exact=True)
         _require_same(before[1], seen, f"{where}: step changed an old observation", exact=True)
@@ -113,77 +119,46 @@ def _check_play(simulator: Simulator, spec: Spec, batch: int, steps: int, seed: 
                 expected = (take(new, one), _take_step(step, one))
                 message = f"{where}: game {game} alone goes on otherwise than in the batch"
                 _require_same(expected, alone, message, exact=False)
-        left = step.terminated.clone()
+        over = step.over[:, None]
+        terminated, truncated = step.terminated & ~over, step.truncated & ~over
         state = new
         if step.over.any():
             index = step.over.nonzero()[:, 0]
             fresh = simulator.reset(len(index), own)
             _check_state(fresh, len(index), f"{where}, reset of {len(index)}")
             state = put(state, index, fresh)
-            left[index] = False
 
 
 def _check_alike(old: State, new: State, where: str) -> None:
     """`put` can join a state after a step with one after a reset."""
     kind = type(old).__name__
-    _require(type(old) is type(new), f"{where}: from {kind} to {type(new).__name__}; keep the type")
+    require(type(old) is type(new), f"{where}: from {kind} to {type(new).__name__}; keep the type")
     for f in fields(old):
         before, after = getattr(old, f.name), getattr(new, f.name)
         if isinstance(before, Tensor) and isinstance(after, Tensor):
-            _check_tensor(after, tuple(before.shape), before.dtype, f"{where}: {kind}.{f.name}")
+            check_tensor(after, tuple(before.shape), before.dtype, f"{where}: {kind}.{f.name}")
             continue
         try:
             same = before is after or bool(before == after)
         except (RuntimeError, TypeError, ValueError):  # tensors inside, of which there is no ==
             same = False
-        _require(same, f"{where}: {kind}.{f.name} changed and is no tensor [B, ...]; make it one")
+        require(same, f"{where}: {kind}.{f.name} changed and is no tensor [B, ...]; make it one")
 
 
 def _check_state(state: State, batch: int, where: str) -> None:
     if not is_dataclass(state) or isinstance(state, type):
-        raise _Broken(f"{where}: the state is a {type(state).__name__}; make it a dataclass")
+        raise BrokenPromise(f"{where}: the state is a {type(state).__name__}; make it a dataclass")
     frozen = type(state).__dataclass_params__.frozen  # type: ignore[attr-defined]
-    _require(frozen, f"{where}: {type(state).__name__} can be changed; give it frozen=True")
+    require(frozen, f"{where}: {type(state).__name__} can be changed; give it frozen=True")
     tensors = [f for f in fields(state) if isinstance(getattr(state, f.name), Tensor)]
-    _require(bool(tensors), f"{where}: {type(state).__name__} has no tensors, so no games")
+    require(bool(tensors), f"{where}: {type(state).__name__} has no tensors, so no games")
     for f in tensors:
         shape = tuple(getattr(state, f.name).shape)
         if not shape or shape[0] != batch:
-            raise _Broken(
+            raise BrokenPromise(
                 f"{where}: {type(state).__name__}.{f.name} has the shape {shape}; its first "
                 f"dimension is to be the batch of {batch}"
             )
-
-
-def _check_observation(spec: Spec, seen: Observation, batch: int, left: Tensor, where: str) -> None:
-    n, v = spec.num_agents, spec.num_nodes
-    e = seen.edges.shape[-1]
-    for name, shape, dtype in (
-        ("nodes", (batch, v, spec.features), torch.float32),
-        ("edges", (2, e), torch.int64),
-        ("edge_features", (e, spec.edge_features), torch.float32),
-        ("acting", (batch, n), torch.bool),
-        ("action_mask", (batch, n, spec.mask_width), torch.bool),
-    ):
-        _check_tensor(getattr(seen, name), shape, dtype, f"{where}: observe: {name}")
-    _require_finite(seen.nodes, f"{where}: observe: nodes")
-    _require_finite(seen.edge_features, f"{where}: observe: edge_features")
-    inside = bool(((seen.edges >= 0) & (seen.edges < batch * v)).all())
-    _require(inside, f"{where}: observe: an edge leads to a node that is not among {batch * v}")
-    game = seen.edges // v
-    _require(torch.equal(game[0], game[1]), f"{where}: observe: an edge joins two games")
-    _require(bool((game[0].diff() >= 0).all()), f"{where}: observe: edges not sorted by game")
-    for agent, k in enumerate(spec.role_of):
-        role = spec.roles[k]
-        said = f"{where}: observe: agent {agent}"
-        acting, mask = seen.acting[:, agent], seen.action_mask[:, agent]
-        _require(not (acting & left[:, agent]).any(), f"{said} acts though it has left")
-        _require(not mask[:, role.mask_width :].any(), f"{said} has choices beyond its role's mask")
-        padding = seen.nodes[:, agent, role.features :]
-        _require(not padding.any(), f"{said} has features beyond its role's {role.features}")
-        for first, size in parts(role):
-            choice = mask[:, first : first + size].any(dim=1)
-            _require(bool((choice | ~acting).all()), f"{said} acts but has no legal action")
 
 
 def _check_games_alone(
@@ -205,23 +180,6 @@ def _check_games_alone(
         _require_same(expected, simulator.observe(take(state, one)), message, exact=False)
 
 
-def _check_step(spec: Spec, step: Step, batch: int, left: Tensor, where: str) -> None:
-    shape = (batch, spec.num_agents)
-    _check_tensor(step.reward, shape, torch.float32, f"{where}: reward")
-    _check_tensor(step.terminated, shape, torch.bool, f"{where}: terminated")
-    _check_tensor(step.truncated, shape, torch.bool, f"{where}: truncated")
-    _require_finite(step.reward, f"{where}: reward")
-    back = (left & ~step.terminated).nonzero()
-    if len(back):
-        game, agent = back[0].tolist()
-        raise _Broken(f"{where}: agent {agent} had terminated and came back (game {game})")
-    for name, value in step.info.items():
-        shapes = [(batch,), shape]
-        fits = isinstance(value, Tensor) and tuple(value.shape) in shapes
-        wanted = f"a float32 tensor of shape {shapes[0]} or {shapes[1]}"
-        _require(fits and value.dtype == torch.float32, f"{where}: info {name!r} is to be {wanted}")
-
-
 def _check_gradients(simulator: Simulator, spec: Spec, batch: int, steps: int, seed: int) -> None:
     """The gradient of the sum of rewards to all actions is there, finite, and not 0 throughout."""
     own, choices = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
@@ -233,42 +191,38 @@ def _check_gradients(simulator: Simulator, spec: Spec, batch: int, steps: int, s
         total = total + step.reward.sum()
         if step.over.any():
             break
-    _require(total.requires_grad, "differentiable is declared, but rewards do not hang on actions")
+    require(total.requires_grad, "differentiable is declared, but rewards do not hang on actions")
     found = torch.autograd.grad(total, taken, allow_unused=True)
     slopes = [gradient for gradient in found if gradient is not None]
     for number, gradient in enumerate(slopes, start=1):
         _require_finite(gradient, f"step {number}: the gradient of the rewards to the action")
-    _require(
+    require(
         any(gradient.any() for gradient in slopes),
         "differentiable is declared, but the gradient of rewards to actions is 0 everywhere",
     )
 
 
-def _check_tensor(value: Any, shape: tuple[int, ...], dtype: torch.dtype, what: str) -> None:
-    if not isinstance(value, Tensor):
-        raise _Broken(f"{what} is a {type(value).__name__}; make it a tensor")
-    if tuple(value.shape) != shape or value.dtype != dtype:
-        raise _Broken(
-            f"{what} has the shape {tuple(value.shape)} and {value.dtype}; it is to have "
-            f"{shape} and {dtype}"
-        )
-
-
-def _require(holds: bool, message: str) -> None:
-    if not holds:
-        raise _Broken(message)
-
-
 def _require_finite(values: Tensor, what: str) -> None:
     wrong = (~torch.isfinite(values)).nonzero()
     if len(wrong):
-        raise _Broken(f"{what} is not finite at {wrong[0].tolist()}")
+        raise BrokenPromise(f"{what} is not finite at {wrong[0].tolist()}")
+
+
+def _require_kept(before: Tensor, now: Tensor, what: str) -> None:
+    """Raises if an agent was, and is no more, in a game that is not over."""
+    back = (before & ~now).nonzero()
+    if len(back):
+        game, agent = back[0].tolist()
+        raise BrokenPromise(
+            f"{what} was true of agent {agent} (game {game}) and is no more; keep it until the "
+            "game is over"
+        )
 
 
 def _require_same(expected: Any, found: Any, message: str, *, exact: bool) -> None:
     where = _difference(expected, found, exact)
     if where is not None:
-        raise _Broken(f"{message} ({where})" if where else message)
+        raise BrokenPromise(f"{message} ({where})" if where else message)
 
 
 def _difference(expected: Any, found: Any, exact: bool) -> str | None:

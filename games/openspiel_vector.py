@@ -118,6 +118,7 @@ class OpenSpielVector:
             "steps": list(self._steps),
             "generators": [generator.bit_generator.state for generator in self._generators],
             "nodes": self._nodes.copy(),  # a player who cannot be asked now was seen before
+            "others": self._others,
         }
 
     def restore(self, state: Any) -> Observation:
@@ -127,7 +128,7 @@ class OpenSpielVector:
                 f"{self.spec.name}: the saved state is of {len(state['histories'])} games of "
                 f"{state['name']}, not of {self.num_games} of this one"
             )
-        self._nodes[:] = state["nodes"]
+        self._nodes[:], self._others = state["nodes"], state["others"]
         self._steps = list(state["steps"])
         self._states, self._generators = [], []
         for b, history in enumerate(state["histories"]):
@@ -142,6 +143,7 @@ class OpenSpielVector:
 
     def _start(self, b: int) -> None:
         self._steps[b] = 0
+        self._nodes[b] = 0  # who cannot be asked off turn has seen nothing yet
         self._returns[b] = 0
         try:
             self._states[b] = self.game.new_initial_state()

@@ -9,7 +9,8 @@ and never comes back; others may join later; the game is over when nobody is lef
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from games.errors import InputError, one_line
 from games.pettingzoo_drivers import Broken, Parallel, Turns, driver, said
+from games.pettingzoo_values import agents, choices, flag, info_mask, number, table
 from games.simulator import Observation, Spec, Step, no_edges, seeds
 from games.spaces import Legal, Misfit, agent_of, roles_of
 
@@ -60,7 +62,7 @@ class PettingZooVector:
             raise InputError(f"{name}: the environment cannot be made: {said(error)}") from error
         if not names:
             raise InputError(f"{name}: possible_agents is empty; list all that may ever play")
-        self.resumable = True  # whether the games can be pickled; known after `reset`
+        self.resumable = True  # whether the games can be pickled, or could be; see `restore`
         self._names = names
         self._index = {agent: i for i, agent in enumerate(names)}
         self._agents = [agent_of(*row, name) for row in zip(names, seen, done, strict=True)]
@@ -82,9 +84,10 @@ class PettingZooVector:
         return [game.seed for game in self._games]
 
     def reset(self, seed: int) -> Observation:
-        for b, game in enumerate(self._games):
-            game.generator = np.random.default_rng(seeds(seed, b)[0])
-            self._start(b)
+        with np.errstate(over="ignore"):
+            for b, game in enumerate(self._games):
+                game.generator = np.random.default_rng(seeds(seed, b)[0])
+                self._start(b)
         self._require_finite(self._nodes, "observation")
         self.resumable = self._dumped(self._games[:1]) is not None
         return self._observation()
@@ -100,8 +103,9 @@ class PettingZooVector:
             )
         self._reward[:] = 0
         before = self._truncated & ~self._terminated
-        for b in range(self.num_games):
-            self._play(b, chosen[b])
+        with np.errstate(over="ignore"):  # too large for float32 is found to be infinite
+            for b in range(self.num_games):
+                self._play(b, chosen[b])
         self._require_finite(self._reward, "reward")
         self._require_finite(self._nodes, "observation")
         step = Step(
@@ -140,12 +144,17 @@ class PettingZooVector:
         }
 
     def restore(self, state: Any) -> Observation:
-        """Go back to where `state` was taken; InputError if it is of another game."""
+        """Go back to where `state` was taken; see `Vector`.
+
+        Raises:
+            InputError: it is of another game.
+        """
         if state["name"] != self.spec.name or len(state["games"]) != self.num_games:
             raise InputError(
                 f"{self.spec.name}: the saved state is of {len(state['games'])} games of "
                 f"{state['name']}, not of {self.num_games} of this one"
             )
+        self.resumable = all(saved["env"] is not None for saved in state["games"])
         arrays = (self._nodes, self._mask, self._acting, self._terminated, self._truncated)
         for array, saved in zip(arrays, state["arrays"], strict=True):
             array[:] = saved
@@ -175,13 +184,14 @@ class PettingZooVector:
             seen, infos = game.env.reset(game.seed)
         except Exception as error:
             raise self._raised(game, error) from error
-        game.live = set(game.env.in_play())
-        game.joined = set(game.live)
-        self._require_known(game, "agents", game.live)
-        if not game.live:
-            raise InputError(f"{self.spec.name}: nobody plays after reset(seed={game.seed})")
-        self._terminated[b] = self._truncated[b] = False
-        self._see(b, seen, infos)
+        with self._reading(game):
+            game.live = agents(game.env.in_play())
+            game.joined = set(game.live)
+            self._require_known(game, "agents", game.live)
+            if not game.live:
+                raise InputError(f"{self.spec.name}: nobody plays after reset(seed={game.seed})")
+            self._terminated[b] = self._truncated[b] = False
+            self._see(b, table(seen, "observations"), table(infos, "infos"))
 
     def _play(self, b: int, actions: np.ndarray) -> None:
         """One step of game b: [N, D] actions; fills row b of all buffers."""
@@ -197,19 +207,21 @@ class PettingZooVector:
             raise self._broken(game, *error.args) from None
         except Exception as error:
             raise self._raised(game, error) from error
-        for what, table in (("reward", rewards), ("termination", terminated)):
-            if missing := game.live - table.keys():
+        with self._reading(game):
+            self._settle(b, rewards, terminated, truncated)
+            self._see(b, table(seen, "observations"), table(infos, "infos"))
+
+    def _settle(self, b: int, rewards: Any, terminated: Any, truncated: Any) -> None:
+        """Who was paid what, who left and who joined in a step of game b."""
+        game, index = self._games[b], self._index
+        now = agents(game.env.in_play())
+        given = {"reward": rewards, "termination": terminated, "truncation": truncated}
+        for what, by_agent in given.items():
+            if missing := game.live - table(by_agent, f"{what}s").keys():
                 raise self._broken(game, min(missing, key=str), f"its {what} is missing")
-        if missing := game.live - truncated.keys():
-            raise self._broken(game, min(missing, key=str), "its truncation is missing")
-        now = set(game.env.in_play())
-        for what, keys in (
-            ("agents", now),
-            ("rewards", rewards.keys()),
-            ("terminations", terminated.keys()),
-            ("truncations", truncated.keys()),
-        ):
-            self._require_known(game, what, keys)
+        self._require_known(game, "agents", now)
+        for what, by_agent in given.items():
+            self._require_known(game, f"{what}s", by_agent.keys())
 
         joined = now - game.live
         if back := joined & game.joined:
@@ -218,10 +230,16 @@ class PettingZooVector:
         done = set()
         for agent in game.live | joined:
             i = index[agent]
-            if terminated.get(agent, False):
-                self._terminated[b, i] = True
-            if truncated.get(agent, False):
-                self._truncated[b, i] = True
+            try:
+                if flag(terminated.get(agent, False)):
+                    self._terminated[b, i] = True
+            except Misfit as error:
+                raise self._broken(game, agent, f"its termination {error}") from None
+            try:
+                if flag(truncated.get(agent, False)):
+                    self._truncated[b, i] = True
+            except Misfit as error:
+                raise self._broken(game, agent, f"its truncation {error}") from None
             if self._terminated[b, i] or self._truncated[b, i]:
                 done.add(agent)
         if vanished := game.live - now - done:
@@ -235,22 +253,17 @@ class PettingZooVector:
         if not game.live:  # over
             for agent, i in index.items():
                 self._terminated[b, i] |= agent not in game.joined
-        self._see(b, seen, infos)
 
     def _credit(self, b: int, rewards: Mapping[Any, Any], playing: set[Any]) -> None:
-        for agent, reward in rewards.items():
+        game = self._games[b]
+        for agent, given in rewards.items():
             try:
-                if isinstance(reward, np.ndarray):  # PettingZoo allows arrays of one number
-                    reward = reward.item()
-                self._reward[b, self._index[agent]] = float(reward)
-            except (TypeError, ValueError):
-                raise self._broken(
-                    self._games[b], agent, f"its reward is {one_line(reward)}, not a number"
-                ) from None
-            if reward and agent not in playing and agent not in self._games[b].env.unburied:
-                raise self._broken(
-                    self._games[b], agent, f"it is paid {reward} though it is not in play"
-                )
+                reward = number(given)
+            except Misfit as error:
+                raise self._broken(game, agent, f"its reward {error}") from None
+            self._reward[b, self._index[agent]] = reward
+            if reward and agent not in playing and agent not in game.env.unburied:
+                raise self._broken(game, agent, f"it is paid {reward} though it is not in play")
 
     def _see(self, b: int, seen: Mapping[Any, Any], infos: Mapping[Any, Any]) -> None:
         """Fill row b of nodes, acting and mask; agents cut off just now still see."""
@@ -269,27 +282,28 @@ class PettingZooVector:
             try:
                 what = seen[agent]
                 how.write(what, nodes[i, : how.features])
-            except KeyError:
+            except LookupError:
                 raise self._broken(
                     game, agent, "its observation is missing or lacks a key"
                 ) from None
-            except (Misfit, TypeError, ValueError) as error:
+            except (Misfit, TypeError, ValueError, AttributeError) as error:
                 raise self._broken(game, agent, f"its observation {one_line(error)}") from None
             if agent not in acting or agent not in game.live:
                 continue
             self._acting[b, i] = True
-            if how.masked:
-                legal = what["action_mask"]
-            elif "action_mask" in (info := infos.get(agent) or {}):
-                legal = info["action_mask"]
-            else:
+            try:
+                legal = choices(what["action_mask"]) if how.masked else info_mask(infos.get(agent))
+            except KeyError:
+                raise self._broken(game, agent, "its observation lacks its action_mask") from None
+            except Misfit as error:
+                raise self._broken(game, agent, f"its {error}") from None
+            if legal is None:
                 continue
-            legal = legal if isinstance(legal, np.ndarray) else np.hstack(legal)
             width = self._legal.widths[i]
             if legal.size != width:
                 text = f"its action mask has {legal.size} entries for {width} choices"
                 raise self._broken(game, agent, text)
-            mask[i, :width] = legal.ravel() != 0
+            mask[i, :width] = legal
             if not self._legal.choice_left(i, mask[i]):
                 raise self._broken(game, agent, "its action mask leaves it nothing to do")
 
@@ -315,9 +329,22 @@ class PettingZooVector:
                 game, min(unknown, key=str), f"{what} name it but possible_agents does not"
             )
 
+    @contextmanager
+    def _reading(self, game: _Game) -> Iterator[None]:
+        """Whatever cannot be read of what an environment gave is said to be its fault."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Misfit as error:
+            raise self._broken(game, None, str(error)) from None
+        except (TypeError, ValueError, AttributeError, LookupError) as error:
+            raise self._broken(game, None, f"what it gave cannot be read: {said(error)}") from error
+
     def _broken(self, game: _Game, agent: Any, text: str) -> InputError:
+        who = "" if agent is None else f"{agent}: "
         return InputError(
-            f"{self.spec.name}: {agent}: at step {game.steps} {text} (seed {game.seed}); "
+            f"{self.spec.name}: {who}at step {game.steps} {text} (seed {game.seed}); "
             "mend the environment"
         )
 

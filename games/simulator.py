@@ -8,7 +8,8 @@ them) and a GPU. `games.check_simulator` tests all that is promised here.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -24,6 +25,8 @@ State = Any
 """An immutable dataclass; its tensors have the batch as their first dimension, other fields are the
 same for all games. `take` and `put` divide and join states."""
 S = TypeVar("S")
+UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[ .]\Z|\A\Z')
+"""What a role's name may not have: policies are named, and filed, by their roles."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,13 @@ class Role:
     name: str
     action_space: gymnasium.Space  # Discrete (from 0), MultiDiscrete, or Box of one dimension
     features: int  # of its own node: the first so many of `Observation.nodes`, the others are 0
+
+    def __post_init__(self) -> None:
+        if UNFIT.search(self.name):
+            raise InputError(
+                f"role {self.name!r}: policies are filed by their roles; give it a name without "
+                '< > : " / \\ | ? * and without a dot or space at its end'
+            )
 
     @cached_property
     def sizes(self) -> tuple[int, ...]:
@@ -119,11 +129,15 @@ def no_edges(nodes: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step brought to the agents of B games."""
+    """What a step brought to the agents of B games.
+
+    An agent that is terminated or truncated does not act any more, and both stay true of it until
+    its game is over. A game that goes on may so have agents whose part was cut off.
+    """
 
     reward: Tensor  # [B, N] float32
     terminated: Tensor  # [B, N] bool  the game is over for this agent, or it has left for good
-    truncated: Tensor  # [B, N] bool  its game was cut off, by a limit on its length
+    truncated: Tensor  # [B, N] bool  cut off, by a limit on the game's length
     info: Mapping[str, Tensor] = field(default_factory=dict)
     """[B] or [B, N] float32 each: what to report, counted in the step at which a game ends."""
 
@@ -169,6 +183,9 @@ class Vector(Protocol):
     @property
     def num_games(self) -> int: ...
 
+    @property
+    def resumable(self) -> bool: ...  # whether `state` and `restore` keep the games themselves
+
     def reset(self, seed: int) -> Observation:
         """Start all games anew; what is random from here on follows from the seed."""
 
@@ -177,7 +194,7 @@ class Vector(Protocol):
 
         Returns:
             what it brought; what is seen next, where games that are over have started anew; and,
-            if a game was cut off, what was seen at its end (None else), for its value.
+            if an agent was cut off just now, what was seen before that (None else), for its value.
 
         Raises:
             InputError: an action that is not legal, or a game that breaks its own rules: numbers
@@ -187,11 +204,21 @@ class Vector(Protocol):
     def state(self) -> Any:
         """All that `restore` needs, to be pickled; what follows it is the same to the last bit."""
 
-    def restore(self, state: Any) -> Observation: ...
+    def restore(self, state: Any) -> Observation:
+        """Go back to where `state` was taken, and return what is seen there.
+
+        Games of others may not be such that they can be saved. They have then started anew, and
+        `resumable` is False: what belongs to a game under way is to be forgotten.
+        """
 
 
 class SimulatorVector:
-    """A simulator's games, started anew one by one; see `Vector`."""
+    """A simulator's games, started anew one by one; see `Vector`.
+
+    The first observation and the first step are held to the shapes and dtypes that the spec says.
+    """
+
+    resumable = True
 
     def __init__(
         self, simulator: Simulator, num_games: int, device: torch.device | str = "cpu"
@@ -201,45 +228,68 @@ class SimulatorVector:
         self._state: State = None
         self._generator = torch.Generator(self.device)
         self._steps = 0
+        self._sound = False  # whether a first step showed the shapes that it should
+        shape = num_games, self.spec.num_agents
+        self._nobody = torch.zeros(shape, dtype=torch.bool, device=self.device)  # [B, N]
+        self._cut = self._nobody  # [B, N] bool  truncated before, in games that go on
 
     def reset(self, seed: int) -> Observation:
         self._generator.manual_seed(seed)
-        self._steps = 0
+        self._steps, self._cut = 0, self._nobody
         self._state = self.simulator.reset(self.num_games, self._generator)
         return self._checked(self.simulator.observe(self._state))
 
     @torch.no_grad()
     def step(self, actions: Tensor) -> tuple[Step, Observation, Observation | None]:
-        from games.actions import check_actions  # which imports this module
+        from games.actions import check_actions  # which imports this module, as does:
+        from games.conformance import check_step
 
         self._steps += 1
         check_actions(self.spec, self._seen, actions, f"{self.spec.name}: step {self._steps}")
         state, step = self.simulator.step(self._state, actions, self._generator)
+        if not self._sound:
+            self._keep(check_step, self.spec, step, self.num_games)
         if not torch.isfinite(step.reward).all():
             self._complain("reward", step.reward)
         over = step.over
-        final = None
+        cut = step.truncated & ~step.terminated & ~self._cut
+        final = self.simulator.observe(state) if cut.any() else None
+        self._cut = step.truncated & ~over[:, None]
         if over.any():
-            if (step.truncated & ~step.terminated).any():
-                final = self.simulator.observe(state)
             index = over.nonzero()[:, 0]
             state = put(state, index, self.simulator.reset(len(index), self._generator))
         self._state = state
-        return step, self._checked(self.simulator.observe(state)), final
+        seen = self._checked(self.simulator.observe(state))
+        self._sound = True
+        return step, seen, final
 
     def state(self) -> Any:
-        return self._state, self._generator.get_state(), self._steps
+        return self._state, self._generator.get_state(), self._steps, self._cut
 
     def restore(self, state: Any) -> Observation:
-        self._state, generator, self._steps = state
+        self._state, generator, self._steps, self._cut = state
         self._generator.set_state(generator)
         return self._checked(self.simulator.observe(self._state))
 
     def _checked(self, seen: Observation) -> Observation:
+        if not self._sound:
+            from games.conformance import check_observation
+
+            self._keep(check_observation, self.spec, seen, self.num_games, self._nobody)
         if not torch.isfinite(seen.nodes).all():
             self._complain("observation", seen.nodes)
         self._seen = seen
         return seen
+
+    def _keep(self, check: Callable[..., None], *what: Any) -> None:
+        from games.conformance import BrokenPromise
+
+        try:
+            check(*what, f"step {self._steps}")
+        except BrokenPromise as broken:
+            raise InputError(
+                f"{self.spec.name}: {broken}; mend the simulator (games.check_simulator tests it)"
+            ) from None
 
     def _complain(self, what: str, values: Tensor) -> None:
         game, agent = (~torch.isfinite(values)).nonzero()[0][:2].tolist()

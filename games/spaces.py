@@ -12,7 +12,7 @@ import numpy as np
 from gymnasium import spaces
 
 from games.errors import InputError, one_line
-from games.simulator import Role, Spec
+from games.simulator import UNFIT, Role, Spec
 
 Write = Callable[[Any, np.ndarray], None]  # an observation into a row of float32
 
@@ -60,11 +60,13 @@ def roles_of(agents: list[Agent]) -> tuple[tuple[Role, ...], tuple[int, ...]]:
             role_of.append(len(kinds))
             kinds.append(agent)
     stems = [kind.stem for kind in kinds]
-    names = [kind.stem if stems.count(kind.stem) == 1 else kind.label for kind in kinds]
-    return (
-        tuple(Role(n, kind.space, kind.features) for n, kind in zip(names, kinds, strict=True)),
-        tuple(role_of),
-    )
+    roles: dict[str, Role] = {}
+    for kind in kinds:
+        name = UNFIT.sub("_", kind.stem if stems.count(kind.stem) == 1 else kind.label)
+        while name in roles:
+            name += "_"
+        roles[name] = Role(name, kind.space, kind.features)
+    return tuple(roles.values()), tuple(role_of)
 
 
 def flat(space: gymnasium.Space, where: str) -> tuple[int, Write]:

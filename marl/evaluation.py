@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from games.actions import random_actions
+from games.errors import InputError
 from games.sequence_form import Float64
 from games.simulator import Observation, Spec, Vector, seeds
 from games.vectors import vector
@@ -43,6 +44,10 @@ class Uniform:
     ) -> tuple[Tensor, Tensor]:
         return random_actions(self.spec, seen, generator), memory
 
+    def for_game(self, game: str, spec: Spec) -> Uniform:
+        """The same in another game."""
+        return Uniform(spec)
+
 
 @dataclass(frozen=True, eq=False)
 class Played:
@@ -60,11 +65,6 @@ class Played:
             return self.returns[np.arange(len(self.seat)), self.seat]
         return self.returns.mean(axis=1)
 
-    def means(self) -> dict[str, float]:
-        """Mean return, steps and infos."""
-        found = {"return": float(self.own.mean()), "episode_steps": float(self.steps.mean())}
-        return found | {name: float(values.mean()) for name, values in self.info.items()}
-
     def standard_error(self) -> float:
         """Of the mean return."""
         return float(self.own.std(ddof=1) / np.sqrt(len(self.own)))
@@ -79,7 +79,9 @@ def evaluate(
     greedy: bool = False,
     against: Actor | None = None,
     seat: int | None = None,
+    longest: int = 100_000,
     watch: Callable[[Vector, Observation, Tensor], object] | None = None,
+    pause: Callable[[], object] | None = None,
 ) -> Played:
     """Play whole games with a policy.
 
@@ -89,14 +91,32 @@ def evaluate(
         episodes: games, every one of which counts once, however long it takes.
         seed: of the games and of what is drawn.
         greedy: play the likeliest action, not a drawn one.
-        against: who plays all other seats; None: the policy plays all of them.
+        against: who plays all other seats, a policy of another game if it fits this one; None: the
+            policy plays all of them.
         seat: the policy's own, against somebody; None: one seat after the other, game by game.
+        longest: steps of a game that is not over by then; a game of such length is an error.
         watch: called before every step with the games, what is seen, and the actions.
+        pause: called before every step; what it raises ends the evaluation.
 
     Raises:
-        InputError: a policy that does not fit the game, or a game that breaks its rules.
+        InputError: a policy that does not fit the game; a game that breaks its rules, or does not
+            end; no episodes, or a seat that the game does not have.
     """
     name = game or policy.game
+    if episodes < 1:
+        raise InputError(f"{name}: {episodes} episodes cannot be played; play at least 1")
+
+    def before(played: int, games: Vector, seen: Observation, actions: Tensor) -> None:
+        if played >= longest:
+            raise InputError(
+                f"{name}: a game is not over after {longest:,} steps; give the game a limit on its "
+                "length, or evaluate with a greater `longest`"
+            )
+        if pause is not None:
+            pause()
+        if watch is not None:
+            watch(games, seen, actions)
+
     parts = []
     for start in range(0, episodes, AT_ONCE):
         count = min(AT_ONCE, episodes - start)
@@ -104,10 +124,15 @@ def evaluate(
         game_seed, draw_seed = seeds(seed, start, count=2)
         own = policy.for_game(name, games.spec)
         seats = np.full(count, -1)
+        agents = games.spec.num_agents
+        if seat is not None and not 0 <= seat < agents:
+            raise InputError(f"{name}: there is no seat {seat}; give one of 0 to {agents - 1}")
+        rival = against
+        if isinstance(against, Policy | Uniform):
+            rival = against.for_game(name, games.spec)
         if against is not None:
-            agents = games.spec.num_agents
             seats = (np.arange(start, start + count) % agents) if seat is None else seats * 0 + seat
-        parts.append(_play(games, own, against, seats, game_seed, draw_seed, greedy, watch))
+        parts.append(_play(games, own, rival, seats, game_seed, draw_seed, greedy, before))
     return Played(
         returns=np.concatenate([part.returns for part in parts]),
         steps=np.concatenate([part.steps for part in parts]),
@@ -125,7 +150,7 @@ def _play(
     game_seed: int,
     draw_seed: int,
     greedy: bool,
-    watch: Callable[[Vector, Observation, Tensor], object] | None,
+    before: Callable[[int, Vector, Observation, Tensor], object],
 ) -> Played:
     seen = games.reset(game_seed)
     count, agents = seen.acting.shape
@@ -137,13 +162,14 @@ def _play(
     returns, steps = torch.zeros(count, agents, dtype=torch.float64), torch.zeros(count)
     info: dict[str, Tensor] = {}
     open_games = torch.ones(count, dtype=torch.bool)
+    played = 0  # steps of every game that is still open
     while open_games.any():
         actions, memory = policy.act(seen, memory, own)
         if against is not None and rival is not None:
             theirs, rival = against.act(seen, rival, generator)
             actions = torch.where(mine[..., None], actions, theirs)
-        if watch is not None:
-            watch(games, seen, actions)
+        before(played, games, seen, actions)
+        played += 1
         step, seen, _ = games.step(actions)
         returns += step.reward * open_games[:, None]
         steps += open_games

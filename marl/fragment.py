@@ -148,12 +148,10 @@ class Decisions:
         """[D] float32 of all decisions."""
         return self.fragment.advantage.flatten(0, 1)[self.deciding]
 
-    def explained_variance(self) -> float:
-        """Share of the variance of the targets that the values explained while playing."""
-        target, value = (
-            field.flatten(0, 1)[self.deciding] for field in (self._target, self.fragment.value)
-        )
-        return float(1 - (target - value).var() / target.var().clamp(min=1e-12))
+    @property
+    def target(self) -> Tensor:
+        """[D] float32 of all decisions: what their values should have been."""
+        return self._target.flatten(0, 1)[self.deciding]
 
     def minibatches(self, number: int, generator: torch.Generator) -> Iterator[Minibatch | None]:
         """Every decision once, in `number` parts of random order; None where a part is empty."""

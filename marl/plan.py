@@ -21,7 +21,8 @@ class Resources(Table):
     gpus_per_learner: Annotated[float, Field(ge=0)] = 0
     """GPUs of each learner; 0: the CPU."""
     gpus_per_env_runner: Annotated[float, Field(ge=0)] = 0
-    """GPUs of each env runner, on which simulators step; 0: the CPU."""
+    """GPUs of each env runner, on which simulators step; 0: the CPU. PettingZoo's and OpenSpiel's
+    games are played on the CPU all the same."""
     cpus_per_env_runner: Annotated[float, Field(gt=0)] = 1
     """CPUs that Ray sets aside for each env runner; a learner takes 1, or its GPUs."""
     address: str | None = None
@@ -37,7 +38,7 @@ class SelfPlay(Table):
 
     past: Annotated[float, Field(ge=0, le=1)] = 0.0
     """Share of games in which one seat learns and the others are played by a past self."""
-    pool: Annotated[int, Field(gt=0)] = 20
+    pool: Annotated[int, Field(ge=2)] = 20
     """Past selves that are kept; the oldest but the first makes room."""
     every: Annotated[int, Field(gt=0)] = 10
     """Updates between two that are kept."""

@@ -112,7 +112,7 @@ class Policy:
             InputError: the file is missing, damaged, or no policy.
         """
         try:
-            found: Any = torch.load(Path(path), weights_only=False)
+            found: Any = torch.load(Path(path), map_location="cpu", weights_only=False)
             if not isinstance(found, dict) or found.get("format") != FORMAT:
                 raise InputError(f"{path} is not a saved policy")
             spec, config = found["spec"], Network(**found["config"])

@@ -29,7 +29,7 @@ class PPO(Table):
     games: Annotated[int, Field(gt=0)] = 64
     """Games that each env runner plays at once."""
     fragment: Annotated[int, Field(gt=0)] = 64
-    """Steps of each game between two updates."""
+    """Steps of each game between two updates; in a game of turns at least a few rounds."""
     epochs: Annotated[int, Field(gt=0)] = 4
     """Passes over what was played."""
     minibatches: Annotated[int, Field(gt=0)] = 8
@@ -42,8 +42,9 @@ class PPO(Table):
     """Of generalised advantage estimation: 1 looks at returns alone, 0 at one step."""
     clip: Annotated[float, Field(gt=0)] = 0.2
     """How far from 1 the probability ratio is rewarded."""
-    value_clip: Annotated[float, Field(gt=0)] = 10.0
-    """The squared error of the value counts up to this."""
+    value_clip: Annotated[float, Field(gt=0)] = 1000.0
+    """The squared error of the value counts up to this: an error beyond its root teaches nothing,
+    so it belongs well above the square of the largest return."""
     value_coefficient: Annotated[float, Field(ge=0)] = 0.5
     """Of the value loss."""
     entropy: Schedule = 0.01
@@ -90,13 +91,16 @@ def advantages(
     truncated: Tensor,
     final_value: Tensor,
     next_value: Tensor,
+    known: Tensor,
     discount: float,
     gae_lambda: float,
-) -> Tensor:
-    """Generalised advantages [T, B, N] of the decisions, 0 elsewhere (arXiv 1506.02438, eq. 16).
+) -> tuple[Tensor, Tensor]:
+    """Generalised advantages of the decisions (arXiv 1506.02438, equation 16).
 
     An agent need not act at every step: what it is paid between two of its decisions belongs to the
-    first of them, and the discount counts decisions.
+    first of them, and the discount counts decisions. Where it is off turn at the end, nothing can
+    be said of its last decision yet: critics are asked about decisions alone, and what they would
+    say about somebody else's turn may be anything, such as the value for the one who is to move.
 
     Args:
         reward: [T, B, N] float32, paid by the step after the decision.
@@ -106,8 +110,12 @@ def advantages(
         truncated: [T, B, N] bool, cut off after the step: `final_value` follows.
         final_value: [T, B, N] float32, of what was seen when a game was cut off.
         next_value: [B, N] float32, of what is seen after the last step.
+        known: [B, N] bool, where that is a decision's.
+
+    Returns:
+        advantages [T, B, N] float32, and which decisions [T, B, N] have one; 0 elsewhere.
     """
-    result = torch.zeros_like(value)
+    result, found = torch.zeros_like(value), torch.zeros_like(deciding)
     advantage, paid = torch.zeros_like(next_value), torch.zeros_like(next_value)
     keep = discount * gae_lambda
     ends = terminated | truncated
@@ -116,13 +124,16 @@ def advantages(
         advantage = torch.where(ends[t], 0.0, advantage)
         next_value = torch.where(ends[t], beyond[t], next_value)
         paid = torch.where(ends[t], 0.0, paid) + reward[t]
-        new = paid + discount * next_value - value[t] + keep * advantage
+        known = known | ends[t]
         acts = deciding[t]
-        result[t] = torch.where(acts, new, 0.0)
-        advantage = torch.where(acts, new, advantage)
+        found[t] = acts & known
+        new = paid + discount * next_value - value[t] + keep * advantage
+        result[t] = torch.where(found[t], new, 0.0)
+        advantage = torch.where(acts, result[t], advantage)
         next_value = torch.where(acts, value[t], next_value)
         paid = torch.where(acts, 0.0, paid)
-    return result
+        known = known | acts
+    return result, found
 
 
 class Loss(NamedTuple):

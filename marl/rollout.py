@@ -79,7 +79,6 @@ class Rollout:
         self.memory = torch.zeros((*shape, self.memory_width), device=device)
         self.assignment = torch.zeros(shape, dtype=torch.int64, device=device)
         self.fresh = torch.ones(shape, dtype=torch.bool, device=device)
-        self.gone = torch.zeros(shape, dtype=torch.bool, device=device)
         self.returns = torch.zeros(shape, device=device)
         self.lengths = torch.zeros(games, device=device)
         self.ended = Episodes()
@@ -121,13 +120,13 @@ class Rollout:
         parameters, logp, value = empty(width), empty(), empty()
         reward, final_value = empty(), empty()
         memory = self.memory.clone()
-        edges: list[Observation] = []
+        edges: list[tuple[Tensor, Tensor]] = []
 
         for t in range(steps):
             nodes[t], acting[t], mask[t], fresh[t] = (
                 seen.nodes, seen.acting, seen.action_mask, self.fresh
             )  # fmt: skip
-            edges.append(seen)
+            edges.append((seen.edges, seen.edge_features))
             played = torch.zeros_like(actions[t])
             for k, network in enumerate(self.networks):
                 deciding = seen.acting & (self.assignment == k)
@@ -160,12 +159,13 @@ class Rollout:
             self._count(step)
         self.seen = seen
         learning = self.assignment < self.learners
-        next_value = self._values(seen, ~self.gone & learning)
-        advantage = advantages(
-            reward, value, acting, terminated, truncated, final_value, next_value, discount,
-            gae_lambda,
+        next_value = self._values(seen, seen.acting & learning)
+        advantage, learned = advantages(
+            reward, value, acting, terminated, truncated, final_value, next_value, seen.acting,
+            discount, gae_lambda,
         )  # fmt: skip
-        row, both, features = _joined(edges, spec.num_nodes)
+        policy[~learned] = -1
+        row, both, features = _joined(edges, games, spec.num_nodes)
         return Fragment(
             nodes=nodes, edges=both, edge_row=row, edge_features=features, acting=acting,
             action_mask=mask, policy=policy, fresh=fresh, actions=actions, parameters=parameters,
@@ -187,7 +187,6 @@ class Rollout:
         """Add up returns; set the games that are over to their start."""
         self.returns += step.reward
         self.lengths += 1
-        self.gone = step.terminated | step.truncated
         over = step.over
         if not over.any():
             return
@@ -213,11 +212,14 @@ class Rollout:
             found.returns[name] = float(returns[group].sum())
             found.weights[name] = float(group.sum())
         self.ended = self.ended.add(found)
+        self._begin(games)
+
+    def _begin(self, games: Tensor) -> None:
+        """Games [K] that start: nothing was played, nothing is remembered."""
         self.returns[games] = 0.0
         self.lengths[games] = 0.0
         self.memory[games] = 0.0
         self.fresh[games] = True
-        self.gone[games] = False
         self._assign(games)
 
     def episodes(self) -> Episodes:
@@ -238,6 +240,8 @@ class Rollout:
         self.generator.set_state(state["generator"])
         for name in _TENSORS:
             setattr(self, name, state[name].clone())
+        if not self.vector.resumable:  # games that cannot be saved have started anew
+            self._begin(torch.arange(len(self.lengths), device=self.lengths.device))
 
 
 def _require_finite(network: PolicyNetwork, parameters: Tensor) -> None:
@@ -249,7 +253,7 @@ def _require_finite(network: PolicyNetwork, parameters: Tensor) -> None:
         )
 
 
-_TENSORS = ("memory", "assignment", "fresh", "gone", "returns", "lengths")
+_TENSORS = ("memory", "assignment", "fresh", "returns", "lengths")
 
 
 def _by_game(info: Tensor) -> Tensor:
@@ -257,11 +261,12 @@ def _by_game(info: Tensor) -> Tensor:
     return info.float().mean(dim=1) if info.dim() > 1 else info.float()
 
 
-def _joined(seen: Sequence[Observation], num_nodes: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Edges of T observations: row t * B + b [E], source and target [2, E], features [E, G]."""
-    games = seen[0].nodes.shape[0]
-    edges = torch.cat([one.edges for one in seen], dim=1)
-    count = torch.tensor([one.edges.shape[1] for one in seen], device=edges.device)
+def _joined(
+    seen: Sequence[tuple[Tensor, Tensor]], games: int, num_nodes: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Edges of T steps of B games: row t * B + b [E], source and target [2, E], features [E, G]."""
+    edges = torch.cat([one for one, _ in seen], dim=1)
+    count = torch.tensor([one.shape[1] for one, _ in seen], device=edges.device)
     step = torch.repeat_interleave(torch.arange(len(seen), device=edges.device), count)
     row = step * games + edges[0] // num_nodes
-    return row, edges % num_nodes, torch.cat([one.edge_features for one in seen])
+    return row, edges % num_nodes, torch.cat([features for _, features in seen])

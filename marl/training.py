@@ -16,9 +16,10 @@ from games.errors import InputError, one_line
 from games.vectors import vector
 from games.workers import running_ray
 from marl.plan import Plan, Resources
-from marl.policy import Policy
+from marl.policy import Policy, names
 
 if TYPE_CHECKING:
+    from games.simulator import Spec
     from marl.rllib.algorithm import BatchedAlgorithm
 
 POLICY, STATE = "policy.pt", "rllib"
@@ -153,6 +154,24 @@ class Training:
                 f"{path} is damaged ({one_line(error)[:120]}): put it back from a copy, or delete "
                 "it to go on from the one before"
             ) from None
+
+
+def measured(plan: Plan, spec: Spec) -> frozenset[str]:
+    """Names of all that `Training.step` can measure of a plan, beside what its game reports."""
+    found = {
+        "update", "steps", "games", "return", "episode_steps", "loss", "policy_loss", "value_loss",
+        "entropy", "kl", "gradient_norm", "learning_rate", "entropy_coefficient", "decisions",
+        "explained_variance", "restarts", "env_runners", "sample_seconds", "learn_seconds",
+        "sync_seconds", "steps_per_second",
+    }  # fmt: skip
+    if len(spec.roles) > 1:
+        found |= {f"return_{role.name}" for role in spec.roles}
+    if plan.self_play.past:
+        found.add("return_against_past")
+    policies = set(names(spec, plan.method.policies))
+    if len(policies) > 1:
+        found |= {f"{key}_{name}" for key in ("entropy", "kl") for name in policies}
+    return frozenset(found)
 
 
 def _flush(folder: Path) -> None:

@@ -25,7 +25,7 @@ from marl.training import bundles
 from scenarios import store, training_store
 from scenarios.interrupt import Interrupted
 from scenarios.run import Run
-from scenarios.scenario import parse, set_key
+from scenarios.scenario import Experiment, parse, set_key
 from scenarios.training_run import TrainingRun
 from scenarios.training_scenario import TrainingScenario, is_better
 
@@ -167,11 +167,14 @@ def _trial(config: dict[str, Any]) -> None:
         tune.report(dict(last))
 
     try:
-        if (path / store.SCENARIO).exists():
-            work = Run.load(path)
-        else:
-            work = Run.create(parse(config["trial"]["toml"], "sweep"), path)
+        scenario = parse(config["trial"]["toml"], "sweep")
+        assert isinstance(scenario, TrainingScenario)
+        begun = (path / store.SCENARIO).exists()
+        work = Run.load(path) if begun else Run.create(scenario, path)
         assert isinstance(work, TrainingRun)
+        if begun:  # perhaps on other machines
+            here = work.scenario.model_copy(update={"resources": scenario.resources})
+            work = TrainingRun(path, here)
         work.execute(progress=report)
         tune.report({**last, "failed": ""})
     except (InputError, ArithmeticError, WorkerError) as error:
@@ -188,20 +191,24 @@ def _bundles(scenario: TrainingScenario) -> list[dict[str, float]]:
 
 
 def _claim(folder: Path, scenario: TrainingScenario) -> None:
-    """Make the folder, or see that it is of this very sweep."""
+    """Make the folder, or see that it is of this very sweep, wherever that ran."""
     file = folder / store.SCENARIO
-    text = scenario.to_toml()
     if not file.exists():
         store.require_free(folder)
         try:
-            write_atomically(file, text.encode())
+            write_atomically(file, scenario.to_toml().encode())
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
             raise InputError(
                 f"cannot write to {folder}: {reason}; choose a folder with --out"
             ) from None
-    elif file.read_text(encoding="utf-8") != text:
+    elif _sweep_of(store.read_scenario(folder)) != _sweep_of(scenario):
         raise InputError(f"{folder} holds something else: choose another folder with --out")
+
+
+def _sweep_of(scenario: Experiment) -> dict[str, Any]:
+    """What a sweep cannot change halfway: all but where it runs, and how much of it at once."""
+    return scenario.model_dump(exclude={"resources": True, "sweep": {"parallel"}})
 
 
 def _row(folder: Path, variant: Variant, failed: str) -> dict[str, Any]:

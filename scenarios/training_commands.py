@@ -117,7 +117,7 @@ def play(
     with installed():
         from marl.evaluation import Uniform, evaluate
         from scenarios.training_run import summary
-        from scenarios.watching import Watching
+        from scenarios.watching import MOST_PICTURES, Watching
 
     policy = _policy(run, best)
     name = game or policy.game
@@ -133,6 +133,8 @@ def play(
     if 1 < agents <= MOST_AGENTS:
         found |= {f"return_{i}": float(played.returns[:, i].mean()) for i in range(agents)}
     if watching is not None:
+        if render is not None:
+            options["longest"] = MOST_PICTURES
         evaluate(policy, watching.game, episodes=1, watch=watching, **options)
         watching.finish(to_stderr=as_json)
     if as_json:

@@ -20,7 +20,7 @@ from marl.policy import Policy
 from marl.training import Training
 from scenarios import store, training_store
 from scenarios.interrupt import Interrupted, stop_signals
-from scenarios.training_scenario import EVALUATED, TrainingScenario, is_better
+from scenarios.training_scenario import EVALUATED, SECONDS, TrainingScenario, is_better
 from scenarios.training_store import Metrics, Row
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class TrainingRun:
         Raises:
             InputError: there is none yet, or its file is damaged.
         """
-        files = [self.path / training_store.FOLDER / training_store.BEST / store.POLICY]
+        files = [self.path / training_store.FOLDER / training_store.BEST]
         if not best:
             last = training_store.checkpoints(self.path)
             files = [self.path / store.POLICY, *(folder / store.POLICY for folder in last)]
@@ -155,7 +155,7 @@ class TrainingRun:
             results = self.results
         except InputError:  # damaged, and about to be written anew
             return None
-        over = self.scenario.is_done(rows[-1], rows[-1].get("seconds", 0.0))
+        over = self.scenario.is_done(rows[-1], rows[-1].get(SECONDS, 0.0))
         return results if over else None
 
     def _draw(self) -> None:
@@ -181,10 +181,15 @@ class _Work:
         self.last: Row = {}  # of every metric, what was measured last
         self.best: dict[str, Any] = {}
         self.row: Row = {}  # of the last update
+        self.unfinished: Row = {}  # of an update that was interrupted while it was looked at
         for row in self.metrics.rows:
+            if SECONDS not in row:
+                self.unfinished = row
+                continue
             self.row = row
             self._note(row)
-        self.spent = self.last.get("seconds", 0.0)
+        self.stopped: Callable[[], bool] = lambda: False
+        self.spent = self.last.get(SECONDS, 0.0)
         self.began = time.perf_counter()
         self.board = SummaryWriter(
             str(run.path / "tensorboard"),
@@ -202,17 +207,17 @@ class _Work:
         return self.spent + time.perf_counter() - self.began
 
     def run(self, stopped: Callable[[], bool], progress: Progress | None) -> TrainingResult:
+        self.stopped = stopped
         saved = time.perf_counter()
-        while not self.scenario.is_done(self.row, self.seconds):
-            self.row = self._update()
-            if progress is not None:
-                progress(self.row)
-            if stopped():
+        while self.unfinished or not self.scenario.is_done(self.row, self.seconds):
+            try:
+                self.row = self._look(self.unfinished or self._update())
+                if progress is not None:
+                    progress(self.row)
+                self._pause()
+            except Interrupted:
                 self.save()
-                raise Interrupted(
-                    f"interrupted after update {self.training.updates:,} and saved; go on with: "
-                    f"schelling resume {self.path}"
-                )
+                raise
             if time.perf_counter() - saved >= self.scenario.checkpoint.seconds:
                 self.save()
                 saved = time.perf_counter()
@@ -226,7 +231,7 @@ class _Work:
             method=self.scenario.method.name,
             updates=self.training.updates,
             steps=self.training.steps,
-            seconds=self.last.get("seconds", 0.0),
+            seconds=self.last.get(SECONDS, 0.0),
             metrics=self.last,
             best=self.best,
             evaluation=self._evaluation(policy) if self.scenario.evaluation.every else {},
@@ -241,8 +246,21 @@ class _Work:
             training_store.save(self.path, self.training, self.exact, keep)
             self.saved = self.training.updates
 
+    def _pause(self) -> None:
+        """Raises Interrupted if somebody wants to stop; whoever catches it saves."""
+        if self.stopped():
+            raise Interrupted(
+                f"interrupted after update {self.training.updates:,} and saved; go on with: "
+                f"schelling resume {self.path}"
+            )
+
     def _update(self) -> Row:
-        """One update, looked at and written down."""
+        """One update.
+
+        Raises:
+            InputError, FloatingPointError, WorkerError: as `Training.step` does, with the
+                checkpoint that is left.
+        """
         try:
             row = self.training.step()
         except (InputError, FloatingPointError, WorkerError) as error:
@@ -250,22 +268,36 @@ class _Work:
             where = f"; {self.path} keeps its checkpoint {kept}" if self.saved else ""
             raise type(error)(f"{error}{where}") from error
         if "return" in row:
-            self.scenario.require_metrics(row)
+            self.scenario.require_metrics(row, self.last, self.training.spec)
+        return row
+
+    def _look(self, row: Row) -> Row:
+        """What an update led to, measured and written down.
+
+        If it is interrupted, the row is kept without the seconds: what is missing of it is
+        measured when the run goes on.
+        """
         every = self.scenario.evaluation.every
         if every and self.training.updates % every == 0:
-            found = self._evaluation(self.training.policy())
-            row |= {f"{EVALUATED}{k}": v for k, v in found.items() if not _is_error(k)}
+            try:
+                found = self._evaluation(self.training.policy())
+            except Interrupted:
+                if not self.unfinished:
+                    self.metrics.append(row)
+                raise
+            row = row | {f"{EVALUATED}{k}": v for k, v in found.items() if not _is_error(k)}
         if self.exact is not None:
             row |= self.exact.row(self.training)
-        row["seconds"] = self.seconds
-        self.metrics.append(row)
+        row[SECONDS] = self.seconds
+        self.metrics.append(row, instead=bool(self.unfinished))
+        self.unfinished = {}
         steps = int(row["steps"])
         for key, value in row.items():
             if key not in ("update", "steps"):
                 self.board.add_scalar(key, value, steps)
         if self._note(row):
             self.metrics.sync()
-            self.training.save(self.path / training_store.FOLDER / training_store.BEST)
+            self.training.policy().save(self.path / training_store.FOLDER / training_store.BEST)
         return row
 
     def _note(self, row: Row) -> bool:
@@ -288,6 +320,7 @@ class _Work:
             seed=seeds(self.scenario.seed, HELD_OUT)[0],
             greedy=wanted.greedy,
             against=Uniform(spec) if wanted.against == "random" else None,
+            pause=self._pause,
         )
         return summary(played)
 

@@ -6,18 +6,19 @@ stand there.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from games.errors import InputError, did_you_mean
+from games.simulator import Spec
 from games.vectors import vector
 from marl.finite import Exact, ExactLog
 from marl.plan import Plan
 from marl.tabular.method import Table
-from marl.training import Training
+from marl.training import Training, measured
 from scenarios.learners import find, installed
 from scenarios.scenario import Experiment
 
@@ -26,6 +27,7 @@ LESS_IS_BETTER = (
     "nash_conv", "nash_conv_average", "exploitability", "collisions", "loss", "value_loss"
 )  # fmt: skip
 EVALUATED = "eval_"
+SECONDS = "seconds"  # of a run; the last that is noted of an update
 
 
 class TrainingStop(Table):
@@ -146,15 +148,29 @@ class TrainingScenario(Plan, Experiment):
         with installed():
             return Training(self.plan)
 
-    def require_metrics(self, row: Mapping[str, float]) -> None:
-        """Raises InputError if `row`, of an update in which games ended, lacks a metric named."""
+    def require_metrics(self, row: Mapping[str, float], seen: Iterable[str], spec: Spec) -> None:
+        """See that the metrics named can be measured.
+
+        Args:
+            row: of `Training.step`, in which games ended: what it has that is no metric of
+                training's own, the game reports.
+            seen: names of all that was measured before.
+            spec: of the game.
+
+        Raises:
+            InputError: one that is not and will not be.
+        """
         named = [("stop.target", key) for key in self.stop.target]
         named.append(("checkpoint.best", self.checkpoint.best))
-        known = {*row, "nash_conv", "exploitability"} if self.exact else set(row)
-        known |= {"nash_conv_average"} if self.exact and self.exact.average else set()
+        own = measured(self.plan, spec)
+        known = {*own, *row, *seen, SECONDS}
+        if self.exact is not None:
+            known |= {"nash_conv", "exploitability"}
+            known |= {"nash_conv_average"} if self.exact.average else set()
         if self.evaluation.every:
-            known |= {f"{EVALUATED}{key}" for key in row}
-            known |= {f"{EVALUATED}wins"} if self.evaluation.against == "random" else set()
+            reported = {"return", "episode_steps", *(set(row) - own)}
+            reported |= {"wins"} if self.evaluation.against == "random" else set()
+            known |= {f"{EVALUATED}{key}" for key in reported}
         for where, key in named:
             if key.startswith(EVALUATED) and not self.evaluation.every:
                 raise InputError(f"{where}: {key} needs evaluation.every = 10 or so")

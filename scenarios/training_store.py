@@ -5,7 +5,7 @@ tensorboard/          the same for TensorBoard, over steps
 checkpoint/plan.json  what was trained, which no resumed run may change
 checkpoint/update-*   the last checkpoints, a folder each: RLlib's state, and policy.pt
 checkpoint/exact-*    averages of exact play, where they are wanted, one a checkpoint
-checkpoint/best       the best one
+checkpoint/best.pt    the best policy
 policy.pt             the policy, once the run is done
 strategy.npz          the average of exact play, where it is wanted, once the run is done
 learning.png          metrics over steps
@@ -32,7 +32,7 @@ from marl.training import Training
 from scenarios.store import METRICS, SCENARIO
 
 Row = dict[str, float]
-FOLDER, PLAN, BEST = "checkpoint", "plan.json", "best"
+FOLDER, PLAN, BEST = "checkpoint", "plan.json", "best.pt"
 
 
 def require_same(run: Path, identity: dict[str, Any]) -> None:
@@ -137,10 +137,14 @@ class Metrics:
         """All that were written, read again."""
         return read(self.run)
 
-    def append(self, row: Row) -> None:
-        """Add a row; the file is written anew where it has a column that was not there yet."""
-        if self._add_columns(row):
-            self._write([*self.rows, row])
+    def append(self, row: Row, instead: bool = False) -> None:
+        """Add a row, or put it instead of the last one.
+
+        The file is written anew where it has a column that was not there yet.
+        """
+        if self._add_columns(row) or instead:
+            rows = self.rows
+            self._write([*(rows[:-1] if instead else rows), row])
             return
         with self.file.open("a", encoding="utf-8", newline="") as file:
             file.write(self._line(row))

@@ -18,6 +18,7 @@ from games.simulator import Observation, SimulatorVector, Vector
 from games.vectors import PETTINGZOO, parse, vector
 
 PICTURES = (".gif", ".png")
+MOST_PICTURES = 5_000  # of one game: they are held in memory, up to a megabyte each
 PAUSE = 0.1  # seconds a picture of a game that does not say how long its steps are
 
 

@@ -1,5 +1,6 @@
 """Training in several processes and on a cluster of two nodes, and what happens when they die."""
 
+import math
 import os
 import signal
 import socket
@@ -12,15 +13,19 @@ import numpy as np
 import psutil
 import pytest
 import ray
+import torch
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError
 
 import marl.training
 from games.errors import InputError
+from games.vectors import vector
 from games.workers import WorkerError, _environment, _shut_out, running_ray
 from marl.network import Network
-from marl.plan import PPO, Plan, Resources
+from marl.plan import PPO, Plan, Resources, SelfPlay
+from marl.rllib.algorithm import algorithm_config
 from marl.rllib.faults import of_learner, play
+from marl.rllib.runner import ROLLOUT, BatchedRunner
 from marl.training import Training, bundles
 
 GAMES, FRAGMENT = 4, 10
@@ -145,6 +150,21 @@ def test_two_nodes_a_killed_runner_and_a_lost_node(token, monkeypatch):
         cluster.shutdown()
 
 
+def unequal(**resources) -> Plan:
+    """Of hands of different lengths, so that the two learners have unequally many decisions."""
+    method = PPO(games=5, fragment=16, epochs=2, minibatches=3, kl_coefficient=0.2, kl_target=1e-5)
+    network = Network(hidden=(8,))
+    given = Resources(learners=2, **resources)
+    return Plan(game="leduc_poker", method=method, network=network, resources=given)
+
+
+def of_learners(training: Training) -> list:
+    found = training.algorithm.learner_group.foreach_learner(
+        lambda learner: (learner.kl_coefficient, learner.updates)
+    )
+    return [one.get() for one in found]
+
+
 def test_several_processes_are_determined_resume_and_die_in_one_line(tmp_path):
     """Two trainings with two env runners and two learners each; then all of the second's die."""
 
@@ -152,15 +172,19 @@ def test_several_processes_are_determined_resume_and_die_in_one_line(tmp_path):
         return {key: value for key, value in row.items() if key not in TIMES}
 
     with running_ray(cpus=5):
-        with Training(plan(env_runners=2, learners=2)) as training:
+        with Training(unequal(env_runners=2)) as training:
             rows = [told(training.step()) for _ in range(2)]
             training.save(tmp_path / "checkpoint")
+            kept = of_learners(training)
             rows += [told(training.step()) for _ in range(2)]
             require_same_weights(training)
-        with Training(plan(env_runners=2, learners=2, restarts=0)) as training:
+        assert kept[0] == kept[1]
+        assert kept[0][0]["player"] != 0.2  # the divergence has been steered
+        with Training(unequal(env_runners=2, restarts=0)) as training:
             assert [told(training.step()) for _ in range(2)] == rows[:2]
             training.step()
             training.restore(tmp_path / "checkpoint")
+            assert of_learners(training) == kept
             assert [told(training.step()) for _ in range(2)] == rows[2:]
 
             kill_a_learner(training)
@@ -171,6 +195,31 @@ def test_several_processes_are_determined_resume_and_die_in_one_line(tmp_path):
             kill_runners(training)
             with pytest.raises(WorkerError, match=r"^all env runners died more than 0 times"):
                 training.step()
+
+
+def test_a_learner_without_games_and_a_runner_that_comes_back():
+    """One game for two learners; and a new env runner plays the past self that the old one did."""
+    lone = PPO(games=1, fragment=10, epochs=1, minibatches=2)
+    given = Resources(env_runners=1, learners=2)
+    own = SelfPlay(past=1.0, every=1, pool=2)
+    small = SMALL | {"method": lone, "resources": given, "self_play": own}
+    with running_ray(cpus=4), Training(Plan(**small)) as training:
+        training.algorithm._draw = types.SimpleNamespace(integers=lambda n: n - 1)  # the newest
+        for _ in range(2):
+            row = training.step()
+            assert row["decisions"] == 10
+            assert math.isfinite(row["explained_variance"])
+        kill_runners(training)
+        row = training.step()  # which waits for the only one
+        assert row["restarts"] == 1
+        (faced,) = training.algorithm.env_runner_group.foreach_env_runner(
+            lambda runner: runner.past.get_state(), local_env_runner=False
+        )
+        first, newest = training.algorithm.pool
+        for name, array in newest["agent"].items():
+            np.testing.assert_array_equal(np.asarray(faced["agent"][name]), array)
+        assert not np.array_equal(newest["agent"]["network.head.weight"],
+                                  first["agent"]["network.head.weight"])  # fmt: skip
 
 
 def test_what_does_not_start(monkeypatch):
@@ -195,6 +244,30 @@ def test_a_gpu_that_is_not_there(monkeypatch):
     for key in ("gpus_per_learner", "gpus_per_env_runner"):
         with pytest.raises(InputError, match=f"^resources.{key}: this machine has no GPU"):
             Training(plan(**{key: 1}))
+
+
+def test_games_of_others_are_played_on_the_cpu(monkeypatch):
+    """Whatever is set aside, networks are where the observations are."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    given = Resources(gpus_per_env_runner=1)
+    asked = Plan(**SMALL | {"game": "tic_tac_toe", "resources": given})
+    config = algorithm_config(asked, vector(asked.game, 1).spec)
+    runner = BatchedRunner(config=config, worker_index=1)
+    assert runner.sample().num_steps == GAMES * FRAGMENT
+    assert {p.device.type for p in runner.module["player"].network.parameters()} == {"cpu"}
+
+
+def test_games_of_another_device_start_anew():
+    """Random numbers of a GPU do not go on on a CPU; weights do."""
+    config = algorithm_config(plan(), vector(SMALL["game"], 1).spec)
+    runner, other = (BatchedRunner(config=config, worker_index=1) for _ in range(2))
+    first = runner.sample()
+    state = runner.get_state(components=[ROLLOUT])
+    other.set_state(state)
+    torch.testing.assert_close(other.rollout.lengths, torch.full((GAMES,), float(FRAGMENT)))
+    other.set_state({**state, ROLLOUT: b"as on a GPU"})
+    assert other.rollout.lengths.tolist() == [0.0] * GAMES
+    assert not torch.equal(other.sample().nodes, first.nodes)
 
 
 def test_what_is_set_aside():

@@ -2,7 +2,7 @@
 
 import copy
 import math
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import gymnasium
 import numpy as np
@@ -25,13 +25,14 @@ from ray.rllib.utils.postprocessing.value_predictions import compute_value_targe
 
 from games import InputError
 from games.simulator import Observation, Role, Spec, Step
+from games.vectors import vector
 from marl.distributions import distribution
 from marl.fragment import Decisions, Fragment
 from marl.network import Input, Network
 from marl.plan import Plan
 from marl.policy import names
 from marl.ppo import PPO, advantages, at, loss
-from marl.rllib.algorithm import algorithm_config
+from marl.rllib.algorithm import _together, algorithm_config
 from marl.rllib.learner import BatchedLearner
 from marl.rollout import Rollout
 from marl.tabular.method import checked
@@ -347,11 +348,79 @@ def test_one_step_of_adam_is_torchs():
         )
 
 
+@pytest.mark.parametrize("encoder", ["memory", "all"])
+def test_an_empty_minibatch_is_no_step(encoder):
+    """One game is one part: with forty parts, 39 are empty, and Adam has momentum by then."""
+    options = ENCODERS[encoder]
+    fragment, networks, vector = noise("discrete", games=1, **options)
+    weights, rows = [], []
+    for minibatches in (1, 40):
+        changes = dict(minibatches=minibatches, learning_rate=0.01, epochs=2)
+        learner = batched_learner(
+            vector.spec, networks, METHOD.model_copy(update=changes), 0.0, **options
+        )
+        for _ in range(2):
+            rows.append(learner.update(training_data=TrainingData(batch=fragment))["discrete"])
+        weights.append(learner.module["discrete"].network.state_dict())
+    torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
+    assert rows[:2] == rows[2:]
+    assert rows[1]["gradient_norm"] > 0.01
+
+
+def test_the_divergences_coefficient_stays_in_bounds():
+    """Where nothing diverges it is halved; never to 0, from where it could not rise again."""
+    fragment, networks, vector = noise("discrete")
+    learner = batched_learner(vector.spec, networks, METHOD, 0.3)
+    for k in range(25):
+        row = learner.update(training_data=TrainingData(batch=fragment))["discrete"]
+        assert row["kl"] == pytest.approx(0, abs=1e-6)
+        assert learner.kl_coefficient["discrete"] == max(0.3 / 2 ** (k + 1), 0.3 / 1e6)
+    learner.module["discrete"].network.load_state_dict(moved(networks[0], 1.0).state_dict())
+    for _ in range(50):
+        learner.update(training_data=TrainingData(batch=fragment))
+    assert learner.kl_coefficient["discrete"] == pytest.approx(0.3e6, rel=1e-12)
+
+
+@pytest.mark.parametrize("worth", [None, 3.0])
+def test_explained_variance(worth):
+    """By its definition; where all targets are alike there is nothing to explain."""
+    fragment, networks, vector = noise("discrete")
+    if worth is not None:
+        fragment = replace(fragment, advantage=worth - fragment.value)
+    learner = batched_learner(vector.spec, networks, METHOD, 0.0)
+    row = learner.update(training_data=TrainingData(batch=fragment))["discrete"]
+    if worth is not None:
+        assert "explained_variance" not in row
+        return
+    of = fragment.policy == 0
+    value, advantage = (f[of].double().numpy() for f in (fragment.value, fragment.advantage))
+    expected = 1 - np.var(advantage) / np.var(value + advantage)
+    assert row["explained_variance"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_what_learners_report_of_several_policies():
+    """Decisions are added up; a policy that nobody played is left out."""
+    one = {"loss": 1.0, "entropy": 0.5, "kl": 0.1, "decisions": 30.0, "explained_variance": 0.2}
+    two = {"loss": 2.0, "entropy": 0.7, "kl": 0.3, "decisions": 12.0}
+    found = {"a": one, "b": two, "c": {}}
+    assert _together([found, found]) == {
+        "loss": 1.5, "entropy": 0.6, "kl": 0.2, "decisions": 42.0, "explained_variance": 0.2,
+        "entropy_a": 0.5, "kl_a": 0.1, "entropy_b": 0.7, "kl_b": 0.3,
+    }  # fmt: skip
+    assert _together([{"a": one}]) == one
+    assert _together([{"a": {}, "b": {}}]) == {}
+
+
 # --- advantages
 
 
-def straight_advantages(reward, value, deciding, terminated, truncated, final, beyond, g, lam):
-    """A_k = sum over j >= k of (g lam)^(j - k) (r_j + g v_{j+1} - v_j), one agent at a time."""
+def straight_advantages(
+    reward, value, deciding, terminated, truncated, final, beyond, known, g, lam
+):
+    """A_k = sum over j >= k of (g lam)^(j - k) (r_j + g v_{j+1} - v_j), one agent at a time.
+
+    A decision after which nothing is known ends the sum and has no advantage itself.
+    """
     steps, games, agents = value.shape
     found = np.zeros(value.shape)
     for b, n in np.ndindex(games, agents):
@@ -371,11 +440,13 @@ def straight_advantages(reward, value, deciding, terminated, truncated, final, b
                     following, worth = s + 1, value[s + 1, b, n]
                     break
             else:
+                if not known[b, n]:
+                    continue
                 worth = beyond[b, n]
             deltas[t], runs[t] = paid + g * worth - value[t, b, n], following
-        for t in decisions:
+        for t in deltas:
             weight, s = 1.0, t
-            while s is not None:
+            while s in deltas:
                 found[t, b, n] += weight * deltas[s]
                 weight, s = weight * g * lam, runs[s]
     return found
@@ -394,13 +465,17 @@ def drawn(seed, act, leave, cut, steps=30, games=6, agents=3):
         truncated[t] = draw.random((games, 1)) < cut
         left &= ~(terminated[t] | truncated[t]).all(axis=1, keepdims=True)
     reward, value, final = draw.normal(size=(3, *shape))
-    return reward, value, deciding, terminated, truncated, final, draw.normal(size=(games, agents))
+    known = draw.random((games, agents)) < act
+    beyond = draw.normal(size=(games, agents))
+    return reward, value, deciding, terminated, truncated, final, beyond, known
 
 
 def ours(played, g, lam):
     tensors = (torch.from_numpy(array) for array in played)
     tensors = (t.float() if t.is_floating_point() else t for t in tensors)
-    return advantages(*tensors, g, lam).numpy()
+    found, learned = advantages(*tensors, g, lam)
+    assert not found[~learned].any()
+    return found.numpy()
 
 
 @pytest.mark.parametrize(("g", "lam"), [(0.99, 0.95), (1.0, 1.0), (0.9, 0.0), (0.0, 0.5)])
@@ -418,9 +493,9 @@ def test_advantages_by_definition(act, leave, cut, g, lam):
 @pytest.mark.parametrize(("g", "lam"), [(0.99, 0.95), (1.0, 1.0), (0.9, 0.0)])
 def test_advantages_are_rllibs_where_all_act(g, lam):
     """RLlib wants every chunk of an episode one step longer, with the value that follows."""
-    reward, value, deciding, _, truncated, final, beyond = drawn(5, 1.0, 0.0, 0.15)
+    reward, value, deciding, _, truncated, final, beyond, known = drawn(5, 1.0, 0.0, 0.15)
     terminated = np.repeat(np.random.default_rng(6).random((*value.shape[:2], 1)) < 0.1, 3, axis=2)
-    played = (reward, value, deciding, terminated, truncated, final, beyond)
+    played = (reward, value, deciding, terminated, truncated, final, beyond, known)
     found = ours(played, g, lam)
     for b, n in np.ndindex(beyond.shape):
         columns, places = [], []  # value, reward, terminated, truncated; the rows that are real
@@ -434,6 +509,16 @@ def test_advantages_are_rllibs_where_all_act(g, lam):
         values, rewards, overs, cuts = np.array(columns, np.float32).T
         expected = compute_value_targets(values, rewards, overs, cuts, g, lam) - values
         np.testing.assert_allclose(found[:, b, n], expected[places], rtol=0, atol=2e-5)
+
+
+def test_nothing_is_learned_from_values_of_somebody_elses_turn():
+    """Tic-tac-toe shows both players the same: the critic's value is that of the one to move."""
+    games = vector("tic_tac_toe", 64)
+    network = Network(hidden=(16,)).build(games.spec.roles[0], games.spec, 0)
+    fragment = Rollout(games, [network], [0, 0], 1, seed=0).sample(4, 1.0, 1.0)
+    assert fragment.acting[3].sum() == 64  # one moves in each game, and none is over by then
+    assert not (fragment.policy[3] >= 0).any()  # the last to move is off turn at the end
+    assert (fragment.policy[2][fragment.acting[2]] == 0).all()  # the one before is to move
 
 
 def test_a_rollout_hands_over_what_was_played():
@@ -454,7 +539,10 @@ def test_a_rollout_hands_over_what_was_played():
     acting = fragment.acting.numpy()
     before = np.stack([fragment.value[0], *(values(seen) for seen in after[:-1])])
     np.testing.assert_allclose(fragment.value.numpy(), before * acting, rtol=0, atol=1e-5)
-    played = reward, before, acting, terminated, truncated, final, values(after[-1])
+    played = (
+        reward, before, acting, terminated, truncated, final, values(after[-1]),
+        after[-1].acting.numpy(),
+    )  # fmt: skip
     np.testing.assert_allclose(
         fragment.advantage.numpy(), straight_advantages(*played, 0.9, 0.8), rtol=0, atol=2e-5
     )

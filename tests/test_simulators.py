@@ -59,6 +59,39 @@ class Called:
     steps: torch.Tensor  # [B] int64
 
 
+@dataclass(frozen=True)
+class Shifts:
+    """Agent 0 is cut off at step 2, its game goes on: agent 1 works for 4 to 7 steps."""
+
+    differentiable = False
+
+    @cached_property
+    def spec(self):
+        return Spec("shifts", (Role("w", gymnasium.spaces.Discrete(2), features=1),), (0, 0), 2)
+
+    def reset(self, batch, generator):
+        length = torch.randint(4, 8, (batch,), generator=generator)
+        return Shift(torch.zeros(batch, dtype=torch.int64), length)
+
+    def step(self, state, actions, generator):
+        new = replace(state, time=state.time + 1)
+        late, nobody = new.time >= 2, torch.zeros(len(new.time), dtype=torch.bool)
+        ended = torch.stack((nobody, new.time >= new.length), 1)
+        reward = torch.ones(len(late), 2)
+        return new, Step(reward, ended, torch.stack((late, nobody), 1))
+
+    def observe(self, state):
+        nodes = state.time.float()[:, None, None].expand(-1, 2, 1)
+        acting = torch.stack((state.time < 2, torch.ones_like(state.time, dtype=torch.bool)), 1)
+        return Observation(nodes, *no_edges(nodes), acting, acting[..., None].repeat(1, 1, 2))
+
+
+@dataclass(frozen=True)
+class Shift:
+    time: torch.Tensor  # [B] int64
+    length: torch.Tensor  # [B] int64
+
+
 SOUND = [
     *(Navigation(dynamics=d, max_steps=8) for d in DYNAMICS),
     *(Navigation(dynamics=d, layout="swap", agents=5) for d in DYNAMICS),
@@ -70,6 +103,7 @@ SOUND = [
     Exits(num_agents=1, size=2),
     Exits(wind=0.4, max_steps=6),
     Sums(),
+    Shifts(),
 ]
 
 
@@ -181,6 +215,11 @@ def own_randomness(state, self, batch, generator):
     return replace(state, exit=torch.randint(self.size, state.exit.shape))
 
 
+def only_at_2(result):
+    state, step = result
+    return step.truncated & (state.time == 2)[:, None]
+
+
 def crossing(observation):
     edges = observation.edges.clone()
     edges[0, 0] = observation.nodes.shape[0] * observation.nodes.shape[1] - 1
@@ -241,7 +280,16 @@ BROKEN = [
     (GRID, stepped(info=lambda s: {"left": torch.zeros(1, 1)}), "info 'left' is to be a float32"),
     (Counting(), lambda s: s, r"generator, state and actions give something else \(reward\)"),
     (MindsTheDead(), lambda s: s, "the action of an agent that does not act makes a difference"),
-    (Reviving(), lambda s: s, "agent . had terminated and came back"),
+    (Reviving(), lambda s: s, "terminated was true of agent . .* and is no more"),
+    (
+        Shifts(),
+        after("step", lambda r, *_: (r[0], replace(r[1], truncated=only_at_2(r)))),
+        r"step 3: truncated was true of agent 0 \(game 0\) and is no more",
+    ),
+    (Shifts(), seen(acting=lambda o: o.acting | True), "step 3: .* 0 acts though it has left"),
+    (GRID, after("observe", lambda o, *_: vars(o)), "observe gives a dict; give an Observation"),
+    (GRID, after("step", lambda r, *_: (r[0], vars(r[1]))), "step gives a dict; give a Step"),
+    (GRID, seen(edges=lambda o: None), "edges is a NoneType; make it a tensor"),
     (GRID, after("step", mean_over_games), "game 0 alone goes on otherwise than in the batch"),
     (PLANE, stepped(reward=lambda s: s.reward.detach()), "rewards do not hang on actions"),
     (
@@ -338,6 +386,72 @@ def test_a_vector_of_a_simulator_plays_on_and_resumes():
     choices.set_state(drawn)
     for a, b in zip(first, play(other, 30), strict=True):
         assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+@pytest.mark.parametrize("games", [1, 8])
+def test_who_is_cut_off_in_a_game_that_goes_on_is_seen_once(games):
+    """Whatever other games do, and across a restore."""
+    vector, cuts = SimulatorVector(Shifts(), games), 0
+    vector.reset(3)
+    actions = torch.zeros(games, 2, 1, dtype=torch.int64)
+    for _ in range(40):
+        time = vector.state()[0].time + 1
+        saved = vector.state()
+        step, _, final = vector.step(actions)
+        assert (final is not None) == bool((time == 2).any())
+        if final is not None:
+            cuts += 1
+            assert torch.equal(final.nodes[:, 0, 0], time.float())
+        again = SimulatorVector(Shifts(), games)
+        again.restore(saved)
+        assert (again.step(actions)[2] is None) == (final is None)
+        assert torch.equal(step.truncated[:, 0], time >= 2)
+    assert cuts >= 40 // 7
+    vector.reset(3)
+    assert [vector.step(actions)[2] is None for _ in range(2)] == [True, False]
+
+
+WRONG_SHAPES = [
+    (stepped(reward=lambda s: s.reward.sum(1)), r"step 1: reward has the shape \(3,\)"),
+    (stepped(terminated=lambda s: s.terminated.all(1)), r"step 1: terminated has the shape"),
+    (stepped(reward=lambda s: s.reward.double()), "step 1: reward has .* torch.float64"),
+    (stepped(info=lambda s: {"left": 0.5}), "step 1: info 'left' is to be"),
+    (seen(acting=lambda o: o.acting[:, 0]), r"step 0: observe: acting has the shape \(3,\)"),
+    (seen(nodes=lambda o: o.nodes.double()), "step 0: observe: nodes has .* torch.float64"),
+    (seen(action_mask=lambda o: o.action_mask & False), "step 0: .* agent 0 acts but has no legal"),
+]
+
+
+@pytest.mark.parametrize(("break_it", "message"), WRONG_SHAPES)
+def test_a_simulator_of_wrong_shapes_is_found_when_it_is_first_played(break_it, message):
+    """Three games of three agents, among which a reward a game would be one an agent."""
+    vector = SimulatorVector(break_it(GRID), 3)
+    with pytest.raises(InputError, match=f"exits: {message}.*; mend the simulator"):
+        play_once(vector)
+
+
+def play_once(vector):
+    vector.reset(0)
+    vector.step(torch.zeros(3, 3, 1, dtype=torch.int64))
+
+
+NOT_FINITE = [
+    (seen(nodes=lambda o: o.nodes * np.nan), "observation of agent 0 is not finite at step 0"),
+    (stepped(reward=lambda s: s.reward / 0), "reward of agent 0 is not finite at step 1"),
+]
+
+
+@pytest.mark.parametrize(("break_it", "message"), NOT_FINITE)
+def test_numbers_that_are_not_finite_are_said_to_be_an_agents(break_it, message):
+    vector = SimulatorVector(break_it(GRID), 3)
+    with pytest.raises(InputError, match=f"exits: the {message}"):
+        play_once(vector)
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a:b", 'a"', "a\n", "a.", "a "])
+def test_names_of_roles_that_no_file_can_have(name):
+    with pytest.raises(InputError, match="policies are filed by their roles"):
+        Role(name, gymnasium.spaces.Discrete(2), features=1)
 
 
 VIEWS = [Navigation(max_steps=30), Navigation(layout="corridor", max_steps=12), Exits(), Sums()]

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from games import InputError
 from games.simulator import Observation, Role, Spec, Step, no_edges
+from games.vectors import vector
 from games.workers import running_ray
 from marl.evaluation import Uniform, evaluate
 from marl.network import Network
@@ -373,6 +374,80 @@ def test_somebody_who_plays_at_random_draws_from_all_that_is_legal():
         drawn = actions[:, 1, column]
         assert drawn.unique().tolist() == legal
         assert abs((drawn == legal[0]).float().mean() - 0.5) < 4 * 0.5 / np.sqrt(4000)
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A game that is over at step `length`, or never."""
+
+    length: int = 0
+
+    differentiable = False
+
+    @cached_property
+    def spec(self):
+        role = Role("walker", gymnasium.spaces.Discrete(2), 1)
+        return Spec("endless", (role,), (0, 0), num_nodes=2)
+
+    def reset(self, batch, generator):
+        return drawn(torch.zeros(batch, 2))
+
+    def step(self, state, actions, generator):
+        new = replace(state, steps=state.steps + 1)
+        over = (new.steps == self.length)[:, None].expand(-1, 2)
+        return new, Step(torch.ones(len(over), 2), over, torch.zeros_like(over))
+
+    def observe(self, state):
+        return all_see(state.value[..., None], 2)
+
+
+def untrained(game):
+    return Policy.new(game, vector(game, 1).spec, Network(hidden=(8,)))
+
+
+CANNOT_BE_PLAYED = [
+    (dict(episodes=0), r"0 episodes cannot be played; play at least 1"),
+    (dict(longest=7), r"Endless\(\): a game is not over after 7 steps; give the game a limit"),
+    (dict(against=Uniform(None), seat=2), "there is no seat 2; give one of 0 to 1"),
+    (dict(against=Uniform(None), seat=-1), "there is no seat -1; give one of 0 to 1"),
+    (dict(against="leduc_poker"), "Endless.* shows or asks other things of .* leduc_poker"),
+]
+
+
+@pytest.mark.parametrize(("asked", "says"), CANNOT_BE_PLAYED)
+def test_what_cannot_be_evaluated(asked, says):
+    if isinstance(asked.get("against"), str):
+        asked = asked | dict(against=untrained(asked["against"]))
+    with pytest.raises(InputError, match=says):
+        evaluate(untrained(f"{HERE}:Endless()"), **dict(episodes=3, longest=9) | asked)
+
+
+def test_a_game_as_long_as_may_be_is_played():
+    policy = untrained(f"{HERE}:Endless(length=9)")
+    assert evaluate(policy, episodes=3, longest=9).steps.tolist() == [9.0] * 3
+    with pytest.raises(InputError, match="not over after 8 steps"):
+        evaluate(policy, episodes=3, longest=8)
+
+
+def test_an_evaluation_can_be_ended():
+    asked = []
+
+    def pause():
+        asked.append(None)
+        if len(asked) == 5:
+            raise TimeoutError("enough")
+
+    with pytest.raises(TimeoutError, match="enough"):
+        evaluate(untrained(f"{HERE}:Endless()"), episodes=2, pause=pause)
+    assert len(asked) == 5
+
+
+def test_a_rival_of_a_game_with_other_numbers_of_agents_plays_here():
+    rival, game = untrained(f"{HERE}:Ring(agents=3)"), f"{HERE}:Ring(agents=5)"
+    played = evaluate(untrained(game), episodes=10, against=rival)
+    assert played.returns.shape == (10, 5)
+    same = evaluate(untrained(game), episodes=10, against=Uniform(rival.spec))
+    assert same.returns.shape == (10, 5)
 
 
 # --- the same again

@@ -120,7 +120,7 @@ def test_play_with_more_agents_and_the_best_policy(folder, capsys):
     many = played(capsys, str(folder), "--game", game, "--episodes", "2", "--best")
     assert many["game"] == game
     assert "return_7" in many
-    file = folder / "checkpoint/best/policy.pt"
+    file = folder / "checkpoint/best.pt"
     alone = played(capsys, str(file), "--game", game, "--episodes", "2")
     assert alone["return"] == many["return"]
 
@@ -205,9 +205,13 @@ def test_sweep(tmp_path, capsys):
     assert alone.results[0].best == run.results[0].best
     assert alone.results[0].best["value"] == rows[0]["return"]
     before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
-    assert _main(arguments) == 1  # goes on with what is not done, and fails in the same way
+    # Elsewhere it goes on with what is not done, and fails in the same way.
+    assert _main([*arguments, "--set", "resources.restarts=7", "--parallel", "1"]) == 1
     assert last_json(capsys.readouterr().out)["runs"] == [rows[0], {**rows[1], "seconds": ANY}]
     assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
+    assert Run.load(folder / rows[1]["run"]).scenario.resources.restarts == 7
+    assert _main([*arguments, "--seeds", "2"]) == 2
+    assert "holds something else" in capsys.readouterr().err
 
 
 def test_variants():
@@ -245,6 +249,7 @@ BAD_COMMANDS = [
     (["run", "tiny.toml", "--set", "method.clp=1"], "did you mean clip"),
     (["run", "tiny.toml", "--set", "network.hiden=[3]"], "did you mean hidden"),
     (["run", "tiny.toml", "--set", "stop.iterations=3"], "no key 'stop.iterations'"),
+    (["run", "tiny.toml", "--set", "self_play.pool=1"], "greater than or equal to 2"),
     (["run", "tiny.toml", "--set", "game=navigatoin"], "did you mean navigation"),
     (["run", "tiny.toml", "--set", "game=pettingzoo:mpe2.simple_sprad_v3"], "simple_sprad_v3"),
     (["run", "tiny.toml", "--out", "."], "choose one below it"),

@@ -18,8 +18,10 @@ import torch
 import analysis
 import games
 from games.navigation import Navigation
+from games.vectors import vector
 from games.workers import running_ray
-from scenarios import Run
+from marl.training import Training, measured
+from scenarios import Run, training_run
 from scenarios.cli import _main
 from scenarios.interrupt import Interrupted
 from scenarios.scenario import parse
@@ -192,6 +194,47 @@ def test_interrupt_saves_and_resume_equals(text, tmp_path, whole):
     require_equal(run, other)
 
 
+@pytest.mark.parametrize(
+    ("text", "evaluation", "update"),
+    [(TINY, 1, 3), (TINY, 3, 8), (KUHN + "[evaluation]\nevery = 2\nepisodes = 4\n", 2, 4)],
+    ids=["navigation", "the last one", "kuhn"],
+)
+def test_interrupt_while_evaluating(text, evaluation, update, tmp_path, monkeypatch, whole):
+    """It ends at once, not with the last game; what is missing of the row is measured later."""
+    settings = ["checkpoint.seconds=1e9"]
+    run = Run.create(parse(text, "x", settings), tmp_path / "run")
+    evaluated, steps = training_run.evaluate, []
+
+    def interrupted(policy, pause, **options):
+        begun.append(policy)
+
+        def step():
+            if len(begun) == evaluation:
+                steps.append(None)
+                if len(steps) == 2:
+                    signal.raise_signal(signal.SIGINT)
+            pause()
+
+        return evaluated(policy, pause=step, **options)
+
+    begun = []
+    with monkeypatch.context() as changed:
+        changed.setattr(training_run, "evaluate", interrupted)
+        with pytest.raises(Interrupted, match=f"after update {update} and saved"):
+            run.execute()
+    assert len(steps) == 2
+    assert [folder.name for folder in checkpoints(run.path)] == [f"update-{update:06d}"]
+    assert [row["update"] for row in read(run.path)] == list(range(1, update + 1))
+    run.execute()
+    other = whole
+    if text != TINY:
+        other = Run.create(parse(text, "x"), tmp_path / "other")
+        other.execute()
+    require_equal(run, other)
+    mine, theirs = (sorted(e for e in events(of) if not is_clock(e[0])) for of in (run, other))
+    assert mine == theirs
+
+
 def test_a_run_holds_what_it_promises(whole):
     names = {path.name for path in whole.path.iterdir()}
     assert names == {
@@ -203,7 +246,7 @@ def test_a_run_holds_what_it_promises(whole):
     assert "not installed" not in {versions["torch"], versions["ray"]}
     kept = sorted(path.name for path in (whole.path / "checkpoint").iterdir())
     last = [f"update-{k:06d}" for k in (6, 7, 8)]
-    assert kept == ["best", "plan.json", *last]
+    assert kept == ["best.pt", "plan.json", *last]
     again = Run.load(whole.path)
     assert again.scenario == whole.scenario
     (result,) = again.results
@@ -216,11 +259,44 @@ def test_a_run_holds_what_it_promises(whole):
     assert result.best == {"metric": "return", "value": metrics["return"][row], "update": row + 1}
     from marl.policy import Policy
 
-    at_best = Policy.load(whole.path / "checkpoint/best/policy.pt").networks["agent"].state_dict()
+    at_best = Policy.load(whole.path / "checkpoint/best.pt").networks["agent"].state_dict()
     for name, tensor in again.policy(best=True).networks["agent"].state_dict().items():
         assert torch.equal(tensor, at_best[name])
     assert result.evaluation.keys() >= {"return", "return_error", "success", "success_error"}
     assert (whole.path / "learning.png").stat().st_size > 20_000
+
+
+def test_names_of_what_is_measured(whole):
+    """Known before anything is measured, so that metrics of a scenario can be checked."""
+    plan = whole.scenario.plan
+    own = measured(plan, vector(plan.game, 1).spec)
+    found = {key for row in read(whole.path) for key in row if not key.startswith("eval_")}
+    assert found - own == {"success", "arrived", "safe", "collisions", "seconds"}
+    assert own <= found
+    plan = parse(KUHN, "x", ["method.policies=agent"]).plan
+    with Training(plan) as training:
+        found = {key for _ in range(3) for key in training.step()}
+        assert found == measured(plan, training.spec)
+
+
+RARE = """
+game = "tic_tac_toe"
+method = {name = "ppo", games = 2, fragment = 8}
+network = {hidden = [8]}
+self_play = {past = 0.1}
+stop = {steps = 320}
+checkpoint = {best = "return_against_past"}
+"""
+
+
+def test_a_metric_that_is_not_there_at_every_update(tmp_path):
+    """Only now and then does a game against a past self end."""
+    run = Run.create(parse(RARE, "x"), tmp_path / "run")
+    (result,) = run.execute()
+    found = run.metrics["return_against_past"]
+    first = run.metrics["return"].first_valid_index()
+    assert np.isnan(found[first])  # where the name could have been taken for a mistake
+    assert result.best["value"] == found.max()
 
 
 def test_resuming_a_finished_run_does_nothing(whole):
@@ -357,6 +433,8 @@ UNKNOWN = [
     ("checkpoint.best=retrun", "checkpoint.best: there is no metric 'retrun'"),
     ("stop.target={nash_conv=1}", "there is no metric 'nash_conv'"),
     ("stop.target={eval_wins=1}", "there is no metric 'eval_wins'"),
+    ("stop.target={eval_loss=1}", "there is no metric 'eval_loss'"),
+    ("stop.target={return_against_past=1}", "there is no metric 'return_against_past'"),
 ]
 
 

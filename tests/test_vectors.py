@@ -6,6 +6,7 @@ import warnings
 
 import gymnasium
 import numpy as np
+import pyspiel
 import pytest
 import torch
 from gymnasium import spaces
@@ -253,6 +254,31 @@ def test_chance_is_drawn_as_often_as_it_should():
     assert abs(count / 1200 - 1 / 6).max() < 4 * np.sqrt(1 / 6 * 5 / 6 / 1200)
 
 
+def test_players_who_cannot_be_asked_off_turn_do_not_see_the_game_before(monkeypatch):
+    """They see what they saw last in the game that is played, or nothing."""
+
+    def on_turn(state, player):
+        if player != state.current_player():
+            raise pyspiel.SpielError("not your turn")
+        return features(state, player)
+
+    monkeypatch.setattr("games.openspiel_vector.features", on_turn)
+    at_work, generator = vector("tic_tac_toe", 2), torch.Generator().manual_seed(0)
+    seen, ends = at_work.reset(0), 0
+    last = torch.zeros_like(seen.nodes)
+    for _ in range(60):
+        for b, state in enumerate(at_work._states):
+            mover = state.current_player()
+            last[b, mover] = torch.from_numpy(features(state, mover))
+        assert torch.equal(seen.nodes, last)
+        other = vector("tic_tac_toe", 2)
+        assert torch.equal(other.restore(at_work.state()).nodes, last)
+        step, seen, _ = at_work.step(choose(at_work, seen, generator))
+        last[step.over] = 0
+        ends += int(step.over.sum())
+    assert ends > 5
+
+
 @pytest.mark.parametrize("name", ["leduc_poker", "tic_tac_toe", "goofspiel(num_cards=3)"])
 def test_features_of_a_state(name):
     state = games.load(name).openspiel.new_initial_state()
@@ -360,6 +386,38 @@ def test_agents_alike_in_name_but_not_in_shape_have_roles_of_their_own():
     env.possible_agents = ["cart_0", "cart_9"]
     env._seen["cart_9"], env._acts["cart_9"] = env._seen["crane_0"], env._acts["crane_0"]
     assert [r.name for r in PettingZooVector(lambda: env, 1).spec.roles] == ["cart_0", "cart_9"]
+
+
+NAMES = [
+    (["red/cart_0", "blue:cart_0"], ["red_cart", "blue_cart"]),
+    (["a/b", "a?b", "a_b"], ["a_b", "a_b_", "a_b__"]),
+    (["a.", "<b>", "c|\\"], ["a_", "_b_", "c__"]),
+]
+
+
+@pytest.mark.parametrize(("agents", "roles"), NAMES)
+def test_roles_have_names_that_files_can_have(agents, roles):
+    """And that RLlib takes for those of policies."""
+    from ray.rllib.core.rl_module import validate_module_id
+
+    env = Harbour()
+    env.possible_agents = agents
+    env._seen = {agent: spaces.Discrete(2 + i) for i, agent in enumerate(agents)}
+    env._acts = dict.fromkeys(agents, spaces.Discrete(2))
+    spec = PettingZooVector(lambda: env, 1).spec
+    assert [role.name for role in spec.roles] == roles
+    for role in spec.roles:
+        validate_module_id(role.name, error=True)
+
+
+def test_roles_of_agents_named_like_others_are_told_apart():
+    """a_1 and a_2 see other things, so they have roles of their own; a_1_0 has the stem a_1."""
+    env = Harbour()
+    env.possible_agents = ["a_1", "a_2", "a_1_0"]
+    env._seen = {a: spaces.Discrete(2 + i) for i, a in enumerate(env.possible_agents)}
+    env._acts = dict.fromkeys(env.possible_agents, spaces.Discrete(2))
+    spec = PettingZooVector(lambda: env, 1).spec
+    assert [role.name for role in spec.roles] == ["a_1", "a_2", "a_1_"]
 
 
 SEEN = [
@@ -482,6 +540,105 @@ BROKEN = [
     ("mask of wrong size", "cart_0: at step 3 its action mask has 5 entries for 3 choices"),
     ("nothing to do", "cart_0: at step 3 its action mask leaves it nothing to do"),
 ]
+# What is replaced in the third step by what, and what is to be said.
+MISSHAPEN = [
+    ("observations", None, "harbour: at step 3 observations are None, not a dict by agent"),
+    ("observations", [0, 0, 0], r"at step 3 observations are \[0, 0, 0\], not a dict by agent"),
+    ("rewards", [1, 1, 1], r"at step 3 rewards are \[1, 1, 1\], not a dict by agent"),
+    ("rewards", None, "at step 3 rewards are None"),
+    ("terminations", None, "at step 3 terminations are None"),
+    ("truncations", [False] * 3, r"at step 3 truncations are \[False, False, False\]"),
+    ("infos", None, "at step 3 infos are None"),
+    ("agents", None, "at step 3 env.agents is None, not a list of agents"),
+    ("agents", [["cart_0"]], "at step 3 what it gave cannot be read: TypeError: unhashable"),
+    ("cart_0's reward", "much", "cart_0: at step 3 its reward is much, not a number"),
+    ("cart_0's reward", np.ones(2), r"cart_0: at step 3 its reward is \[1. 1.\], not a number"),
+    ("cart_0's reward", 1e300, "cart_0: at step 3 its reward is inf"),
+    ("cart_0's observation", np.full(3, 1e300), "cart_0: at step 3 its observation is inf"),
+    ("cart_0's termination", np.array([True, False]), "its termination is .*neither true nor fal"),
+    ("cart_0's truncation", "no", "cart_0: at step 3 its truncation is no, neither true nor false"),
+    ("cart_0's info", [1], r"cart_0: at step 3 its info is \[1\], not a dict"),
+    ("cart_0's mask", None, "cart_0: at step 3 its action mask is None, not a row of 0 and 1"),
+    ("cart_0's mask", [], r"cart_0: at step 3 its action mask is \[\], not a row of 0 and 1"),
+    ("cart_0's mask", ["a", "b", "c"], "cart_0: at step 3 its action mask is .* not a row of 0"),
+    ("cart_0's mask", np.array([1, np.nan, 0]), "cart_0: at step 3 its action mask is .*nan"),
+]
+
+
+class Misshapen(Harbour):
+    """What the third step gives is replaced."""
+
+    def __init__(self, what, by):
+        super().__init__()
+        self.what, self.by = what, by
+
+    def step(self, actions):
+        *tables, infos = super().step(actions)
+        names = ["observations", "rewards", "terminations", "truncations", "infos"]
+        given = dict(zip(names, [*tables, infos], strict=True))
+        whose, _, part = self.what.partition("'s ")
+        if self.time != 3:
+            pass
+        elif self.what == "agents":
+            self.agents = self.by
+        elif part == "mask":
+            infos[whose] = {"action_mask": self.by}
+        elif part:
+            given[f"{part}s"][whose] = self.by
+        else:
+            given[self.what] = self.by
+        return tuple(given.values())
+
+
+@pytest.mark.filterwarnings("error::RuntimeWarning")
+@pytest.mark.parametrize(("what", "by", "message"), MISSHAPEN)
+def test_an_environment_that_gives_something_else(what, by, message):
+    at_work = PettingZooVector(lambda: Misshapen(what, by), 2, "harbour")
+    seen, generator = at_work.reset(0), torch.Generator().manual_seed(0)
+    for _ in range(2):
+        _, seen, _ = at_work.step(choose(at_work, seen, generator))
+    with pytest.raises(games.InputError, match=message) as caught:
+        at_work.step(choose(at_work, seen, generator))
+    assert "\n" not in str(caught.value)
+    assert "harbour" in str(caught.value)
+    assert "(seed " in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("reset", "message"),
+    [
+        (lambda seen, infos: (seen, None), "harbour: at step 0 infos are None"),
+        (lambda seen, infos: (list(seen), infos), "harbour: at step 0 observations are"),
+        (lambda seen, infos: (seen, infos | {"cart_0": 1}), "cart_0: at step 0 its info is 1"),
+        (lambda seen, infos: None, "harbour: at step 0 .* raised TypeError"),
+    ],
+)
+def test_a_reset_that_gives_something_else(reset, message):
+    class Starts(Harbour):
+        def reset(self, seed=None, options=None):
+            return reset(*super().reset(seed, options))
+
+    with pytest.raises(games.InputError, match=message):
+        PettingZooVector(Starts, 2, "harbour").reset(0)
+
+
+def test_numbers_and_flags_may_be_arrays_of_one():
+    """As PettingZoo's own environments have them."""
+    plain, arrays = PettingZooVector(Harbour, 1), PettingZooVector(InArrays, 1)
+    seen, generator = plain.reset(0), torch.Generator().manual_seed(0)
+    arrays.reset(0)
+    for _ in range(20):
+        actions = choose(plain, seen, generator)
+        step, seen, _ = plain.step(actions)
+        _assert_equal(step, arrays.step(actions)[0])
+    assert step.over.all()
+
+
+class InArrays(Harbour):
+    def step(self, actions):
+        seen, *tables, infos = super().step(actions)
+        wrapped = [{agent: np.array([x]) for agent, x in table.items()} for table in tables]
+        return seen, *wrapped, dict.fromkeys(infos)
 
 
 @pytest.mark.parametrize(("how", "message"), BROKEN)
@@ -532,17 +689,22 @@ def test_games_that_cannot_be_pickled_are_started_anew():
             self.lock = threading.Lock()
             return super().reset(seed, options)
 
-    first, second = (PettingZooVector(Locked, 2, "locked") for _ in range(2))
+    first = PettingZooVector(Locked, 2, "locked")
+    second = PettingZooVector(Harbour, 2, "locked")  # whose own games can be pickled
     seen = first.reset(0)
     assert not first.resumable
     first.step(choose(first, seen, torch.Generator()))
     old, saved = first.game_seeds, pickle.dumps(first.state())
     second.reset(1)
+    assert second.resumable
     seen = second.restore(pickle.loads(saved))
+    assert not second.resumable
     assert not set(old) & set(second.game_seeds)
     again = second.restore(pickle.loads(saved))
     _assert_equal(seen, again)
     assert seen.acting.all()
+    second.restore(second.state())
+    assert second.resumable
 
 
 def test_a_state_of_another_game_is_refused():

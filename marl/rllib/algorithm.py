@@ -120,6 +120,7 @@ class BatchedAlgorithm(Algorithm):
         self.steps = self.games_played = 0
         self.restarts = 0
         self.pool: list[dict[str, Any]] = []  # weights of past selves
+        self.past: dict[str, Any] = {}  # those of the one that is played against now
         self.row: dict[str, float] = {}  # of the last update: what is to be reported
         self._probed = -PROBE_EVERY
         self._draw = np.random.default_rng(seeds(self.plan.seed, 3))
@@ -228,8 +229,8 @@ class BatchedAlgorithm(Algorithm):
             self.pool.append(self.weights())
             if len(self.pool) > own.pool:
                 del self.pool[1]
-        weights = self.pool[self._draw.integers(len(self.pool))]
-        state = ray.put({PAST: weights})
+        self.past = {PAST: self.pool[self._draw.integers(len(self.pool))]}
+        state = ray.put(self.past)
         self.env_runner_group.foreach_env_runner(
             lambda runner, given=state: runner.set_state(ray.get(given)), local_env_runner=True
         )
@@ -255,7 +256,9 @@ class BatchedAlgorithm(Algorithm):
         if not restored:
             return []
         self.restarts += len(restored)
-        state = ray.put({COMPONENT_RL_MODULE: self.weights(), LIFE: self.iteration + 1})
+        state = ray.put(
+            {COMPONENT_RL_MODULE: self.weights(), LIFE: self.iteration + 1, **self.past}
+        )
         env_runner_group.foreach_env_runner(
             lambda runner: runner.set_state(ray.get(state)),
             remote_worker_ids=restored,
@@ -300,24 +303,22 @@ class BatchedAlgorithm(Algorithm):
 
 
 def _together(found: list[dict[str, dict[str, float]]]) -> dict[str, float]:
-    """What the learners report, by name; of several policies also each on its own."""
+    """What the learners report, by name: decisions of all policies, and the mean of all else.
+
+    Entropy and divergence of several policies also each on its own.
+    """
     learners = [one for one in found if one]
-    by_policy = {
-        policy: {
-            key: float(np.mean([one[policy][key] for one in learners if one.get(policy)]))
-            for key in next((one[policy] for one in learners if one.get(policy)), {})
-        }
-        for policy in (learners[0] if learners else ())
-    }
-    rows = [row for row in by_policy.values() if row]
-    together = {
-        key: float(np.mean([row[key] for row in rows])) for key in (rows[0] if rows else ())
-    }
-    if len(by_policy) > 1:
+    policies = [name for name in (learners[0] if learners else ()) if learners[0][name]]
+    # Learners agree in what they report, since all of it is of all shards.
+    rows = [learners[0][name] for name in policies]
+    keys = dict.fromkeys(key for row in rows for key in row)
+    together = {key: float(np.mean([row[key] for row in rows if key in row])) for key in keys}
+    if rows:
+        together["decisions"] = sum(row["decisions"] for row in rows)
+    if learners and len(learners[0]) > 1:
         together |= {
-            f"{key}_{policy}": row[key]
-            for policy, row in by_policy.items()
+            f"{key}_{name}": row[key]
+            for name, row in zip(policies, rows, strict=True)
             for key in ("entropy", "kl")
-            if row
         }
     return together

@@ -23,6 +23,7 @@ from marl.plan import Plan
 from marl.ppo import Loss, at, loss
 
 OWN = "schelling"
+KL_RANGE = 1e6  # how far the coefficient of the divergence may get from where it started
 
 
 class BatchedLearner(TorchLearner):
@@ -32,7 +33,8 @@ class BatchedLearner(TorchLearner):
     def build(self) -> None:
         self.plan: Plan = self.config.env_config["plan"]
         torch.set_num_threads(self.plan.resources.torch_threads)
-        self.generator = torch.Generator().manual_seed(seeds(self.plan.seed, 2)[0])
+        self.generator = torch.Generator()  # of the order of minibatches, seeded anew every update
+        self.updates = 0
         super().build()
         self.kl_coefficient = dict.fromkeys(self.module.keys(), self.plan.method.kl_coefficient)
 
@@ -62,6 +64,8 @@ class BatchedLearner(TorchLearner):
         """
         self._check_is_built()
         self._weights_seq_no += 1
+        self.updates += 1
+        self.generator.manual_seed(seeds(self.plan.seed, 2, self.updates)[0])
         fragment: Fragment = training_data.batch
         if self._device.type != "cpu":
             fragment = fragment.to(self._device)
@@ -80,13 +84,15 @@ class BatchedLearner(TorchLearner):
         parameters = [p for group in optimiser.param_groups for p in group["params"]]
         network = self.module[name].network
         entropy = at(method.entropy, steps)
-        everywhere, mean, deviation = self._moments(decisions.advantage)
+        everywhere, mean, variance = self._moments(decisions)
         if everywhere < 2:
             return {}
         if method.normalise_advantages:
-            decisions.normalised(mean, deviation)
+            deviation = variance[0].sqrt().clamp(min=1e-4)
+            decisions.normalised(mean[0].float(), deviation.float())
         before = [p.detach().clone() for p in parameters]
-        sums = torch.zeros(7, device=self._device)
+        sums = torch.zeros(6, device=self._device)  # of the parts of the loss, and minibatches
+        norms, steps_taken = torch.zeros((), device=self._device), 0
         for _ in range(method.epochs):
             for minibatch in decisions.minibatches(method.minibatches, self.generator):
                 optimiser.zero_grad(set_to_none=False)
@@ -95,30 +101,36 @@ class BatchedLearner(TorchLearner):
                     parts = self._loss(name, found, minibatch, entropy)
                     parts.total.backward()
                     sums[:5] += torch.stack(parts).detach()
-                    sums[6] += 1
-                self._average(parameters, minibatch is not None)
+                    sums[5] += 1
+                if not self._average(parameters, minibatch is not None):
+                    continue  # a step without a gradient would still go where the last ones went
                 norm = torch.nn.utils.clip_grad_norm_(parameters, method.gradient_clip)
-                sums[5] += norm
+                norms += norm
                 if not torch.isfinite(norm):
                     raise _exploded(name, steps, parameters, before)
                 optimiser.step()
+                steps_taken += 1
         if not all(p.isfinite().all() for p in parameters):
             raise _exploded(name, steps, parameters, before)
-        total, policy, value, spread, kl, norm, count = sums.tolist()
-        count = max(count, 1.0)
-        self._adapt(name, kl / count)
-        return {
-            "loss": total / count,
-            "policy_loss": policy / count,
-            "value_loss": value / count,
-            "entropy": spread / count,
-            "kl": kl / count,
-            "gradient_norm": norm / (method.epochs * method.minibatches),
-            "explained_variance": decisions.explained_variance(),
+        if self._shared:
+            torch.distributed.all_reduce(sums)
+        total, policy, value, spread, kl = (sums[:5] / sums[5]).tolist()
+        self._adapt(name, kl)
+        row = {
+            "loss": total,
+            "policy_loss": policy,
+            "value_loss": value,
+            "entropy": spread,
+            "kl": kl,
+            "gradient_norm": float(norms) / steps_taken,
             "learning_rate": at(method.learning_rate, steps),
             "entropy_coefficient": entropy,
             "decisions": float(everywhere),
         }
+        errors, targets = variance.tolist()
+        if targets > 1e-12 * float(mean[1]) ** 2:  # else they are all alike, but for rounding
+            row["explained_variance"] = 1 - errors / targets
+        return row
 
     def _loss(self, name: str, found: Output, minibatch: Minibatch, entropy: float) -> Loss:
         method = self.plan.method
@@ -145,49 +157,62 @@ class BatchedLearner(TorchLearner):
         """PPO's loss of a `Minibatch`, with the entropy coefficient of the start."""
         return self._loss(module_id, fwd_out, batch, at(self.plan.method.entropy, 0)).total
 
-    def _moments(self, advantage: Tensor) -> tuple[int, Tensor, Tensor]:
-        """How many decisions all learners have, the mean of their advantages, and the deviation."""
-        wide = advantage.double()
-        sums = torch.stack([torch.ones_like(wide).sum(), wide.sum(), wide.square().sum()])
+    def _moments(self, decisions: Decisions) -> tuple[int, Tensor, Tensor]:
+        """How many decisions all learners have; means and variances [2] float64.
+
+        Of advantages, which are also how far the critic was off, and of the values' targets.
+        """
+        wide = torch.stack([decisions.advantage, decisions.target]).double()
+        count = torch.full((1,), wide.shape[1], dtype=torch.float64, device=self._device)
+        sums = torch.cat([count, wide.sum(dim=1), wide.square().sum(dim=1)])
         if self._shared:
             torch.distributed.all_reduce(sums)
-        count, total, squares = sums
-        mean = total / count.clamp(min=1)
-        variance = squares / count.clamp(min=1) - mean.square()
-        return int(count), mean.float(), variance.clamp(min=0).sqrt().clamp(min=1e-4).float()
+        least = sums[0].clamp(min=1)
+        mean, square = sums[1:3] / least, sums[3:] / least
+        return int(sums[0]), mean, (square - mean.square()).clamp(min=0)
 
     @property
     def _shared(self) -> bool:
         return self.config.num_learners > 1
 
-    def _average(self, parameters: list[Any], mine: bool) -> None:
-        """Average the gradients of the learners that had decisions to learn from."""
+    def _average(self, parameters: list[Any], mine: bool) -> bool:
+        """Average the gradients of the learners that had decisions; returns whether any had."""
         if not self._shared:
-            return
+            return mine
         flat = torch.cat(
             [(torch.zeros_like(p) if p.grad is None else p.grad).flatten() for p in parameters]
             + [torch.full((1,), float(mine), device=self._device)]
         )
         torch.distributed.all_reduce(flat)
-        flat = flat / flat[-1].clamp(min=1)
+        if not flat[-1]:
+            return False
+        flat = flat / flat[-1]
         start = 0
         for p in parameters:
             p.grad = flat[start : start + p.numel()].view_as(p)
             start += p.numel()
+        return True
 
     def _adapt(self, name: str, kl: float) -> None:
-        """Steer the divergence of an update towards its target (arXiv 1707.06347, section 4)."""
-        if kl > 1.5 * self.plan.method.kl_target:
-            self.kl_coefficient[name] *= 2.0
-        elif kl < self.plan.method.kl_target / 1.5:
-            self.kl_coefficient[name] /= 2.0
+        """Steer the divergence of an update towards its target (arXiv 1707.06347, section 4).
+
+        Unlike there, the coefficient stays within a factor of a million of its start: halved for
+        ever it would be 0 and never rise again, doubled for ever not finite.
+        """
+        method = self.plan.method
+        coefficient = self.kl_coefficient[name]
+        if kl > 1.5 * method.kl_target:
+            coefficient = min(2 * coefficient, method.kl_coefficient * KL_RANGE)
+        elif kl < method.kl_target / 1.5:
+            coefficient = max(coefficient / 2, method.kl_coefficient / KL_RANGE)
+        self.kl_coefficient[name] = coefficient
 
     @override(TorchLearner)
     def get_state(self, components: Any = None, **options: Any) -> dict[str, Any]:
         state = super().get_state(components, **options)
         if components is None:
             state[OWN] = {
-                "generator": self.generator.get_state(), "kl_coefficient": dict(self.kl_coefficient)
+                "updates": self.updates, "kl_coefficient": dict(self.kl_coefficient)
             }  # fmt: skip
         return state
 
@@ -195,7 +220,7 @@ class BatchedLearner(TorchLearner):
     def set_state(self, state: dict[str, Any]) -> None:
         super().set_state(state)
         if OWN in state:
-            self.generator.set_state(state[OWN]["generator"])
+            self.updates = state[OWN]["updates"]
             self.kl_coefficient = dict(state[OWN]["kl_coefficient"])
 
 

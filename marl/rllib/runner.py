@@ -6,6 +6,8 @@ its learners a `Fragment`, with advantages, which no connector has to touch.
 
 from __future__ import annotations
 
+import copy
+import io
 from typing import Any
 
 import ray
@@ -16,7 +18,7 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 
-from games.simulator import seeds
+from games.simulator import Vector, seeds
 from games.vectors import vector
 from marl.fragment import Fragment
 from marl.plan import Plan
@@ -36,8 +38,6 @@ class BatchedRunner(EnvRunner, Checkpointable):
         self.against: Policy | None = self.config.env_config["against"]
         self.seats: tuple[int, ...] = self.config.env_config["seats"]  # that learn
         torch.set_num_threads(self.plan.resources.torch_threads)
-        gpus = self.plan.resources.gpus_per_env_runner
-        self.device = torch.device("cuda" if gpus and torch.cuda.is_available() else "cpu")
         self.life = 0  # how far training was when this runner was started anew
         self._weights_seq_no = 0
         self.module: Any = None
@@ -47,8 +47,6 @@ class BatchedRunner(EnvRunner, Checkpointable):
     @override(EnvRunner)
     def make_module(self) -> None:
         self.module = self.config.rl_module_spec.build()
-        for module in self.module.values():
-            module.to(self.device)
         if self.plan.self_play.past:
             self.past = self.config.rl_module_spec.build()
 
@@ -56,7 +54,8 @@ class BatchedRunner(EnvRunner, Checkpointable):
     def rollout(self) -> Rollout:
         if self._rollout is None:
             plan = self.plan
-            games = vector(plan.game, plan.method.games, device=self.device)
+            gpus = plan.resources.gpus_per_env_runner and torch.cuda.is_available()
+            games = vector(plan.game, plan.method.games, device="cuda" if gpus else "cpu")
             of_agent = names(games.spec, plan.method.policies)
             learning = list(self.module.keys())
             networks = [self.module[name].network for name in learning]
@@ -67,12 +66,12 @@ class BatchedRunner(EnvRunner, Checkpointable):
                 for agent, name in enumerate(frozen.of_agent):
                     if agent not in self.seats:
                         seats[agent] = len(networks) + others.index(name)
-                networks += [frozen.networks[name].to(self.device) for name in others]
+                networks += [copy.deepcopy(frozen.networks[name]) for name in others]
             elif plan.self_play.past:
                 networks += [self.past[name].network for name in learning]
             self._rollout = Rollout(
                 games,
-                networks,
+                [network.to(_device(games)) for network in networks],
                 seats,
                 len(learning),
                 seed=seeds(plan.seed, 1, self.worker_index or 0, self.life)[0],
@@ -102,7 +101,7 @@ class BatchedRunner(EnvRunner, Checkpointable):
         if self._check_component(COMPONENT_RL_MODULE, components, not_components):
             state[COMPONENT_RL_MODULE] = self.module.get_state()
         if self._rollout is not None and ROLLOUT in (components or ()):  # large: only when asked
-            state[ROLLOUT] = self._rollout.state()
+            state[ROLLOUT] = self._saved_rollout(self._rollout)
         return state
 
     @override(Checkpointable)
@@ -117,7 +116,29 @@ class BatchedRunner(EnvRunner, Checkpointable):
             self.past.set_state(state[PAST])
         self.life = state.get(LIFE, self.life)
         if ROLLOUT in state:
-            self.rollout.restore(state[ROLLOUT])
+            self._restore_rollout(state[ROLLOUT])
+
+    def _saved_rollout(self, rollout: Rollout) -> Any:
+        """Its state; of games on a GPU as bytes, which a process without one can pass on."""
+        if _device(rollout.vector).type == "cpu":
+            return rollout.state()
+        buffer = io.BytesIO()
+        torch.save(rollout.state(), buffer)
+        return buffer.getvalue()
+
+    def _restore_rollout(self, state: Any) -> None:
+        """Go on with the games of a checkpoint.
+
+        Between a CPU and a GPU their random numbers cannot go on: games start anew then.
+        """
+        device = _device(self.rollout.vector)
+        if isinstance(state, bytes) != (device.type != "cpu"):
+            self.life += 1
+            self._rollout = None
+            return
+        if isinstance(state, bytes):
+            state = torch.load(io.BytesIO(state), weights_only=False)  # each tensor where it was
+        self.rollout.restore(state)
 
     @override(Checkpointable)
     def get_ctor_args_and_kwargs(self) -> tuple[tuple, dict[str, Any]]:
@@ -126,3 +147,8 @@ class BatchedRunner(EnvRunner, Checkpointable):
     @override(EnvRunner)
     def assert_healthy(self) -> None:
         assert self.module is not None
+
+
+def _device(games: Vector) -> torch.device:
+    """Where games are played: those that others wrote, on the CPU."""
+    return getattr(games, "device", torch.device("cpu"))
