@@ -68,8 +68,8 @@ def poker(name: str, title: str, seeds: int) -> list[str]:
     lines = [
         f"## {title}: `schelling run {name}`",
         "",
-        "Exact NashConv of the network as a strategy, and of the average of all looks so far. A run",
-        "stops at the first look at which the network is at its target.",
+        "Exact NashConv of the network as a strategy, and of the average of all looks so far. A",
+        "run stops at the first look at which the network is at its target.",
         "",
         "| seed | seconds | steps | NashConv | of the average | entropy |",
         "|---|---|---|---|---|---|",
@@ -90,8 +90,8 @@ def responder(seeds: int) -> list[str]:
     lines = [
         "## Approximate exploitability, where the exact one is known",
         "",
-        "Of an untrained network: `exploitability_lower_bound` with its 95% interval, and the exact",
-        "value, NashConv / 2.",
+        "Of an untrained network: `exploitability_lower_bound` with its 95% interval, and the",
+        "exact value, NashConv / 2.",
         "",
         "| game | seed | updates a seat | lower bound | interval | exact |",
         "|---|---|---|---|---|---|",
