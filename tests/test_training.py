@@ -121,6 +121,7 @@ class Sums:
         nodes = torch.stack((torch.cat((light, 0 * light), 1), state.value[:, 1:]), 1)
         seen = all_see(nodes, 7)
         seen.action_mask[:, 0, 2] = light[:, 0] == 0
+        seen.action_mask[:, 1] = False  # it has no choices, but numbers
         return seen
 
 
