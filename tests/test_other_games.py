@@ -106,10 +106,10 @@ def learned(plan, steps):
         return training.policy()
 
 
-def wins(policy, seat, episodes=2000):
+def wins(policy, seat, greedy=False, episodes=2000):
     """The share of games won from a seat against somebody who plays at random; draws are none."""
     rival = Uniform(policy.spec)
-    played = evaluate(policy, against=rival, episodes=episodes, seed=7, seat=seat)
+    played = evaluate(policy, against=rival, episodes=episodes, seed=7, seat=seat, greedy=greedy)
     assert set(np.unique(played.own)) <= {-1.0, 0.0, 1.0}
     return float((played.own > 0).mean())
 
@@ -122,9 +122,9 @@ TICTACTOE = dict(
 
 @pytest.mark.slow
 def test_tictactoe_beats_random():
-    """By self-play alone: it never plays against anybody who plays at random."""
+    """By self-play alone, its likeliest actions; docs/learned.md has those that it draws too."""
     policy = learned(Plan(game="tic_tac_toe", **TICTACTOE), 700_000)
-    first, second = wins(policy, 0), wins(policy, 1)
+    first, second = wins(policy, 0, greedy=True), wins(policy, 1, greedy=True)
     assert (first + second) / 2 >= 0.9
 
 
