@@ -2,6 +2,7 @@
 
 from games.errors import GameError, InputError, UnenumerableGameError
 from games.game import NODE_BUDGET, Game, as_form
+from games.later import later
 from games.load import load
 from games.normal_form import NormalForm, as_normal_form
 from games.openspiel import OpenSpielGame, list_games
@@ -35,10 +36,4 @@ __all__ = [
     "vector",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module 'games' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_LATER[name]), name)
+__getattr__ = later(__name__, _LATER)

@@ -1,5 +1,6 @@
 """How agents come to play a game: solvers on the sequence form, and learning by networks."""
 
+from games.later import later
 from marl import tabular
 
 # What learns stands on torch and RLlib, which take their time to import: only when asked for.
@@ -34,10 +35,4 @@ __all__ = [
     "tabular",
 ]
 
-
-def __getattr__(name: str) -> object:
-    if name not in _LATER:
-        raise AttributeError(f"module 'marl' has no attribute {name!r}")
-    from importlib import import_module
-
-    return getattr(import_module(_LATER[name]), name)
+__getattr__ = later(__name__, _LATER)
