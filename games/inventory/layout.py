@@ -1,0 +1,259 @@
+"""A supply network as arrays: what is looked up once so that a period is a few products."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import networkx as nx
+import numpy as np
+import torch
+from torch import Tensor
+
+from games.inventory.network import SupplyNetwork
+from games.sequence_form import Float64
+
+
+class Numbers(NamedTuple):
+    """Tensors of one device and dtype; V locations, K stores, E links."""
+
+    stock: Tensor  # [V] at the start
+    mean: Tensor  # [K] demand a period
+    holding: Tensor  # [V]
+    penalty: Tensor  # [V]
+    waits: Tensor  # [V] 1 where demand that is not met is backlogged
+    price: Tensor  # [K]
+    inside: Tensor  # [E] 1 where the source is a location
+    outside: Tensor  # [E] 1 where it is a supplier
+    at_source: Tensor  # [V, E] 1 where a link leaves a location: stock @ it is [E]
+    from_source: Tensor  # [E, V] the same, the other way round: sums over links that leave
+    to_target: Tensor  # [E, V] 1 where a link ends at a location
+    taken: Tensor  # [E, V] units of a location's stock for a unit that leaves
+    earned: Tensor  # [E, V] of a source for a unit that leaves, its operating cost taken off
+    same_source: Tensor  # [E, E] 1 where two links leave the same location
+    keeps: Tensor  # [E] 1 where the source can keep stock
+    order_scale: Tensor  # [E] mean flow over softplus(1), of outside links
+    flow: Tensor  # [V] mean units a period that pass through
+    link_flow: Tensor  # [E]
+    capacity: Tensor  # [E]
+    throughput: Tensor  # [V]
+    yields: Tensor  # [V]
+    link_cost: Tensor  # [E]
+    transit: Tensor  # [E] holding cost on the way
+    place: Tensor  # [E, P + 1] 1 where what is shipped goes in the pipeline
+    lead_chances: Tensor  # [E, ...] of 0, 1, 2, ... periods
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """What is known of a network before anything is played."""
+
+    network: SupplyNetwork
+
+    @classmethod
+    def of(cls, network: SupplyNetwork) -> Layout:
+        return cls(network)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """[V] of the locations, stores first."""
+        return tuple(self.network.locations)
+
+    @property
+    def num_locations(self) -> int:
+        return len(self.names)
+
+    @cached_property
+    def num_stores(self) -> int:
+        return len(self.network.stores)
+
+    @property
+    def num_links(self) -> int:
+        return len(self.network.links)
+
+    @cached_property
+    def source(self) -> np.ndarray:
+        """[E] int64 index of a location, or -1 - that of a supplier."""
+        place = {name: i for i, name in enumerate(self.names)}
+        place |= {name: -1 - i for i, name in enumerate(self.network.suppliers)}
+        return np.array([place[link.source] for link in self.network.links])
+
+    @cached_property
+    def target(self) -> np.ndarray:
+        """[E] int64 index of a location."""
+        place = {name: i for i, name in enumerate(self.names)}
+        return np.array([place[link.target] for link in self.network.links])
+
+    @cached_property
+    def links_into(self) -> tuple[np.ndarray, ...]:
+        """[V] arrays of links, in their order."""
+        return tuple(np.flatnonzero(self.target == v) for v in range(self.num_locations))
+
+    # What can be left out of a period, because it would change nothing.
+
+    @cached_property
+    def has_inside(self) -> bool:
+        return bool((self.source >= 0).any())
+
+    @cached_property
+    def has_outside(self) -> bool:
+        return bool((self.source < 0).any())
+
+    @cached_property
+    def owes(self) -> bool:
+        return self.network.internal == "backlogged" and self.has_inside
+
+    @cached_property
+    def all_lost(self) -> bool:
+        return all(self._stores("unmet") == "lost")
+
+    @cached_property
+    def all_wait(self) -> bool:
+        return all(self._of("unmet") == "backlogged")
+
+    @cached_property
+    def before_demand(self) -> bool:
+        return self.network.receive == "before demand"
+
+    @cached_property
+    def link_capacity(self) -> bool:
+        return any(link.capacity is not None for link in self.network.links)
+
+    @cached_property
+    def throughput(self) -> bool:
+        return any(one.capacity is not None for one in self.network.locations.values())
+
+    @cached_property
+    def shares_fit(self) -> bool:
+        """Whether shares of stock can always be shipped."""
+        return not (self.throughput or self.owes or bool((self._of("yields") != 1).any()))
+
+    @cached_property
+    def one_each(self) -> bool:
+        """Whether link i ends at location i, and there are no others."""
+        return bool(np.array_equal(self.target, np.arange(self.num_locations)))
+
+    @cached_property
+    def priced(self) -> bool:
+        """Whether anything but holding and penalty costs."""
+        links = any(link.cost or link.holding for link in self.network.links)
+        return links or bool((self._of("operating") > 0).any()) or self.sells
+
+    @cached_property
+    def sells(self) -> bool:
+        return any(self._stores("price") > 0)
+
+    @cached_property
+    def pays_transit(self) -> bool:
+        return any(link.holding for link in self.network.links)
+
+    @cached_property
+    def random_leads(self) -> bool:
+        return any(max(link.lead_times) < 1 for link in self.network.links)
+
+    @cached_property
+    def longest(self) -> int:
+        """Periods of the longest lead time."""
+        return max(len(link.lead_times) - 1 for link in self.network.links)
+
+    @cached_property
+    def first_lead(self) -> int:
+        """The lead time of what arrives in the period in which it is shipped."""
+        return 0 if self.before_demand else 1
+
+    @property
+    def pipeline(self) -> int:
+        """P."""
+        return max(self.longest - self.first_lead, 0)
+
+    @cached_property
+    def even_leads(self) -> bool:
+        """Whether every order takes the longest lead time."""
+        return all(link.lead_times[-1] == 1 for link in self.network.links) and all(
+            len(link.lead_times) - 1 == self.longest for link in self.network.links
+        )
+
+    @cached_property
+    def flow(self) -> Float64:
+        """[V] mean units a period that pass through each location, shared evenly by its links."""
+        graph = self.network.graph
+        flow = dict.fromkeys(graph, 0.0)
+        means = self.network.demand.means(self.num_stores)
+        flow |= dict(zip(self.names, map(float, means), strict=False))
+        for name in reversed(list(nx.topological_sort(graph))):
+            for source in graph.predecessors(name):
+                of = self.network.locations.get(source)
+                flow[source] += flow[name] / graph.in_degree(name) / (of.yields if of else 1.0)
+        return np.array([flow[name] for name in self.names])
+
+    @cached_property
+    def link_flow(self) -> Float64:
+        """[E] mean units a period."""
+        degree = np.bincount(self.target, minlength=self.num_locations)
+        return (self.flow / degree)[self.target]
+
+    def on(self, device: torch.device | str, dtype: torch.dtype) -> Numbers:
+        """The numbers there."""
+        key = torch.device(device), dtype
+        if key not in self._numbers:
+            tensors = {
+                name: torch.tensor(np.array(value), dtype=dtype, device=device)
+                for name, value in self._arrays.items()
+            }
+            self._numbers[key] = Numbers(**tensors)
+        return self._numbers[key]
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[torch.device, torch.dtype], Numbers]:
+        return {}
+
+    def _of(self, name: str) -> np.ndarray:
+        return np.array([getattr(one, name) for one in self.network.locations.values()])
+
+    def _stores(self, name: str) -> np.ndarray:
+        return self._of(name)[: self.num_stores]
+
+    @cached_property
+    def _arrays(self) -> dict[str, Any]:
+        v, e = self.num_locations, self.num_links
+        links = self.network.links
+        inside = self.source >= 0
+        from_source, to_target = np.zeros((e, v)), np.zeros((e, v))
+        from_source[np.flatnonzero(inside), self.source[inside]] = 1
+        to_target[np.arange(e), self.target] = 1
+        cost = np.array([link.cost for link in links])
+        lead = np.zeros((e, self.longest + 1))
+        for row, link in zip(lead, links, strict=True):
+            row[: len(link.lead_times)] = link.lead_times
+        place = lead[:, self.first_lead :].copy()
+        return {
+            "stock": self._of("stock"),
+            "mean": self.network.demand.means(self.num_stores),
+            "holding": self._of("holding"),
+            "penalty": self._of("penalty"),
+            "waits": self._of("unmet") == "backlogged",
+            "price": self._stores("price"),
+            "inside": inside,
+            "outside": ~inside,
+            "at_source": from_source.T,
+            "from_source": from_source,
+            "to_target": to_target,
+            "taken": from_source / self._of("yields"),
+            "earned": from_source * (cost[:, None] - self._of("operating")),
+            "same_source": from_source @ from_source.T,
+            "keeps": from_source @ self._of("holds") + ~inside,
+            "order_scale": np.where(inside, 0, self.link_flow / np.log1p(np.e)),
+            "flow": self.flow,
+            "link_flow": self.link_flow,
+            "capacity": [np.inf if link.capacity is None else link.capacity for link in links],
+            "throughput": [
+                np.inf if one.capacity is None else one.capacity
+                for one in self.network.locations.values()
+            ],
+            "yields": self._of("yields"),
+            "link_cost": cost,
+            "transit": np.array([link.holding for link in links]),
+            "place": place,
+            "lead_chances": lead,
+        }

@@ -1,0 +1,207 @@
+"""A supply network: locations that hold stock, links that goods travel on, and who buys.
+
+Read from a TOML file or a networkx graph, or made in Python; whatever is wrong is said at once.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import networkx as nx
+from pydantic import Field, field_validator, model_validator
+
+from games.errors import InputError, did_you_mean, one_line
+from games.inventory.demand import Demand, Part
+
+Cost = Annotated[float, Field(ge=0)]
+
+
+class Location(Part):
+    """A place that holds stock; customers come to it if it is among the network's stores."""
+
+    stock: Annotated[float, Field(ge=0)] = 0.0
+    """Units on hand when a game begins."""
+    holding: Cost = 0.0
+    """Cost of a unit on hand at the end of a period."""
+    penalty: Cost = 0.0
+    """Cost of a unit of demand that is lost, or of a period that one waits."""
+    price: Cost = 0.0
+    """Paid by a customer for a unit."""
+    unmet: Literal["backlogged", "lost"] = "backlogged"
+    """What becomes of demand that stock does not meet."""
+    capacity: Annotated[float, Field(gt=0)] | None = None
+    """The most units that leave it for other locations in a period; None: no limit."""
+    yields: Annotated[float, Field(gt=0)] = 1.0
+    """Units that leave for each unit taken from stock, where something is made of it."""
+    operating: Cost = 0.0
+    """Cost of a unit that leaves for another location."""
+    holds: bool = True
+    """Whether it can keep stock back; a transshipment centre cannot, where orders are shares."""
+    customers: bool | None = None
+    """Whether customers come, which makes it a store; None: if it sends nothing on."""
+    role: str = ""
+    """Locations of one role can share a policy; by default store or warehouse."""
+
+
+class Link(Part):
+    """Goods go from `source` to `target`."""
+
+    source: str
+    target: str
+    lead_time: Annotated[int, Field(ge=0)] | tuple[Annotated[float, Field(ge=0)], ...] = 1
+    """Periods from order to use; or the probabilities of 0, 1, 2, ... periods."""
+    cost: Cost = 0.0
+    """Paid by the target for a unit that is shipped; to the source, if that is a location."""
+    holding: Cost = 0.0
+    """Cost, to the target, of a unit on its way at the end of a period."""
+    capacity: Annotated[float, Field(gt=0)] | None = None
+    """The most units shipped in a period; None: no limit."""
+
+    @field_validator("lead_time")
+    @classmethod
+    def _sums_to_one(cls, lead_time: Any) -> Any:
+        if isinstance(lead_time, tuple) and abs(sum(lead_time) - 1) > 1e-9:
+            raise InputError(
+                f"lead_time: the probabilities of 0, 1, 2, ... periods sum to {sum(lead_time):g}; "
+                "make it 1"
+            )
+        return lead_time
+
+    @property
+    def lead_times(self) -> tuple[float, ...]:
+        """Probabilities of 0, 1, 2, ... periods, without zeros at the end."""
+        if isinstance(self.lead_time, int):
+            return (0.0,) * self.lead_time + (1.0,)
+        found = list(self.lead_time)
+        while not found[-1]:
+            found.pop()
+        return tuple(found)
+
+
+class SupplyNetwork(Part):
+    """V locations, of which the first K are stores, and E links; no goods go in circles.
+
+    Raises:
+        InputError: a link from or to nowhere, a cycle, a location that nothing is sent to.
+    """
+
+    locations: dict[str, Location]
+    """By name. Stores are put first."""
+    links: tuple[Link, ...]
+    """In the order of the components of a planner's action."""
+    demand: Annotated[Demand, Field(discriminator="kind")]
+    """Of all stores, in their order."""
+    suppliers: tuple[str, ...] = ("supplier",)
+    """Sources that never run out."""
+    internal: Literal["lost", "backlogged"] = "lost"
+    """What becomes of the part of a location's order that its source cannot ship."""
+    rationing: Literal["proportional", "in order"] = "proportional"
+    """How a source that has too little divides it: by what was asked for, or by the order of the
+    links."""
+    receive: Literal["before orders", "before demand"] = "before orders"
+    """When goods arrive: as the last event of a period, so that they can be sent on in the next; or
+    between orders and demand."""
+
+    @property
+    def stores(self) -> tuple[str, ...]:
+        """[K] names."""
+        return tuple(name for name in self.locations if self._sells(name))
+
+    def _sells(self, name: str) -> bool:
+        given = self.locations[name].customers
+        return all(link.source != name for link in self.links) if given is None else given
+
+    @property
+    def graph(self) -> nx.DiGraph:
+        """Suppliers and locations, with the links between them; what each is stands under `of`."""
+        graph = nx.DiGraph()
+        graph.add_nodes_from(self.suppliers)
+        graph.add_nodes_from((name, {"of": one}) for name, one in self.locations.items())
+        graph.add_edges_from((link.source, link.target, {"of": link}) for link in self.links)
+        return graph
+
+    @classmethod
+    def from_networkx(cls, graph: nx.DiGraph, demand: Mapping[str, Any], **options: Any) -> Self:
+        """A network whose nodes and edges carry the fields of `Location` and `Link` as attributes.
+
+        Nodes that nothing is sent to are the suppliers.
+
+        Args:
+            graph: of nodes with names that are str.
+            demand: fields of a process, `kind` among them.
+            options: other fields of a network.
+
+        Raises:
+            InputError: as of a network; a graph that is not directed; parallel edges.
+        """
+        if not graph.is_directed() or graph.is_multigraph():
+            raise InputError("supply network: give a networkx.DiGraph")
+        suppliers = [str(node) for node, degree in graph.in_degree() if not degree]
+        locations = {
+            str(n): dict(of) for n, of in graph.nodes(data=True) if str(n) not in suppliers
+        }
+        links = [{"source": str(a), "target": str(b), **of} for a, b, of in graph.edges(data=True)]
+        made = {"locations": locations, "links": links, "suppliers": suppliers, "demand": demand}
+        return cls.checked({**made, **options}, "supply network")
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str]) -> Self:
+        """A network from a TOML file; files that it names are looked for beside it.
+
+        Raises:
+            InputError: it cannot be read, is not TOML, or is no network.
+        """
+        try:
+            given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except tomllib.TOMLDecodeError as error:
+            raise InputError(f"{path} is not valid TOML: {one_line(error)}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            reason = getattr(error, "strerror", None) or "not a text file"
+            raise InputError(f"cannot read network {path}: {reason.lower()}") from None
+        demand = given.get("demand")
+        if isinstance(demand, dict) and isinstance(demand.get("file"), str):
+            given["demand"] = {**demand, "file": str(Path(path).parent / demand["file"])}
+        return cls.checked(given, str(path))
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Self:
+        names = [*self.suppliers, *self.locations]
+        if len(set(names)) < len(names) or not self.locations:
+            raise InputError("give locations and suppliers names of their own, at least one each")
+        pairs = set()
+        for link in self.links:
+            where = f"link {link.source} -> {link.target}"
+            for end in (link.source, link.target):
+                if end not in names:
+                    raise InputError(f"{where}: there is no {end!r}: {did_you_mean(end, names)}")
+            if link.target in self.suppliers:
+                raise InputError(f"{where}: {link.target} is a supplier, nothing is sent to it")
+            if (link.source, link.target) in pairs:
+                raise InputError(f"{where} stands twice: put a location between, or join them")
+            pairs.add((link.source, link.target))
+            if link.lead_times[0] and self.receive == "before orders":
+                raise InputError(
+                    f"{where}: what is there at once arrives before demand: write receive = "
+                    '"before demand", or a lead time of at least 1'
+                )
+        for name in self.locations:
+            if all(link.target != name for link in self.links):
+                raise InputError(f"location {name} gets no goods: add a link to it")
+        try:
+            cycle = nx.find_cycle(self.graph)
+        except nx.NetworkXNoCycle:
+            pass
+        else:
+            around = " -> ".join([*(str(a) for a, *_ in cycle), str(cycle[0][0])])
+            raise InputError(f"goods go in a circle, {around}: take out one of these links")
+        if not self.stores:
+            raise InputError("nobody buys: give some location customers = true")
+        self.demand.require_width(self.stores)
+        first = {name: self.locations[name] for name in self.stores}
+        # Where stores come first, demand [B, K] meets stock [B, V] without an index.
+        object.__setattr__(self, "locations", first | self.locations)
+        return self
