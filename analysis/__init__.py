@@ -25,6 +25,16 @@ from analysis.security import eraser, origami
 from analysis.solve import correlated, solve, stackelberg
 from analysis.stackelberg import multiple_lps, pure_commitment
 from analysis.zero_sum import sequence_form_lp
+from games.later import later
+
+# Inventory problems stand apart from games, and not everybody has one.
+_LATER = dict.fromkeys(
+    (
+        "Reference", "backlogged", "gap", "lost_sales", "serial", "transshipment_bound",
+        "warehouse_bound",
+    ),
+    "analysis.inventory",
+)  # fmt: skip
 
 __all__ = [
     "AlphaRank",
@@ -32,8 +42,10 @@ __all__ = [
     "EmpiricalGame",
     "Equilibrium",
     "Joint",
+    "Reference",
     "Unverified",
     "alpharank",
+    "backlogged",
     "bayesian_stackelberg",
     "best_response",
     "commitment",
@@ -49,8 +61,10 @@ __all__ = [
     "exploitability",
     "extensive_correlated_equilibrium",
     "fit_precision",
+    "gap",
     "logit",
     "logit_path",
+    "lost_sales",
     "multiple_lps",
     "nash",
     "nash_conv",
@@ -59,6 +73,11 @@ __all__ = [
     "pure_commitment",
     "replicator",
     "sequence_form_lp",
+    "serial",
     "solve",
     "stackelberg",
+    "transshipment_bound",
+    "warehouse_bound",
 ]
+
+__getattr__ = later(__name__, _LATER)

@@ -30,7 +30,11 @@ from games.openspiel import list_games
 from games.simulator import Simulator, SimulatorVector, Vector
 
 # A simulator of ours is a frozen dataclass, whose fields are its parameters, and one line here.
-SIMULATORS = {"navigation": "games.navigation:Navigation"}
+SIMULATORS = {
+    "inventory.lost_sales": "games.inventory.settings:lost_sales",
+    "lot_sizing": "games.lot_sizing:LotSizing",
+    "navigation": "games.navigation:Navigation",
+}
 PETTINGZOO = "pettingzoo:"
 PACKAGES = {"pettingzoo.classic": "'pettingzoo[classic]'", "pettingzoo.sisl": "'pettingzoo[sisl]'"}
 
