@@ -31,9 +31,10 @@ from benchmarks.equilibria import table  # noqa: E402
 from games.navigation import Navigation  # noqa: E402
 from games.workers import running_ray  # noqa: E402
 from marl.fragment import Decisions  # noqa: E402
+from marl.method import at  # noqa: E402
 from marl.network import Network  # noqa: E402
 from marl.plan import Plan, Resources  # noqa: E402
-from marl.ppo import PPO, at  # noqa: E402
+from marl.ppo import PPO  # noqa: E402
 from marl.training import Training  # noqa: E402
 
 WIDTHS = (256, 256)

@@ -18,6 +18,7 @@ from games.conformance import (
     require,
 )
 from games.errors import InputError, one_line
+from games.post_decision import PostDecision
 from games.simulator import Observation, Simulator, Spec, State, Step, put, take
 
 TOLERANCE = 1e-5  # absolute and relative, between a game in a batch and the same game alone
@@ -31,7 +32,8 @@ def check_simulator(
     Shapes and dtypes; states that never change; the same generator, the same game; actions of
     those who do not act ignored; a game alone as in a batch; edges within a game, sorted by game;
     masks that leave a choice; finite numbers; agents that left or were cut off staying away;
-    states that `take` divides and `put` joins; gradients where they are declared. A step that draws
+    states that `take` divides and `put` joins; gradients where they are declared; a step that is
+    its two halves, where it has them (`games.post_decision`). A step that draws
     from the generator draws differently for a batch and for one game, so there a game alone is
     compared in what is observed only.
 
@@ -44,8 +46,10 @@ def check_simulator(
         name = spec.name
         _check_spec(simulator, spec)
         _check_play(simulator, spec, batch, steps, seed)
+        if isinstance(simulator, PostDecision):
+            _check_halves(simulator, spec, batch, steps, seed)
         if simulator.differentiable:
-            _check_gradients(simulator, spec, batch, min(steps, 5), seed)
+            _check_gradients(simulator, spec, batch, steps, seed)
     except BrokenPromise as broken:
         raise InputError(f"{name}: {broken}") from None
     except InputError as error:
@@ -178,6 +182,34 @@ def _check_games_alone(
         )
         message = f"{where}: game {game} alone is observed otherwise than in the batch"
         _require_same(expected, simulator.observe(take(state, one)), message, exact=False)
+
+
+def _check_halves(simulator: PostDecision, spec: Spec, batch: int, steps: int, seed: int) -> None:
+    """`decide` is certain, and with `realise` it is what `step` is; both states are observed."""
+    own, choices = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
+    state, copy = simulator.reset(batch, own), torch.Generator()
+    nobody = torch.zeros((batch, spec.num_agents), dtype=torch.bool)
+    for number in range(1, steps + 1):
+        where = f"step {number}"
+        actions = random_actions(spec, simulator.observe(state), choices)
+        after, sure = simulator.decide(state, actions)
+        _check_state(after, batch, f"{where}: decide")
+        _check_alike(state, after, f"{where}: decide")
+        check_tensor(sure, (batch, spec.num_agents), torch.float32, f"{where}: decide: the reward")
+        message = f"{where}: decide gives something else the second time"
+        _require_same((after, sure), simulator.decide(state, actions), message, exact=True)
+        shown = simulator.observe(after)
+        check_observation(spec, shown, batch, nobody, f"{where}: after decide")
+        _require_finite(shown.nodes, f"{where}: after decide: observe: nodes")
+        copy.set_state(own.get_state())
+        new, rest = simulator.realise(after, copy)
+        state, whole = simulator.step(state, actions, own)
+        halves = replace(rest, reward=sure + rest.reward)
+        message = f"{where}: step is not decide and then realise"
+        _require_same((state, whole), (new, halves), message, exact=True)
+        if whole.over.any():
+            index = whole.over.nonzero()[:, 0]
+            state = put(state, index, simulator.reset(len(index), own))
 
 
 def _check_gradients(simulator: Simulator, spec: Spec, batch: int, steps: int, seed: int) -> None:

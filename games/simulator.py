@@ -128,6 +128,14 @@ def no_edges(nodes: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @dataclass(frozen=True)
+class Decided:
+    """What a decision did for certain, before chance came; see `games.post_decision`."""
+
+    seen: Observation  # of the post-decision state
+    reward: Tensor  # [B, N] float32  paid for the decision, a part of the step's reward
+
+
+@dataclass(frozen=True)
 class Step:
     """What a step brought to the agents of B games.
 
@@ -140,6 +148,8 @@ class Step:
     truncated: Tensor  # [B, N] bool  cut off, by a limit on the game's length
     info: Mapping[str, Tensor] = field(default_factory=dict)
     """[B] or [B, N] float32 each: what to report, counted in the step at which a game ends."""
+    decided: Decided | None = None
+    """Where somebody asked for it: see `SimulatorVector.halves`."""
 
     @property
     def over(self) -> Tensor:
@@ -219,6 +229,8 @@ class SimulatorVector:
     """
 
     resumable = True
+    halves = False
+    """Whether steps say what was decided; set it if the simulator is a `PostDecision`."""
 
     def __init__(
         self, simulator: Simulator, num_games: int, device: torch.device | str = "cpu"
@@ -246,7 +258,7 @@ class SimulatorVector:
 
         self._steps += 1
         check_actions(self.spec, self._seen, actions, f"{self.spec.name}: step {self._steps}")
-        state, step = self.simulator.step(self._state, actions, self._generator)
+        state, step = self._played(actions)
         if not self._sound:
             self._keep(check_step, self.spec, step, self.num_games)
         if not torch.isfinite(step.reward).all():
@@ -262,6 +274,15 @@ class SimulatorVector:
         seen = self._checked(self.simulator.observe(state))
         self._sound = True
         return step, seen, final
+
+    def _played(self, actions: Tensor) -> tuple[State, Step]:
+        if not self.halves:
+            return self.simulator.step(self._state, actions, self._generator)
+        game: Any = self.simulator
+        after, reward = game.decide(self._state, actions)
+        state, step = game.realise(after, self._generator)
+        decided = Decided(self.simulator.observe(after), reward)
+        return state, replace(step, reward=reward + step.reward, decided=decided)
 
     def state(self) -> Any:
         return self._state, self._generator.get_state(), self._steps, self._cut

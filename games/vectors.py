@@ -29,11 +29,16 @@ from games.load import names_a_file
 from games.openspiel import list_games
 from games.simulator import Simulator, SimulatorVector, Vector
 
-# A simulator of ours is a frozen dataclass, whose fields are its parameters, and one line here.
+# A simulator of ours is a frozen dataclass, whose fields are its parameters, and one line here; or
+# a function that makes one, and says its parameters in its signature.
+SETTINGS = (
+    "lost_sales", "backlogged", "serial", "transshipment", "one_warehouse", "many_warehouses",
+    "series", "network", "or_gym", "or_gym_network",
+)  # fmt: skip
 SIMULATORS = {
-    "inventory.lost_sales": "games.inventory.settings:lost_sales",
-    "lot_sizing": "games.lot_sizing:LotSizing",
     "navigation": "games.navigation:Navigation",
+    "lot_sizing": "games.lot_sizing:LotSizing",
+    **{f"inventory.{name}": f"games.inventory.settings:{name}" for name in SETTINGS},
 }
 PETTINGZOO = "pettingzoo:"
 PACKAGES = {"pettingzoo.classic": "'pettingzoo[classic]'", "pettingzoo.sisl": "'pettingzoo[sisl]'"}
@@ -108,27 +113,39 @@ def simulator(name: str) -> Simulator:
 
 def list_simulators() -> list[dict[str, str]]:
     """Every simulator of ours, and how others' are named, with what it is and its parameters."""
-    rows = []
+    rows, common = [], ""
     for name, path in SIMULATORS.items():
         made = _attribute(path)
+        own, shared = _listed(made)
+        common = max(common, ", ".join(shared), key=len)
         rows.append(
             {
                 "simulator": name,
                 "description": (made.__doc__ or "").split("\n")[0],
-                "parameters": ", ".join(
-                    f"{f.name}={f.default!r}" for f in dataclasses.fields(made) if f.init
-                ),
+                "parameters": ", ".join(own + ["..."] * bool(shared)),
             }
         )
     others = {
-        f"{PETTINGZOO}MODULE": "a PettingZoo environment, such as mpe2.simple_spread_v3",
-        "MODULE:ATTRIBUTE": "your own simulator, or what makes a PettingZoo environment",
-        "GAME": "an OpenSpiel game, sampled (`schelling list games`)",
+        "inventory.SETTING": ("what every setting takes besides", common),
+        f"{PETTINGZOO}MODULE": ("a PettingZoo environment, such as mpe2.simple_spread_v3", ""),
+        "MODULE:ATTRIBUTE": ("your own simulator, or what makes a PettingZoo environment", ""),
+        "GAME": ("an OpenSpiel game, sampled (`schelling list games`)", ""),
     }
     return rows + [
-        {"simulator": name, "description": text, "parameters": "its own"}
-        for name, text in others.items()
+        {"simulator": name, "description": text, "parameters": known or "its own"}
+        for name, (text, known) in others.items()
     ]
+
+
+def _listed(make: Callable[..., Any]) -> tuple[list[str], list[str]]:
+    """Parameters as they are written, and those that a setting shares with others of its kind."""
+    alike = getattr(make, "shared", ())
+    own: list[str] = []
+    shared: list[str] = []
+    for p in inspect.signature(make).parameters.values():
+        text = p.name if p.default is p.empty else f"{p.name}={p.default!r}"
+        (shared if p.name in alike else own).append(text)
+    return own, shared
 
 
 def parse(name: str) -> tuple[str, dict[str, Any]]:
@@ -173,16 +190,18 @@ def _make(
     Args:
         described: whose signature says them, if not `make`'s own.
     """
-    fields = {f.name for f in dataclasses.fields(make)} if dataclasses.is_dataclass(make) else None
-    known = fields if fields is not None else _parameters(described or make)
+    types = _types(make)
+    known = set(types) if types is not None else _parameters(described or make)
     if known is not None:
         for key in given:
             if key not in known:
                 mend = did_you_mean(key, known) if known else "it takes none"
                 raise InputError(f"{name}: there is no parameter {key!r}: {mend}")
-    if fields is not None:
-        hints = typing.get_type_hints(make)
-        given = {key: _fit(value, hints[key], f"{name}: {key}") for key, value in given.items()}
+    if types is not None:
+        given = {key: _fit(value, types[key], f"{name}: {key}") for key, value in given.items()}
+        for key, parameter in inspect.signature(make).parameters.items():
+            if parameter.default is parameter.empty and key not in given:
+                raise InputError(f"{name}: {key} is missing: write {key}=...")
     try:
         return make(**given)
     except InputError:
@@ -191,6 +210,17 @@ def _make(
         raise InputError(
             f"{name}: cannot be made: {type(error).__name__}: {one_line(error)}"
         ) from error
+
+
+def _types(make: Callable[..., Any]) -> dict[str, Any] | None:
+    """Parameters with their types, of a dataclass or a function that states its signature."""
+    if dataclasses.is_dataclass(make):
+        hints = typing.get_type_hints(make)
+        return {f.name: hints[f.name] for f in dataclasses.fields(make)}
+    stated = getattr(make, "__signature__", None)
+    if stated is None:
+        return None
+    return {p.name: p.annotation for p in stated.parameters.values()}
 
 
 def _parameters(make: Callable[..., Any]) -> set[str] | None:

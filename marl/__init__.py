@@ -5,7 +5,9 @@ from marl import tabular
 
 # What learns stands on torch and RLlib, which take their time to import: only when asked for.
 _LATER = {
+    "HDPO": "marl.hdpo",
     "PPO": "marl.ppo",
+    "REINFORCE": "marl.reinforce",
     "InformationSets": "marl.finite",
     "Network": "marl.network",
     "Plan": "marl.plan",
@@ -20,7 +22,9 @@ _LATER = {
 }
 
 __all__ = [
+    "HDPO",
     "PPO",
+    "REINFORCE",
     "InformationSets",
     "Network",
     "Plan",

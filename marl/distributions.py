@@ -185,10 +185,26 @@ class DiagonalGaussian:
 
         What lies beyond is cut off here, so that `logp` is that of the number that was drawn.
         """
+        if self._unbounded:
+            return actions
         low, high, scale, shift, bounded = (t.to(actions.device) for t in self._affine)
         scaled = actions.clamp(-1.0, 1.0) * scale + shift
+        if self._exact:
+            return scaled
         # Scaling may round past a bound; both kinds are held to theirs.
         return torch.where(bounded, scaled, actions).clamp(low, high)
+
+    @cached_property
+    def _unbounded(self) -> bool:
+        return all(math.isinf(bound) for bound in (*self.low, *self.high))
+
+    @cached_property
+    def _exact(self) -> bool:
+        """Whether all are bounded, and scaling takes -1 and 1, and so what is between, to no more
+        than the bounds."""
+        low, high, scale, shift, bounded = self._affine
+        ends = torch.equal(shift - scale, low) and torch.equal(shift + scale, high)
+        return ends and bool(bounded.all())
 
     @cached_property
     def _affine(self) -> tuple[Tensor, ...]:

@@ -36,6 +36,10 @@ class Fragment:
     value: Tensor  # [T, B, N] float32
     advantage: Tensor  # [T, B, N] float32
     memory: Tensor  # [B, N, M] float32  before the first step
+    # Where decisions were judged before chance came (`marl.pdppo`); None elsewhere.
+    after: Tensor | None = None  # [T, B, N, F] float32  agents' nodes after their decisions
+    after_target: Tensor | None = None  # [T, B, N] float32  what is to be said of them
+    target: Tensor | None = None  # [T, B, N] float32  of the value, if not value + advantage
 
     @property
     def num_games(self) -> int:
@@ -47,18 +51,23 @@ class Fragment:
         return self.nodes.shape[0] * self.nodes.shape[1]
 
     def to(self, device: torch.device | str) -> Fragment:
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: x.to(device) for k, x in found.items() if x is not None})
 
     def split(self, parts: int) -> list[Fragment]:
         """Into fragments of equally many games, or one fewer."""
         bounds = [len(self.memory) * k // parts for k in range(parts + 1)]
         return [self._games(lo, hi) for lo, hi in pairwise(bounds)]
 
+    @property
+    def _by_step(self) -> tuple[str, ...]:
+        return _BY_STEP if self.after is None else _BY_STEP + _AFTER
+
     def _games(self, low: int, high: int) -> Fragment:
         total, width = self.num_games, high - low
         step, game = self.edge_row // total, self.edge_row % total
         inside = (game >= low) & (game < high)
-        part = {name: getattr(self, name)[:, low:high] for name in _BY_STEP}
+        part = {name: getattr(self, name)[:, low:high] for name in self._by_step}
         return Fragment(
             **part,
             edges=self.edges[:, inside],
@@ -80,7 +89,10 @@ class Fragment:
             low += part.num_games
         row, order = torch.sort(torch.cat(rows), stable=True)
         return cls(
-            **{name: torch.cat([getattr(p, name) for p in parts], dim=1) for name in _BY_STEP},
+            **{
+                name: torch.cat([getattr(p, name) for p in parts], dim=1)
+                for name in parts[0]._by_step
+            },
             edges=torch.cat([part.edges for part in parts], dim=1)[:, order],
             edge_row=row,
             edge_features=torch.cat([part.edge_features for part in parts])[order],
@@ -92,6 +104,7 @@ _BY_STEP = (
     "nodes", "acting", "action_mask", "policy", "fresh", "actions", "parameters", "logp", "value",
     "advantage",
 )  # fmt: skip
+_AFTER = ("after", "after_target", "target")
 
 
 @dataclass(frozen=True)
@@ -104,6 +117,8 @@ class Minibatch:
     old_logp: Tensor  # [D]
     advantage: Tensor  # [D]
     target: Tensor  # [D] float32  what the value should have been
+    after: Tensor | None = None  # [D, F] float32  the agents' nodes after their decisions
+    after_target: Tensor | None = None  # [D] float32
 
 
 class Decisions:
@@ -124,7 +139,8 @@ class Decisions:
         self.deciding = (fragment.policy == policy).flatten(0, 1)  # [T * B, N]
         self.count = int(self.deciding.sum())
         self.width = distribution(network.role).num_parameters
-        self._target = fragment.value + fragment.advantage
+        own = fragment.target
+        self._target = fragment.value + fragment.advantage if own is None else own
         self._edge_start = torch.searchsorted(
             fragment.edge_row, torch.arange(steps * games + 1, device=fragment.edge_row.device)
         )
@@ -152,6 +168,13 @@ class Decisions:
     def target(self) -> Tensor:
         """[D] float32 of all decisions: what their values should have been."""
         return self._target.flatten(0, 1)[self.deciding]
+
+    @property
+    def error(self) -> Tensor:
+        """[D] float32 of all decisions: how far their values were off."""
+        if self.fragment.target is None:
+            return self.advantage
+        return self.target - self.fragment.value.flatten(0, 1)[self.deciding]
 
     def minibatches(self, number: int, generator: torch.Generator) -> Iterator[Minibatch | None]:
         """Every decision once, in `number` parts of random order; None where a part is empty."""
@@ -184,6 +207,8 @@ class Decisions:
             old_logp=flat.old_logp[index],
             advantage=flat.advantage[index],
             target=flat.target[index],
+            after=None if flat.after is None else flat.after[index],
+            after_target=None if flat.after_target is None else flat.after_target[index],
         )
 
     def _sequences(self, games: Tensor) -> Minibatch:
@@ -224,6 +249,8 @@ class Decisions:
             old_logp=of(f.logp),
             advantage=of(f.advantage),
             target=of(self._target),
+            after=None if f.after is None else of(f.after),
+            after_target=None if f.after_target is None else of(f.after_target),
         )
 
     def _observation(self, rows: Tensor) -> Observation:

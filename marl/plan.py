@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, InstanceOf, SerializeAsAny, field_validator, model_validator
 
+from marl.method import LearningMethod, find
 from marl.network import Network
 from marl.ppo import PPO
 from marl.tabular.method import Table
@@ -49,9 +51,28 @@ class Plan(Table):
 
     game: str
     """An OpenSpiel string, `navigation(...)`, `pettingzoo:MODULE(...)`, `MODULE:ATTRIBUTE(...)`."""
-    method: PPO = PPO()
+    method: SerializeAsAny[InstanceOf[LearningMethod]] = PPO()
+    """How it is learned; as a table: its name and its parameters, or the name alone."""
     network: Network = Network()
     self_play: SelfPlay = SelfPlay()
     resources: Resources = Resources()
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything random."""
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return find(given, {})
+        if isinstance(given, Mapping):
+            options = dict(given)
+            return find(options.pop("name", None), options)
+        return given
+
+    @model_validator(mode="after")
+    def _has_its_critics(self) -> Plan:
+        """A method that needs a second critic has it, whether or not the network says so."""
+        if self.method.post_decision and not self.network.post_decision:
+            network = self.network.model_copy(update={"post_decision": True})
+            object.__setattr__(self, "network", network)
+        return self

@@ -146,18 +146,18 @@ class Policy:
             raise InputError(
                 f"this policy has a network for each agent of {self.game}: it plays that game only"
             )
+        networks = dict(self.networks)
         for role in spec.roles:
-            mine = next((r for r in self.spec.roles if r.name == role.name), None)
-            if mine != role or (spec.features, spec.edge_features) != (
-                self.spec.features,
-                self.spec.edge_features,
-            ):
+            mine = by_role.get(role.name)
+            found = None if mine is None else self.networks[mine].for_role(role, spec)
+            if mine is None or found is None:
                 raise InputError(
                     f"{game} shows or asks other things of {role.name!r} than {self.game}, which "
                     "this policy was trained on"
                 )
+            networks[mine] = found
         of_agent = tuple(by_role[spec.roles[k].name] for k in spec.role_of)
-        return Policy(game, spec, self.config, self.networks, of_agent)
+        return Policy(game, spec, self.config, networks, of_agent)
 
 
 def names(spec: Spec, share: str) -> tuple[str, ...]:

@@ -7,35 +7,32 @@ arXiv 1506.02438, equation 16). `loss` is term for term RLlib's own, which the t
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, ClassVar, Literal, NamedTuple
 
-import numpy as np
 import torch
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field
 from torch import Tensor
 
-from games.errors import InputError
 from marl.distributions import Distribution
-from marl.tabular.method import Table
-
-Schedule = float | tuple[tuple[int, float], ...]
-"""A number; or pairs of steps and values, straight lines between them."""
+from marl.method import LearningMethod, Schedule
 
 
-class PPO(Table):
+class PPO(LearningMethod):
     """Proximal policy optimisation with one policy a role, or one an agent."""
 
+    learner = "marl.rllib.ppo:PPOLearner"
+    metrics: ClassVar[tuple[str, ...]] = (
+        "loss", "policy_loss", "value_loss", "entropy", "kl", "gradient_norm", "learning_rate",
+        "entropy_coefficient", "decisions", "explained_variance",
+    )  # fmt: skip
+
     name: Literal["ppo"] = "ppo"
-    games: Annotated[int, Field(gt=0)] = 64
-    """Games that each env runner plays at once."""
     fragment: Annotated[int, Field(gt=0)] = 64
     """Steps of each game between two updates; in a game of turns at least a few rounds."""
     epochs: Annotated[int, Field(gt=0)] = 4
     """Passes over what was played."""
     minibatches: Annotated[int, Field(gt=0)] = 8
     """Gradient steps a pass."""
-    learning_rate: Schedule = 5e-4
-    """Of Adam."""
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99
     """From one decision of an agent to its next."""
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
@@ -53,34 +50,8 @@ class PPO(Table):
     """Of the penalty on the divergence from the policy that played; adapted to `kl_target`."""
     kl_target: Annotated[float, Field(gt=0)] = 0.01
     """The mean divergence of an update that `kl_coefficient` is adapted to."""
-    gradient_clip: Annotated[float, Field(gt=0)] = 0.5
-    """The largest norm of a gradient."""
     normalise_advantages: bool = True
     """To mean 0 and standard deviation 1, over an update."""
-    policies: Literal["role", "agent"] = "role"
-    """Whether agents of one role share a policy, or each has its own."""
-
-    @field_validator("learning_rate", "entropy")
-    @classmethod
-    def _schedule_rises(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
-        points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
-        steps = [step for step, _ in points]
-        if not points or steps[0] != 0 or sorted(set(steps)) != steps:
-            raise InputError(
-                f"{info.field_name}: a schedule is [[0, value], [steps, value], ...] with "
-                "rising steps"
-            )
-        if min(value for _, value in points) < 0:
-            raise InputError(f"{info.field_name}: a schedule has no values below 0")
-        return schedule
-
-
-def at(schedule: Schedule, steps: int) -> float:
-    """A schedule's value after so many steps; its last value beyond its end."""
-    if not isinstance(schedule, tuple):
-        return schedule
-    points, values = zip(*schedule, strict=True)
-    return float(np.interp(steps, points, values))
 
 
 def advantages(

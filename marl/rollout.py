@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,7 @@ from games.simulator import Observation, Step, Vector, seeds
 from marl.distributions import distribution
 from marl.fragment import Fragment
 from marl.network import PolicyNetwork, pack
+from marl.pdppo import Estimates, Halves
 from marl.policy import put_rows
 from marl.ppo import advantages
 
@@ -46,6 +47,15 @@ class Episodes:
         found = {name: self.returns[name] / n for name, n in self.weights.items() if n}
         found["episode_steps"] = self.steps / self.count
         return found | {name: value / self.count for name, value in self.info.items()}
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """What decisions did for certain, as it is played."""
+
+    nodes: Tensor  # [T, B, N, F] float32  the agents' own, after it
+    reward: Tensor  # [T, B, N] float32
+    value: Tensor  # [T, B, N] float32
 
 
 class Rollout:
@@ -96,8 +106,18 @@ class Rollout:
         self.assignment[games] = seats
 
     @torch.no_grad()
-    def sample(self, steps: int, discount: float, gae_lambda: float) -> Fragment:
+    def sample(
+        self,
+        steps: int,
+        discount: float,
+        gae_lambda: float,
+        estimate: Callable[[Halves], Estimates] | None = None,
+    ) -> Fragment:
         """Play `steps` steps of every game.
+
+        Args:
+            estimate: `marl.pdppo`'s advantages, by the second critic; None: PPO's. The game has
+                post-decision states then, and the networks have that critic.
 
         Raises:
             InputError: the game broke its rules.
@@ -120,6 +140,10 @@ class Rollout:
         parameters, logp, value = empty(width), empty(), empty()
         reward, final_value = empty(), empty()
         memory = self.memory.clone()
+        judged: _Judged | None = None
+        if estimate is not None:
+            vector.halves = True  # type: ignore[attr-defined]
+            judged = _Judged(empty(spec.features), empty(), empty())
         edges: list[tuple[Tensor, Tensor]] = []
 
         for t in range(steps):
@@ -156,20 +180,32 @@ class Rollout:
             reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
             if final is not None:
                 final_value[t] = self._values(final, step.truncated & ~step.terminated)
+            if judged is not None:
+                self._judge(judged, t, step, policy[t])
             self._count(step)
         self.seen = seen
         learning = self.assignment < self.learners
         next_value = self._values(seen, seen.acting & learning)
-        advantage, learned = advantages(
-            reward, value, acting, terminated, truncated, final_value, next_value, seen.acting,
-            discount, gae_lambda,
-        )  # fmt: skip
+        target = after_target = None
+        if estimate is None or judged is None:
+            advantage, learned = advantages(
+                reward, value, acting, terminated, truncated, final_value, next_value, seen.acting,
+                discount, gae_lambda,
+            )  # fmt: skip
+        else:
+            advantage, learned, target, after_target = estimate(
+                Halves(
+                    reward, judged.reward, value, judged.value, acting, terminated, truncated,
+                    final_value, next_value, seen.acting,
+                )
+            )  # fmt: skip
         policy[~learned] = -1
         row, both, features = _joined(edges, games, spec.num_nodes)
         return Fragment(
             nodes=nodes, edges=both, edge_row=row, edge_features=features, acting=acting,
             action_mask=mask, policy=policy, fresh=fresh, actions=actions, parameters=parameters,
-            logp=logp, value=value, advantage=advantage, memory=memory,
+            logp=logp, value=value, advantage=advantage, memory=memory, target=target,
+            after=None if judged is None else judged.nodes, after_target=after_target,
         )  # fmt: skip
 
     def _values(self, seen: Observation, wanted: Tensor) -> Tensor:
@@ -182,6 +218,17 @@ class Rollout:
                 packed = pack(seen, deciding, network, own if network.memory_width else None)
                 values[deciding] = network.value(packed)
         return values
+
+    def _judge(self, judged: _Judged, t: int, step: Step, policy: Tensor) -> None:
+        """Note step t's post-decision states, and what their second critics say of them."""
+        assert step.decided is not None, "the vector does not say what was decided"
+        decided = step.decided.seen.nodes[:, : policy.shape[1]]
+        judged.nodes[t] = decided
+        judged.reward[t] = step.decided.reward
+        for k, network in enumerate(self.networks[: self.learners]):
+            mine = policy == k
+            if mine.any():
+                judged.value[t][mine] = network.post_decision_value(decided[mine])
 
     def _count(self, step: Step) -> None:
         """Add up returns; set the games that are over to their start."""

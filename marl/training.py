@@ -15,6 +15,7 @@ import torch
 from games.errors import InputError, one_line
 from games.vectors import vector
 from games.workers import running_ray
+from marl.method import BY_POLICY
 from marl.plan import Plan, Resources
 from marl.policy import Policy, names
 
@@ -45,11 +46,18 @@ class Training:
 
         Raises:
             InputError: an unknown game, a game with actions or observations that no policy takes,
-                a policy that does not fit it, or a cluster that does not answer or has no room.
+                a plan that the method cannot learn from, a policy that does not fit the game, or a
+                cluster that does not answer or has no room.
             WorkerError: a process does not start.
         """
         self.plan = plan
         self.spec = vector(plan.game, 1).spec
+        plan.method.require(plan)
+        if against is not None and not plan.method.samples:
+            raise InputError(
+                f"method {plan.method.name} plays all seats itself: against another policy learn "
+                "with ppo or reinforce"
+            )
         self._stack = ExitStack()
         torch.set_num_threads(plan.resources.torch_threads)
         _require_gpu(plan.resources)
@@ -159,10 +167,8 @@ class Training:
 def measured(plan: Plan, spec: Spec) -> frozenset[str]:
     """Names of all that `Training.step` can measure of a plan, beside what its game reports."""
     found = {
-        "update", "steps", "games", "return", "episode_steps", "loss", "policy_loss", "value_loss",
-        "entropy", "kl", "gradient_norm", "learning_rate", "entropy_coefficient", "decisions",
-        "explained_variance", "restarts", "env_runners", "sample_seconds", "learn_seconds",
-        "sync_seconds", "steps_per_second",
+        "update", "steps", "games", "return", "episode_steps", *plan.method.metrics, "restarts",
+        "env_runners", "sample_seconds", "learn_seconds", "sync_seconds", "steps_per_second",
     }  # fmt: skip
     if len(spec.roles) > 1:
         found |= {f"return_{role.name}" for role in spec.roles}
@@ -170,7 +176,8 @@ def measured(plan: Plan, spec: Spec) -> frozenset[str]:
         found.add("return_against_past")
     policies = set(names(spec, plan.method.policies))
     if len(policies) > 1:
-        found |= {f"{key}_{name}" for key in ("entropy", "kl") for name in policies}
+        reported = [key for key in BY_POLICY if key in found]
+        found |= {f"{key}_{name}" for key in reported for name in policies}
     return frozenset(found)
 
 

@@ -2,29 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
-from typing import Any
 
-from games.errors import InputError, did_you_mean
-from marl.tabular.method import Table, checked
+from games.errors import InputError
+from marl.method import LEARNERS, LearningMethod, load
 
-# A new learner is one config in one file and one line here; nothing is imported until asked for.
-LEARNERS = {"ppo": "marl.ppo:PPO"}
 EXTRA = ("torch", "torch_geometric", "ray", "gymnasium", "pettingzoo", "tensorboardX")
-
-
-def find(name: Any, options: Mapping[str, Any]) -> Table:
-    """The config of the learner `name` with `options` set.
-
-    Raises:
-        InputError: an unknown learner or option, a value that does not fit, or nothing to train
-            with installed.
-    """
-    if not isinstance(name, str) or name not in LEARNERS:
-        raise InputError(f"unknown learner {name!r}: {did_you_mean(str(name), LEARNERS)}")
-    return checked(_load(name), options, f"method {name}")
 
 
 def list_learners() -> list[dict[str, str]]:
@@ -57,7 +41,6 @@ def installed() -> Iterator[None]:
         ) from None
 
 
-def _load(name: str) -> type[Table]:
-    module, attribute = LEARNERS[name].split(":")
+def _load(name: str) -> type[LearningMethod]:
     with installed():
-        return getattr(import_module(module), attribute)
+        return load(name)

@@ -19,6 +19,8 @@ FOLLOWED = (  # what the progress of training shows: name, metric, format
     ("return", "return", ".3f"),
     ("success", "eval_success", ".3f"),
     ("wins", "eval_wins", ".3f"),
+    ("cost", "eval_cost", ".4f"),
+    ("gap %", "eval_gap", ".2f"),
     ("NashConv", "nash_conv", ".4f"),
     ("entropy", "entropy", ".3f"),
     ("KL", "kl", ".4f"),

@@ -128,7 +128,7 @@ def play(
 
         options["against"] = Uniform(vector(name, 1).spec)
     played = evaluate(policy, name, episodes=episodes, **options)
-    found = summary(played)
+    found = summary(played, name)
     agents = played.returns.shape[1]
     if 1 < agents <= MOST_AGENTS:
         found |= {f"return_{i}": float(played.returns[:, i].mean()) for i in range(agents)}
@@ -150,6 +150,7 @@ def play(
         if not key.endswith("_error")
     ]
     print_table(f"{name}, {episodes:,} games", rows)
+    print_gap(found)
     if render is not None:
         print(f"written: {render}")
 
@@ -177,10 +178,23 @@ def print_training(work: TrainingRun, results: list[TrainingResult], as_json: bo
         "seconds": f"{result.seconds:,.0f}",
     }
     print_table(result.game, [row])
+    print_gap(result.evaluation)
     if result.best:
         best = result.best
         print(f"best {best['metric']}: {best['value']:.4f} (update {best['update']:,})")
     print(f"run: {work.path} (play it: schelling play {work.path})")
+
+
+def print_gap(found: dict[str, float]) -> None:
+    """How far a cost is from the least that it can be, with the 95% interval over games."""
+    if "gap" not in found:
+        return
+    known = "optimum" if "optimum" in found else "lower_bound"
+    where = f"{known.replace('_', ' ')} {found[known]:.4f}: {found['gap']:.2f}% above it"
+    if "gap_error" in found:
+        half = 1.96 * found["gap_error"]
+        where += f" (95%: {found['gap'] - half:.2f} to {found['gap'] + half:.2f})"
+    print(f"cost {found['cost']:.4f} a period, {where}")
 
 
 def _told(last: dict[str, float], evaluation: dict[str, float]) -> dict[str, str]:

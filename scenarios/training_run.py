@@ -222,7 +222,7 @@ class _Work:
                 self.save()
                 saved = time.perf_counter()
         self.save()
-        policy = self.training.policy()
+        policy, wanted = self.training.policy(), self.scenario.evaluation
         policy.save(self.path / store.POLICY)
         if self.exact is not None and self.exact.config.average and self.exact.looks:
             self.exact.average.strategy().save(self.path / store.STRATEGY)
@@ -234,7 +234,7 @@ class _Work:
             seconds=self.last.get(SECONDS, 0.0),
             metrics=self.last,
             best=self.best,
-            evaluation=self._evaluation(policy) if self.scenario.evaluation.every else {},
+            evaluation=self._evaluation(policy) if wanted.every or wanted.game else {},
         )
 
     def save(self) -> None:
@@ -316,25 +316,32 @@ class _Work:
         wanted, spec = self.scenario.evaluation, self.training.spec
         played = evaluate(
             policy,
+            game=self.scenario.judged,
             episodes=wanted.episodes,
             seed=seeds(self.scenario.seed, HELD_OUT)[0],
             greedy=wanted.greedy,
             against=Uniform(spec) if wanted.against == "random" else None,
             pause=self._pause,
         )
-        return summary(played)
+        return summary(played, self.scenario.judged)
 
 
-def summary(played: Played) -> dict[str, float]:
+def summary(played: Played, game: str) -> dict[str, float]:
     """Means of what was played, and `_error`, the standard error, of each.
 
-    Against somebody also `wins`, the share of games with a return above 0.
+    Against somebody also `wins`, the share of games with a return above 0. Where it is known what
+    the game costs at best, also that, `optimum` or `lower_bound`, and the `gap` to it in percent.
     """
     values = {"return": played.own, "episode_steps": played.steps, **played.info}
     if len(played.seat) and played.seat[0] >= 0:
         values["wins"] = (played.own > 0).astype(float)
-    count = len(played.steps)
+    from analysis.inventory_reference import reference
+
     found: dict[str, float] = {}
+    if (best := reference(game)) is not None and "cost" in values:
+        values["gap"] = 100 * (values["cost"] / best.value - 1)
+        found[best.kind.replace(" ", "_")] = best.value
+    count = len(played.steps)
     for name, each in values.items():
         found[name] = float(each.mean())
         if count > 1:

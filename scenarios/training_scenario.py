@@ -17,14 +17,16 @@ from games.simulator import Spec
 from games.vectors import vector
 from marl.finite import Exact, ExactLog
 from marl.plan import Plan
+from marl.policy import Policy
 from marl.tabular.method import Table
 from marl.training import Training, measured
-from scenarios.learners import find, installed
+from scenarios.learners import installed
 from scenarios.scenario import Experiment
 
 # Metrics of which less is better; of all others more is.
 LESS_IS_BETTER = (
-    "nash_conv", "nash_conv_average", "exploitability", "collisions", "loss", "value_loss"
+    "nash_conv", "nash_conv_average", "exploitability", "collisions", "loss", "value_loss", "cost",
+    "gap",
 )  # fmt: skip
 EVALUATED = "eval_"
 SECONDS = "seconds"  # of a run; the last that is noted of an update
@@ -56,9 +58,11 @@ class Evaluation(Table):
     """Whole games between updates, the same ones every time, from which nothing is learned."""
 
     every: Annotated[int, Field(ge=0)] = 0
-    """Updates between two; 0: never."""
+    """Updates between two; 0: never, or only at the end if `game` is given."""
     episodes: Annotated[int, Field(gt=1)] = 100
     """Games."""
+    game: str | None = None
+    """Another game that the policy is judged in, such as a longer one; None: the one it learns."""
     greedy: bool = False
     """Play the likeliest action, not a drawn one."""
     against: Literal["self", "random"] = "self"
@@ -117,15 +121,10 @@ class TrainingScenario(Plan, Experiment):
     """Exact NashConv as training goes, of games that can be enumerated."""
     sweep: Sweep = Sweep(grid={})
 
-    @field_validator("method", mode="before")
-    @classmethod
-    def _to_learner(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            return find(given, {})
-        if isinstance(given, Mapping):
-            options = dict(given)
-            return find(options.pop("name", None), options)
-        return given
+    @property
+    def judged(self) -> str:
+        """The game of evaluations."""
+        return self.evaluation.game or self.game
 
     @property
     def plan(self) -> Plan:
@@ -142,7 +141,10 @@ class TrainingScenario(Plan, Experiment):
         Raises:
             InputError: a game that cannot be played, or a cluster that does not answer.
         """
-        vector(self.game, 1)  # before Ray starts, which takes seconds
+        spec = vector(self.game, 1).spec  # before Ray starts, which takes seconds
+        if (judged := self.evaluation.game) is not None:
+            untrained = Policy.new(self.game, spec, self.network, self.method.policies)
+            untrained.for_game(judged, vector(judged, 1).spec)
         if self.exact is not None:
             ExactLog(self.plan, self.exact)
         with installed():
@@ -160,6 +162,8 @@ class TrainingScenario(Plan, Experiment):
         Raises:
             InputError: one that is not and will not be.
         """
+        from analysis.inventory_reference import reference
+
         named = [("stop.target", key) for key in self.stop.target]
         named.append(("checkpoint.best", self.checkpoint.best))
         own = measured(self.plan, spec)
@@ -170,6 +174,7 @@ class TrainingScenario(Plan, Experiment):
         if self.evaluation.every:
             reported = {"return", "episode_steps", *(set(row) - own)}
             reported |= {"wins"} if self.evaluation.against == "random" else set()
+            reported |= {"gap"} if reference(self.judged) is not None else set()
             known |= {f"{EVALUATED}{key}" for key in reported}
         for where, key in named:
             if key.startswith(EVALUATED) and not self.evaluation.every:

@@ -469,7 +469,7 @@ def test_mean_and_max_with_ties_and_empty_groups():
         ({"encoder": "attention", "hidden": [64, 30]}, "heads = 4 does not divide"),
         ({"encoder": "convolution", "hidden": []}, "give hidden at least one width"),
         ({"hidden": [0]}, "hidden.0"),
-        ({"encoder": "gcn"}, "encoder: input should be 'mlp', 'attention' or 'convolution'"),
+        ({"encoder": "gcn"}, "encoder: input should be 'mlp', 'attention', 'convolution' or"),
         ({"width": 3}, "there is no key 'width'"),
     ],
 )

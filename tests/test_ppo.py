@@ -28,12 +28,13 @@ from games.simulator import Observation, Role, Spec, Step
 from games.vectors import vector
 from marl.distributions import distribution
 from marl.fragment import Decisions, Fragment
+from marl.method import at
 from marl.network import Input, Network
 from marl.plan import Plan
 from marl.policy import names
-from marl.ppo import PPO, advantages, at, loss
+from marl.ppo import PPO, advantages, loss
 from marl.rllib.algorithm import _together, algorithm_config
-from marl.rllib.learner import BatchedLearner
+from marl.rllib.ppo import PPOLearner
 from marl.rollout import Rollout
 from marl.tabular.method import checked
 
@@ -282,7 +283,7 @@ def batched_learner(spec, networks, method, kl, **options):
         network=Network(**dict(hidden=(8, 8)) | options),
     )
     config = algorithm_config(plan, spec)
-    learner = BatchedLearner(config=config, module_spec=config.rl_module_spec)
+    learner = PPOLearner(config=config, module_spec=config.rl_module_spec)
     learner.build()
     assert list(learner.module.keys()) == list(dict.fromkeys(names(spec, "role")))
     for network in networks:

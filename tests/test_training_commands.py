@@ -56,14 +56,18 @@ def folder(tmp_path_factory, ray) -> Path:
 @pytest.mark.parametrize("name", TRAINING)
 def test_shipped_training_scenarios_train(name, tmp_path):
     """Two updates each, of the games and networks that they say."""
-    scenario = find(name, ["method.games=4", "method.fragment=30", "stop.steps=200"])
+    plays = "fragment" in type(find(name).method).model_fields  # else the learners play whole games
+    settings = ["method.games=4", "stop.steps=201"]
+    settings += ["method.fragment=30"] if plays else ["method.updates=1"]
+    scenario = find(name, settings)
     assert parse(scenario.to_toml(), "again") == scenario
     small = [f"{key}={value}" for key, value in SMALL.items() if key.split(".")[0] != "exact"]
     small += [f"{k}={v}" for k, v in SMALL.items() if k[:5] == "exact" and scenario.exact]
-    settings = ["method.games=4", "method.fragment=30", "stop.steps=200", *small]
-    (result,) = Run.create(find(name, settings), tmp_path / "run").execute()
-    assert (result.updates, result.steps) == (2, 240)
-    assert result.metrics["entropy"] > 0
+    (result,) = Run.create(find(name, settings + small), tmp_path / "run").execute()
+    steps = 30 if plays else result.metrics["episode_steps"]
+    assert (result.updates, result.steps) == (2, 2 * 4 * steps)
+    if plays:
+        assert result.metrics["entropy"] > 0
 
 
 SMALL = {"evaluation.every": 1, "evaluation.episodes": 3, "exact.every": 1}
@@ -239,8 +243,10 @@ def test_list(capsys):
     assert _main(["list", "--json"]) == 0
     found = last_json(capsys.readouterr().out)
     assert "navigation" in {row["simulator"] for row in found["simulators"]}
-    (ppo,) = found["learners"]
-    assert "clip=0.2" in ppo["parameters"]
+    learners = {row["learner"]: row for row in found["learners"]}
+    assert set(learners) == {"ppo", "pdppo", "reinforce", "hdpo"}
+    assert "clip=0.2" in learners["ppo"]["parameters"]
+    assert learners["hdpo"]["description"].startswith("Hindsight differentiable policy optim")
     kinds = {row["scenario"]: row["kind"] for row in found["scenarios"]}
     assert (kinds["kuhn"], kinds["navigation"]) == ("solve", "train")
 
@@ -350,14 +356,19 @@ def keys(model, title: str) -> str:
 
 def test_the_page_has_every_key():
     from marl.finite import Exact
+    from marl.hdpo import HDPO
     from marl.network import Network
+    from marl.pdppo import PDPPO
     from marl.plan import Resources, SelfPlay
     from marl.ppo import PPO
+    from marl.reinforce import REINFORCE
     from scenarios import training_scenario as models
 
     tables = {
-        "[method] name = \"ppo\"": PPO, "[network]": Network, "[self_play]": SelfPlay,
-        "[resources]": Resources, "[stop]": models.TrainingStop,
+        "[method] name = \"ppo\"": PPO, "[method] name = \"pdppo\"": PDPPO,
+        "[method] name = \"reinforce\"": REINFORCE, "[method] name = \"hdpo\"": HDPO,
+        "[network]": Network, "[self_play]": SelfPlay, "[resources]": Resources,
+        "[stop]": models.TrainingStop,
         "[checkpoint]": models.TrainingCheckpoint, "[evaluation]": models.Evaluation,
         "[exact]": Exact, "[sweep]": models.Sweep,
     }  # fmt: skip

@@ -1,4 +1,4 @@
-"""An RLlib Algorithm around the batched runner and learner, and the config that builds it."""
+"""An RLlib Algorithm around the batched runner and learners, and the config that builds it."""
 
 from __future__ import annotations
 
@@ -22,10 +22,11 @@ from ray.rllib.utils.metrics import (
 from games.simulator import Spec, seeds
 from games.workers import WorkerError
 from marl.fragment import Fragment
+from marl.method import BY_POLICY
 from marl.plan import Plan
 from marl.policy import Policy, names
 from marl.rllib.faults import of_learner, play, require_hope, start_env_runners
-from marl.rllib.learner import BatchedLearner
+from marl.rllib.learner import EPISODES, BatchedLearner, Rows
 from marl.rllib.module import PolicyModule, modules
 from marl.rllib.runner import LIFE, PAST, ROLLOUT, BatchedRunner
 from marl.rollout import Episodes
@@ -83,6 +84,7 @@ def algorithm_config(
         sample_timeout_s=LONGEST_WAIT,
     )
     config.learners(
+        learner_class=plan.method.learner_class(),
         num_learners=resources.learners,
         num_gpus_per_learner=resources.gpus_per_learner,
     )
@@ -112,7 +114,10 @@ def _nobody_asks(agent_id: Any, episode: Any, **_: Any) -> str:
 
 
 class BatchedAlgorithm(Algorithm):
-    """Play a fragment of every game, learn from it, hand the weights out."""
+    """Play a fragment of every game, learn from it, hand the weights out.
+
+    Where learners play themselves, there is nothing to play before and nobody to hand weights to.
+    """
 
     @override(Algorithm)
     def setup(self, config: AlgorithmConfig) -> None:
@@ -147,20 +152,32 @@ class BatchedAlgorithm(Algorithm):
 
     @override(Algorithm)
     def training_step(self) -> None:
+        method = self.plan.method
+        count = 1 if self.learner_group.is_local else len(self.learner_group)
         began = time.perf_counter()
-        self._meet_the_past()
-        parts, ended = self._sample()
-        fragment = Fragment.join(parts)
+        before, ended = self.steps, Episodes()
+        if method.samples:
+            self._meet_the_past()
+            parts, ended = self._sample()
+            fragment = Fragment.join(parts)
+            self.steps += fragment.num_steps
         sampled = time.perf_counter()
-        self.steps += fragment.num_steps
-        self.games_played += int(ended.count)
         try:
-            found = self._learn(fragment)
+            if method.samples:
+                found = self._learn(fragment.split(count) if count > 1 else [fragment])
+            else:
+                found = self._learn(method.shards(self.plan, self.iteration, count))
+            for one in found:
+                ended = ended.add(one.pop(EPISODES, Episodes()))
             learned = time.perf_counter()
-            self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
+            if method.samples:
+                self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
         except RayError as error:
             raise of_learner(error) from None
         synced = time.perf_counter()
+        if not method.samples:
+            self.steps += int(ended.steps)
+        self.games_played += int(ended.count)
         self.row = {
             "steps": float(self.steps),
             "games": float(self.games_played),
@@ -171,15 +188,15 @@ class BatchedAlgorithm(Algorithm):
             "sample_seconds": sampled - began,
             "learn_seconds": learned - sampled,
             "sync_seconds": synced - learned,
-            "steps_per_second": fragment.num_steps / (synced - began),
+            "steps_per_second": (self.steps - before) / (synced - began),
         }
         self.metrics.log_dict(self.row, key=LEARNER_RESULTS, window=1)
 
-    def _learn(self, fragment: Fragment) -> list[dict[str, dict[str, float]]]:
+    def _learn(self, shards: list[Any]) -> list[Rows]:
+        """What every learner says of its part of an update."""
         timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.steps}
         if self.learner_group.is_local:
-            return self.learner_group.update(batch=fragment, timesteps=timesteps)
-        shards = fragment.split(len(self.learner_group))
+            return self.learner_group.update(batch=shards[0], timesteps=timesteps)
         return self.learner_group.update(batches=shards, timesteps=timesteps)
 
     def _sample(self) -> tuple[list[Fragment], Episodes]:
@@ -302,7 +319,7 @@ class BatchedAlgorithm(Algorithm):
         )
 
 
-def _together(found: list[dict[str, dict[str, float]]]) -> dict[str, float]:
+def _together(found: list[Rows]) -> dict[str, float]:
     """What the learners report, by name: decisions of all policies, and the mean of all else.
 
     Entropy and divergence of several policies also each on its own.
@@ -313,12 +330,13 @@ def _together(found: list[dict[str, dict[str, float]]]) -> dict[str, float]:
     rows = [learners[0][name] for name in policies]
     keys = dict.fromkeys(key for row in rows for key in row)
     together = {key: float(np.mean([row[key] for row in rows if key in row])) for key in keys}
-    if rows:
+    if "decisions" in together:
         together["decisions"] = sum(row["decisions"] for row in rows)
     if learners and len(learners[0]) > 1:
         together |= {
             f"{key}_{name}": row[key]
             for name, row in zip(policies, rows, strict=True)
-            for key in ("entropy", "kl")
+            for key in BY_POLICY
+            if key in row
         }
     return together

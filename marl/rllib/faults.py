@@ -76,7 +76,7 @@ def require_hope(group: EnvRunnerGroup, restarts: int, seconds: float) -> None:
 def of_learner(error: RayError) -> Exception:
     """What became of a remote learner: what it raised itself, or that it died."""
     raised = getattr(error, "cause", None)
-    if isinstance(raised, FloatingPointError):
+    if isinstance(raised, FloatingPointError | InputError):
         return raised
     return WorkerError(
         f"a learner died ({cause(error)}), and learners are not started anew: {RESUME}"

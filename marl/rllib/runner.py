@@ -81,8 +81,11 @@ class BatchedRunner(EnvRunner, Checkpointable):
 
     @override(EnvRunner)
     def sample(self, **_: Any) -> Fragment:
-        method = self.plan.method
-        return self.rollout.sample(method.fragment, method.discount, method.gae_lambda).to("cpu")
+        method: Any = self.plan.method
+        estimate = method.estimate if method.post_decision else None
+        return self.rollout.sample(
+            method.fragment, method.discount, method.gae_lambda, estimate
+        ).to("cpu")
 
     @override(EnvRunner)
     def get_metrics(self) -> Episodes:

@@ -1,0 +1,113 @@
+"""What a learning method is: a typed config that says which learner it needs and what that reports.
+
+A new one is one config in one file, an RLlib learner if none of those here takes its steps, and one
+line in `LEARNERS`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+import numpy as np
+from pydantic import Field, ValidationInfo, field_validator
+
+from games.errors import InputError, did_you_mean
+from marl.tabular.method import Table, checked
+
+if TYPE_CHECKING:
+    from marl.plan import Plan
+
+# Nothing is imported until asked for.
+LEARNERS = {
+    "ppo": "marl.ppo:PPO",
+    "pdppo": "marl.pdppo:PDPPO",
+    "reinforce": "marl.reinforce:REINFORCE",
+    "hdpo": "marl.hdpo:HDPO",
+}
+
+Schedule = float | tuple[tuple[int, float], ...]
+"""A number; or pairs of steps and values, straight lines between them."""
+
+BY_POLICY = ("entropy", "kl")
+"""Metrics that are told of each policy too, where there are several."""
+
+
+class LearningMethod(Table):
+    """Base of every learning method's config: the fields are its parameters, defaults included."""
+
+    learner: ClassVar[str]
+    """Its RLlib Learner as "module:attribute", a `marl.rllib.learner.BatchedLearner`."""
+    samples: ClassVar[bool] = True
+    """Whether env runners play for it; else its learners play themselves."""
+    metrics: ClassVar[tuple[str, ...]]
+    """What its learner reports of an update."""
+    post_decision: ClassVar[bool] = False
+    """Whether it learns from what decisions do before chance comes, by a second critic; it has
+    `estimate` then, see `marl.pdppo`."""
+
+    name: str
+    games: Annotated[int, Field(gt=0)] = 64
+    """Games that each env runner plays at once."""
+    learning_rate: Schedule = 5e-4
+    """Of Adam."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 0.5
+    """The largest norm of a gradient."""
+    policies: Literal["role", "agent"] = "role"
+    """Whether agents of one role share a policy, or each has its own."""
+
+    @field_validator("learning_rate", "entropy", check_fields=False)
+    @classmethod
+    def _schedule_rises(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
+        points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
+        steps = [step for step, _ in points]
+        if not points or steps[0] != 0 or sorted(set(steps)) != steps:
+            raise InputError(
+                f"{info.field_name}: a schedule is [[0, value], [steps, value], ...] with "
+                "rising steps"
+            )
+        if min(value for _, value in points) < 0:
+            raise InputError(f"{info.field_name}: a schedule has no values below 0")
+        return schedule
+
+    def require(self, plan: Plan) -> None:
+        """Raises InputError, before anything starts, if the method cannot do what is planned."""
+
+    def shards(self, plan: Plan, update: int, learners: int) -> list[Any]:
+        """What each learner is handed for an update (the first is 0), where they play themselves.
+
+        With env runners it is the fragments that these played.
+        """
+        raise NotImplementedError
+
+    @classmethod
+    def learner_class(cls) -> type[Any]:
+        """The class that `learner` names; RLlib is imported for it."""
+        module, attribute = cls.learner.split(":")
+        return getattr(import_module(module), attribute)
+
+
+def find(name: Any, options: Mapping[str, Any]) -> LearningMethod:
+    """The config of the learner `name` with `options` set.
+
+    Raises:
+        InputError: an unknown learner or option, or a value that does not fit.
+    """
+    return checked(load(name), options, f"method {name}")
+
+
+def load(name: Any) -> type[LearningMethod]:
+    """The config class of a learner; InputError if there is none of that name."""
+    if not isinstance(name, str) or name not in LEARNERS:
+        raise InputError(f"unknown learner {name!r}: {did_you_mean(str(name), LEARNERS)}")
+    module, attribute = LEARNERS[name].split(":")
+    return getattr(import_module(module), attribute)
+
+
+def at(schedule: Schedule, steps: int) -> float:
+    """A schedule's value after so many steps; its last value beyond its end."""
+    if not isinstance(schedule, tuple):
+        return schedule
+    points, values = zip(*schedule, strict=True)
+    return float(np.interp(steps, points, values))

@@ -1,0 +1,106 @@
+"""HDPO's learner: plays its part of the games itself, on its own device, and goes down the
+gradient through them."""
+
+from __future__ import annotations
+
+import torch
+from ray.rllib.utils.annotations import override
+from torch import Tensor, nn
+
+from games.simulator import Simulator
+from marl.hdpo import HDPO, Draw, Players, loss, play, require_differentiable
+from marl.method import at
+from marl.network import PolicyNetwork
+from marl.policy import names
+from marl.rllib.learner import EPISODES, BatchedLearner, Rows, exploded
+from marl.rollout import Episodes
+
+CERTAIN = -30.0
+"""The log standard deviation that a policy keeps which does not explore: whoever draws its actions
+draws the likeliest ones, up to rounding."""
+NO_PART = ("judge.", "others.", "joint.", "worth.", "second.", "log_std")
+"""Beginnings of the names of parameters that have no part in likeliest actions: the critics'."""
+
+
+class PathwiseLearner(BatchedLearner):
+    """Learns all policies at once from games that all of them play; see `marl.hdpo`."""
+
+    epsilon = 1e-8
+
+    @override(BatchedLearner)
+    def build(self) -> None:
+        super().build()
+        self.simulator: Simulator = require_differentiable(self.plan.game)
+        self.generator = torch.Generator(self._device)
+        spec = self.simulator.spec
+        mine = names(spec, self.plan.method.policies)
+        order = list(self.module.keys())
+        self.of_agent = [order.index(name) for name in mine]
+        self.networks: list[PolicyNetwork] = [self.module[name].network for name in order]
+        for network in self.networks:
+            if network.log_std is not None:
+                network.log_std.data.fill_(CERTAIN)
+
+    @override(BatchedLearner)
+    def trained(self, network: PolicyNetwork) -> list[nn.Parameter]:
+        return [p for name, p in network.named_parameters() if not name.startswith(NO_PART)]
+
+    @override(BatchedLearner)
+    def learn(self, batch: Draw, steps: int) -> Rows:
+        """A gradient step for every seed, all of them at the learning rate of now."""
+        method = self.plan.method
+        assert isinstance(method, HDPO)
+        policies = list(self.module.keys())
+        optimisers, groups = zip(*(self.optimiser(name, steps) for name in policies), strict=True)
+        parameters = [p for group in groups for p in group]
+        before = [p.detach().clone() for p in parameters]
+        total = torch.zeros((), dtype=torch.float64, device=self._device)
+        norms = torch.zeros(len(policies), device=self._device)
+        ended = Episodes()
+        for seed in batch.seeds:
+            self.generator.manual_seed(seed)
+            players = Players(self.networks, self.of_agent, self.simulator.spec, batch.games)
+            played = play(self.simulator, players, self.generator)
+            found = loss(played, method.discount, method.warm_up)
+            for optimiser in optimisers:
+                optimiser.zero_grad()
+            found.backward()
+            self.average(parameters, batch.games)
+            norm = torch.stack([_clip(group, method.gradient_clip) for group in groups])
+            if not torch.isfinite(norm).all():
+                name = policies[int((~torch.isfinite(norm)).nonzero()[0])]
+                raise exploded(name, steps, parameters, before)
+            for optimiser in optimisers:
+                optimiser.step()
+            total += found.detach()
+            norms += norm
+            ended = ended.add(played.episodes)
+        if not all(p.isfinite().all() for p in parameters):
+            raise exploded(" and ".join(policies), steps, parameters, before)
+        taken = len(batch.seeds)
+        mean = self._everywhere(total / taken, batch.games)
+        rows: Rows = {
+            name: {
+                "loss": mean,
+                "gradient_norm": float(norms[k]) / taken,
+                "learning_rate": at(method.learning_rate, steps),
+            }
+            for k, name in enumerate(policies)
+        }
+        return rows | {EPISODES: ended}
+
+    def _everywhere(self, value: Tensor, games: int) -> float:
+        """The mean over the games of all learners of what is `value` over those here."""
+        sums = torch.stack([value * games, torch.full_like(value, games)])
+        if self.shared:
+            torch.distributed.all_reduce(sums)
+        return float(sums[0] / sums[1])
+
+
+def _clip(parameters: list[nn.Parameter], largest: float) -> Tensor:
+    """The norm of a gradient, which is clipped to `largest` if that is not 0."""
+    gradients = [p.grad for p in parameters if p.grad is not None]
+    norm = nn.utils.get_total_norm(gradients)
+    if largest:
+        nn.utils.clip_grads_with_norm_(parameters, largest, norm)
+    return norm

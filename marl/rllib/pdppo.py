@@ -1,0 +1,40 @@
+"""Post-decision PPO's learner: PPO's, and the error of the second critic."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ray.rllib.utils.annotations import override
+from torch import Tensor
+
+from marl.fragment import Minibatch
+from marl.network import Output
+from marl.rllib.ppo import PPOLearner
+
+
+class Parts(NamedTuple):
+    """The loss and its parts, each a mean over decisions; scalars."""
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor  # clipped, as is the next
+    post_decision_loss: Tensor
+    entropy: Tensor
+    kl: Tensor
+
+
+class PDPPOLearner(PPOLearner):
+    """Learns every policy of a fragment by post-decision PPO; see `marl.pdppo`."""
+
+    parts = Parts._fields
+
+    @override(PPOLearner)
+    def loss(self, name: str, found: Output, minibatch: Minibatch, entropy: float) -> Parts:
+        ppo = super().loss(name, found, minibatch, entropy)
+        assert minibatch.after is not None
+        assert minibatch.after_target is not None
+        judged = self.module[name].network.post_decision_value(minibatch.after)
+        error = (judged - minibatch.after_target).square()
+        error = error.clamp(max=self._method.value_clip).mean()
+        total = ppo.total + self._method.value_coefficient * error
+        return Parts(total, ppo.policy, ppo.value, error, ppo.entropy, ppo.kl)

@@ -1,0 +1,74 @@
+"""PPO's learner: its loss on minibatches of a fragment, and the divergence that it steers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ray.rllib.utils.annotations import override
+
+from marl.distributions import distribution
+from marl.fragment import Minibatch
+from marl.network import Output
+from marl.ppo import PPO, Loss, loss
+from marl.rllib.fragments import FragmentLearner
+
+KL_RANGE = 1e6  # how far the coefficient of the divergence may get from where it started
+
+
+class PPOLearner(FragmentLearner):
+    """Learns every policy of a fragment by PPO; see `marl.ppo`."""
+
+    parts: tuple[str, ...] = Loss._fields
+
+    @override(FragmentLearner)
+    def build(self) -> None:
+        super().build()
+        self.kl_coefficient = dict.fromkeys(self.module.keys(), self._method.kl_coefficient)
+
+    @property
+    def _method(self) -> PPO:
+        assert isinstance(self.plan.method, PPO)
+        return self.plan.method
+
+    @override(FragmentLearner)
+    def loss(self, name: str, found: Output, minibatch: Minibatch, entropy: float) -> Loss:
+        method = self._method
+        return loss(
+            distribution(self.module[name].network.role),
+            found.parameters,
+            found.value,
+            actions=minibatch.actions,
+            old_parameters=minibatch.old_parameters,
+            old_logp=minibatch.old_logp,
+            advantage=minibatch.advantage,
+            target=minibatch.target,
+            clip=method.clip,
+            value_clip=method.value_clip,
+            value_coefficient=method.value_coefficient,
+            entropy_coefficient=entropy,
+            kl_coefficient=self.kl_coefficient[name],
+        )
+
+    @override(FragmentLearner)
+    def after(self, name: str, means: dict[str, float]) -> None:
+        """Steer the divergence of an update towards its target (arXiv 1707.06347, section 4).
+
+        Unlike there, the coefficient stays within a factor of a million of its start: halved for
+        ever it would be 0 and never rise again, doubled for ever not finite.
+        """
+        method = self._method
+        coefficient = self.kl_coefficient[name]
+        if means["kl"] > 1.5 * method.kl_target:
+            coefficient = min(2 * coefficient, method.kl_coefficient * KL_RANGE)
+        elif means["kl"] < method.kl_target / 1.5:
+            coefficient = max(coefficient / 2, method.kl_coefficient / KL_RANGE)
+        self.kl_coefficient[name] = coefficient
+
+    @override(FragmentLearner)
+    def own_state(self) -> dict[str, Any]:
+        return super().own_state() | {"kl_coefficient": dict(self.kl_coefficient)}
+
+    @override(FragmentLearner)
+    def set_own_state(self, state: dict[str, Any]) -> None:
+        super().set_own_state(state)
+        self.kl_coefficient = dict(state["kl_coefficient"])
