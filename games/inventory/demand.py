@@ -11,8 +11,10 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from torch import Tensor
 
-from games.errors import InputError, one_line
+from games.errors import InputError, did_you_mean, one_line
 from games.sequence_form import Float64
+
+VARIANTS = ("int", "float", "constrained-int", "constrained-float")  # of a field, to pydantic
 
 
 class Part(BaseModel):
@@ -28,14 +30,34 @@ class Part(BaseModel):
         try:
             return cls.model_validate(given)
         except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(key) for key in first["loc"])
-            cause = first.get("ctx", {}).get("error")
-            said = str(cause) if isinstance(cause, InputError) else first["msg"]
-            told = "" if isinstance(cause, InputError) else f" (given: {first['input']!r})"
-            raise InputError(
-                f"{source}: {f'{where}: ' if where else ''}{one_line(said)}{one_line(told)[:120]}"
-            ) from None
+            raise InputError(f"{source}: {_first(error)}") from None
+
+
+def _first(error: ValidationError) -> str:
+    """The first thing that is wrong, where it is, and what was given."""
+    found = error.errors()
+    above = found[0]["loc"][:-1]
+    # Of the variants that a field can be, the one that fits best is wrong deepest inside.
+    first = max((e for e in found if e["loc"][: len(above)] == above), key=lambda e: len(e["loc"]))
+    path = [str(key) for key in first["loc"]]
+    if len(path) > 2 and path[0] == "demand":
+        del path[1]  # the kind, which pydantic says, too
+    path = [key for key in path if key not in VARIANTS and not key.startswith("tuple[")]
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, InputError):
+        said = str(cause)
+    elif first["type"] == "missing":
+        said = "is missing"
+    elif first["type"] == "extra_forbidden":
+        known = {name for part in _parts(Part) for name in part.model_fields}
+        said = f"there is no such field: {did_you_mean(path[-1], known)}"
+    else:
+        said = f"{first['msg'][0].lower()}{first['msg'][1:]} (given: {first['input']!r})"
+    return f"{'.'.join(path)}{': ' if path else ''}{one_line(said)[:300]}"
+
+
+def _parts(kind: type[Part]) -> list[type[Part]]:
+    return [kind, *(part for sub in kind.__subclasses__() for part in _parts(sub))]
 
 
 Each = Annotated[float, Field(ge=0)] | tuple[Annotated[float, Field(ge=0)], ...]
@@ -60,23 +82,23 @@ class Season(Part):
 class Process(Part):
     """What all processes have."""
 
-    mean: Each = 5.0
-    """Units a period, over all seasons."""
     season: Season | None = None
     """None: every period is alike."""
 
-    def require_width(self, stores: tuple[str, ...]) -> None:
-        """Raises InputError where a list has not one number a store."""
-        for name, value in self:
-            if isinstance(value, tuple) and len(value) != len(stores):
-                raise InputError(
-                    f"demand: {name} has {len(value)} numbers for {len(stores)} stores "
-                    f"({', '.join(stores[:5])}{', ...' if len(stores) > 5 else ''})"
-                )
+    def of(self, stores: tuple[str, ...]) -> Self:
+        """The demand of these stores; raises InputError where it says nothing of one of them."""
+        raise NotImplementedError
+
+    def require_periods(self, shown: int, played: int) -> None:
+        """Raises InputError where there are fewer periods than games show and play."""
+
+    def worth(self, kind: Literal["penalty", "price"], stores: int) -> Float64 | None:
+        """[R, K] what a unit that is not met, or sold, costs by trace; None: traces are alike."""
+        return None
 
     def means(self, stores: int) -> Float64:
         """[K] units a period."""
-        return np.broadcast_to(np.asarray(self.mean, float), (stores,))
+        raise NotImplementedError
 
     def deviations(self, stores: int) -> Float64:
         """[K] standard deviations of a period's demand, without the season's part."""
@@ -87,6 +109,25 @@ class Process(Part):
         raise NotImplementedError
 
 
+class Drawn(Process):
+    """What is drawn afresh for each period."""
+
+    mean: Each = 5.0
+    """Units a period, over all seasons."""
+
+    def of(self, stores: tuple[str, ...]) -> Self:
+        for name, value in self:
+            if isinstance(value, tuple) and len(value) != len(stores):
+                raise InputError(
+                    f"demand: {name} has {len(value)} numbers for {len(stores)} stores "
+                    f"({', '.join(stores[:5])}{', ...' if len(stores) > 5 else ''})"
+                )
+        return self
+
+    def means(self, stores: int) -> Float64:
+        return np.broadcast_to(np.asarray(self.mean, float), (stores,))
+
+
 class Sampler(ABC):
     """Draws demand; its tensors are on one device."""
 
@@ -94,8 +135,14 @@ class Sampler(ABC):
         self.stores, self.device, self.season = stores, device, process.season
         self.mean = torch.tensor(process.means(stores), dtype=torch.float32, device=device)  # [K]
 
-    def begin(self, batch: int, periods: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-        """For games that begin: which trace each follows, and where in it or in the season [B]."""
+    def begin(
+        self, batch: int, periods: int, generator: torch.Generator, shown: int = 0
+    ) -> tuple[Tensor, Tensor]:
+        """For games that begin: which trace each follows, and where in it or in the season [B].
+
+        Args:
+            shown: periods before the first one of which the demand will be asked for.
+        """
         trace = torch.zeros(batch, dtype=torch.int64, device=self.device)
         if self.season is None:
             return trace, trace
@@ -115,7 +162,7 @@ class Sampler(ABC):
         return self.mean * self.season.factor(t)
 
 
-class Poisson(Process):
+class Poisson(Drawn):
     """Independent Poisson demand."""
 
     kind: Literal["poisson"] = "poisson"
@@ -132,7 +179,7 @@ class PoissonSampler(Sampler):
         return torch.poisson(self._means(t), generator=generator)
 
 
-class Normal(Process):
+class Normal(Drawn):
     """Normal demand, equally correlated between stores."""
 
     kind: Literal["normal"] = "normal"
@@ -174,25 +221,29 @@ class Traces(Sampler):
         """
         Args:
             table: [R, T, K] float32, R traces of T periods.
-            anywhere: whether games begin anywhere in a trace, or at its start.
+            anywhere: whether games begin anywhere in a trace, or as early as they can.
         """
         super().__init__(process, table.shape[2], table.device)
         self.table, self.anywhere = table, anywhere
 
-    def begin(self, batch: int, periods: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    def begin(
+        self, batch: int, periods: int, generator: torch.Generator, shown: int = 0
+    ) -> tuple[Tensor, Tensor]:
         rows, length = self.table.shape[:2]
-        if periods > length:
-            raise InputError(
-                f"demand: a game of {periods} periods needs as many, but traces have {length}; "
-                "play fewer periods, or give longer traces"
-            )
+        if shown + periods > length:
+            raise InputError(too_short(length, shown, periods))
         trace = self._below(rows, batch, generator)
         if not self.anywhere:
-            return trace, torch.zeros_like(trace)
-        return trace, self._below(length - periods + 1, batch, generator)
+            return trace, torch.full_like(trace, shown)
+        return trace, shown + self._below(length - shown - periods + 1, batch, generator)
 
     def draw(self, trace: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
         return self.table[trace, t]
 
 
-Demand = Poisson | Normal
+def too_short(length: int, shown: int, played: int) -> str:
+    before = f" with look_back = {shown}" if shown else ""
+    return (
+        f"demand: a game of {played} periods{before} needs {shown + played} of them, but there are "
+        f"{length}; play fewer periods, or give longer traces"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import networkx as nx
 import numpy as np
@@ -41,7 +41,12 @@ class Numbers(NamedTuple):
     yields: Tensor  # [V]
     link_cost: Tensor  # [E]
     transit: Tensor  # [E] holding cost on the way
+    link_penalty: Tensor  # [E] of units that were asked for and are not shipped
+    trace_penalty: Tensor  # [R, V] where penalties differ by trace; R = 0 if they do not
+    trace_price: Tensor  # [R, K] the same of prices
+    begins: Tensor  # [E, P] mean flow, where a store's pipeline has a place for it; else 0
     place: Tensor  # [E, P + 1] 1 where what is shipped goes in the pipeline
+    slot: Tensor  # [E] int64 the same as an index into E * (P + 1), where lead times are known
     lead_chances: Tensor  # [E, ...] of 0, 1, 2, ... periods
 
 
@@ -102,7 +107,9 @@ class Layout:
 
     @cached_property
     def owes(self) -> bool:
-        return self.network.internal == "backlogged" and self.has_inside
+        """Whether an order can be left waiting at its source."""
+        short = self.has_inside or self.link_capacity
+        return self.network.internal == "backlogged" and short
 
     @cached_property
     def all_lost(self) -> bool:
@@ -137,16 +144,36 @@ class Layout:
     @cached_property
     def priced(self) -> bool:
         """Whether anything but holding and penalty costs."""
-        links = any(link.cost or link.holding for link in self.network.links)
+        links = any(link.cost or link.holding or link.penalty for link in self.network.links)
         return links or bool((self._of("operating") > 0).any()) or self.sells
 
     @cached_property
     def sells(self) -> bool:
-        return any(self._stores("price") > 0)
+        return self.own_price or any(self._stores("price") > 0)
 
     @cached_property
     def pays_transit(self) -> bool:
         return any(link.holding for link in self.network.links)
+
+    @cached_property
+    def pays_short(self) -> bool:
+        return any(link.penalty for link in self.network.links)
+
+    @cached_property
+    def own_penalty(self) -> bool:
+        """Whether every trace of demand has penalties of its own."""
+        return self.network.demand.worth("penalty", self.num_stores) is not None
+
+    @cached_property
+    def own_price(self) -> bool:
+        return self.network.demand.worth("price", self.num_stores) is not None
+
+    @cached_property
+    def dearest(self) -> float:
+        """What a unit of unmet demand costs, penalty and price, where most; 1 if nothing."""
+        penalty = self._worth("penalty") if self.own_penalty else self._stores("penalty")[None]
+        price = self._worth("price") if self.own_price else self._stores("price")[None]
+        return float((penalty.max(axis=0) + price.max(axis=0)).max()) or 1.0
 
     @cached_property
     def random_leads(self) -> bool:
@@ -198,7 +225,9 @@ class Layout:
         key = torch.device(device), dtype
         if key not in self._numbers:
             tensors = {
-                name: torch.tensor(np.array(value), dtype=dtype, device=device)
+                name: torch.tensor(
+                    np.array(value), dtype=torch.int64 if name == "slot" else dtype, device=device
+                )
                 for name, value in self._arrays.items()
             }
             self._numbers[key] = Numbers(**tensors)
@@ -214,9 +243,14 @@ class Layout:
     def _stores(self, name: str) -> np.ndarray:
         return self._of(name)[: self.num_stores]
 
+    def _worth(self, kind: Literal["penalty", "price"]) -> np.ndarray:
+        """[R, K] of each trace; R = 0 where traces are alike."""
+        found = self.network.demand.worth(kind, self.num_stores)
+        return np.zeros((0, self.num_stores)) if found is None else found
+
     @cached_property
     def _arrays(self) -> dict[str, Any]:
-        v, e = self.num_locations, self.num_links
+        v, e, k = self.num_locations, self.num_links, self.num_stores
         links = self.network.links
         inside = self.source >= 0
         from_source, to_target = np.zeros((e, v)), np.zeros((e, v))
@@ -227,6 +261,9 @@ class Layout:
         for row, link in zip(lead, links, strict=True):
             row[: len(link.lead_times)] = link.lead_times
         place = lead[:, self.first_lead :].copy()
+        penalty, price = self._worth("penalty"), self._worth("price")
+        periods = np.array([len(link.lead_times) - 1 - self.first_lead for link in links])
+        filled = (np.arange(self.pipeline) < periods[:, None]) & (self.target < k)[:, None]
         return {
             "stock": self._of("stock"),
             "mean": self.network.demand.means(self.num_stores),
@@ -254,6 +291,11 @@ class Layout:
             "yields": self._of("yields"),
             "link_cost": cost,
             "transit": np.array([link.holding for link in links]),
+            "link_penalty": np.array([link.penalty for link in links]),
+            "trace_penalty": np.pad(penalty, ((0, 0), (0, v - k))),
+            "trace_price": price,
+            "begins": filled * self.link_flow[:, None],
             "place": place,
+            "slot": place.argmax(axis=1) + np.arange(e) * (self.pipeline + 1),
             "lead_chances": lead,
         }

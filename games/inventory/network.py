@@ -15,9 +15,11 @@ import networkx as nx
 from pydantic import Field, field_validator, model_validator
 
 from games.errors import InputError, did_you_mean, one_line
-from games.inventory.demand import Demand, Part
+from games.inventory.demand import Normal, Part, Poisson
+from games.inventory.series import Series
 
 Cost = Annotated[float, Field(ge=0)]
+Demand = Poisson | Normal | Series
 
 
 class Location(Part):
@@ -58,6 +60,8 @@ class Link(Part):
     """Paid by the target for a unit that is shipped; to the source, if that is a location."""
     holding: Cost = 0.0
     """Cost, to the target, of a unit on its way at the end of a period."""
+    penalty: Cost = 0.0
+    """Cost, to the target, of a unit that was asked for and is not shipped, in each period."""
     capacity: Annotated[float, Field(gt=0)] | None = None
     """The most units shipped in a period; None: no limit."""
 
@@ -98,10 +102,8 @@ class SupplyNetwork(Part):
     suppliers: tuple[str, ...] = ("supplier",)
     """Sources that never run out."""
     internal: Literal["lost", "backlogged"] = "lost"
-    """What becomes of the part of a location's order that its source cannot ship."""
-    rationing: Literal["proportional", "in order"] = "proportional"
-    """How a source that has too little divides it: by what was asked for, or by the order of the
-    links."""
+    """What becomes of the part of a location's order that its source cannot ship. A source that has
+    too little divides it in proportion to what was asked for."""
     receive: Literal["before orders", "before demand"] = "before orders"
     """When goods arrive: as the last event of a period, so that they can be sent on in the next; or
     between orders and demand."""
@@ -200,7 +202,7 @@ class SupplyNetwork(Part):
             raise InputError(f"goods go in a circle, {around}: take out one of these links")
         if not self.stores:
             raise InputError("nobody buys: give some location customers = true")
-        self.demand.require_width(self.stores)
+        object.__setattr__(self, "demand", self.demand.of(self.stores))
         first = {name: self.locations[name] for name in self.stores}
         # Where stores come first, demand [B, K] meets stock [B, V] without an index.
         object.__setattr__(self, "locations", first | self.locations)

@@ -108,7 +108,8 @@ class View:
 class Planner(View):
     """One agent, to whom the whole state is shown in one row.
 
-    On hand [V], on the way [E, P], owed [E or 0], past demand [K, W], season [2 or 0].
+    On hand [V], on the way [E, P], owed [E or 0], past demand [K, W], season [2 or 0]; what a unit
+    of unmet demand costs [K], where that differs by game.
     """
 
     def __init__(self, game: Inventory) -> None:
@@ -121,6 +122,7 @@ class Planner(View):
             link if layout.owes else [],
             np.repeat(layout.flow[: layout.num_stores], game.look_back),
             [1.0, 1.0] if game.network.demand.season else [],
+            np.full(layout.num_stores, game.layout.dearest) if _varies(game) else [],
         ]
         self.scale = 1 / np.maximum(np.concatenate(scale), 1e-9)  # [F]
         role = Role("planner", _box(game, layout.num_links), len(self.scale))
@@ -136,6 +138,8 @@ class Planner(View):
             parts.append(state.past.flatten(1))
         if self.game.network.demand.season:
             parts.append(self._season(state))
+        if _varies(self.game):
+            parts.append(_unmet_cost(self.game, state))
         row = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
         nodes = (row * self._kept("scale", row, self.scale))[:, None]
         return self._seen(state, nodes, no_edges(nodes))
@@ -151,10 +155,11 @@ class Features(NamedTuple):
 def features(view: View, state: State) -> Features:
     """What the locations and the links of B games show.
 
-    A location: on hand, past demand [W], season [2 or 0], and what it always is: holding cost and
-    penalty (of a unit of cost a period, the dearest store's penalty), mean and standard deviation
-    of its demand over its flow, whether it is a store. A link: on the way [P], owed [1 or 0], its
-    mean lead time over the longest, its cost, whether it comes from outside.
+    A location: on hand, past demand [W], season [2 or 0], and what it always is: holding cost, and
+    cost of a unit of unmet demand (penalty and price), both over what that costs where it costs
+    most; mean and standard deviation of its demand over its flow; whether it is a store. A link: on
+    the way [P], owed [1 or 0], its mean lead time over the longest, its cost, whether it comes from
+    outside.
     """
     game, layout = view.game, view.layout
     b, v = state.on_hand.shape
@@ -166,7 +171,11 @@ def features(view: View, state: State) -> Features:
         nodes.append(F.pad(past, (0, 0, 0, rest)))
     if game.network.demand.season:
         nodes.append(view._season(state)[:, None].expand(-1, v, -1))
-    nodes.append(view._kept("location", state.on_hand, _location_constants(game)).expand(b, -1, -1))
+    constants = view._kept("location", state.on_hand, _location_constants(game)).expand(b, -1, -1)
+    if _varies(game):
+        unmet = F.pad(_unmet_cost(game, state) / game.layout.dearest, (0, rest))[..., None]
+        constants = torch.cat((constants[..., :1], unmet, constants[..., 2:]), dim=2)
+    nodes.append(constants)
     flow = view._kept("inverse link flow", state.on_hand, 1 / np.maximum(layout.link_flow, 1e-9))
     links = []
     if layout.pipeline:
@@ -188,10 +197,10 @@ def _location_constants(game: Inventory) -> np.ndarray:
     """[V, 5]"""
     layout, network = game.layout, game.network
     k, v = layout.num_stores, layout.num_locations
-    dearest = max(max(one.penalty for one in network.locations.values()), 1e-9)
+    dearest = game.layout.dearest
     found = np.zeros((v, 5))
     found[:, 0] = [one.holding / dearest for one in network.locations.values()]
-    found[:, 1] = [one.penalty / dearest for one in network.locations.values()]
+    found[:, 1] = [(one.penalty + one.price) / dearest for one in network.locations.values()]
     flow = np.maximum(layout.flow[:k], 1e-9)
     found[:k, 2] = network.demand.means(k) / flow
     found[:k, 3] = network.demand.deviations(k) / flow
@@ -204,8 +213,18 @@ def _link_constants(game: Inventory) -> np.ndarray:
     layout, links = game.layout, game.network.links
     mean = np.array([np.dot(range(len(link.lead_times)), link.lead_times) for link in links])
     cost = np.array([link.cost for link in links])
-    dearest = max(max(one.penalty for one in game.network.locations.values()), 1e-9)
-    return np.stack((mean / max(layout.longest, 1), cost / dearest, layout.source < 0), axis=1)
+    lead = mean / max(layout.longest, 1)
+    return np.stack((lead, cost / game.layout.dearest, layout.source < 0), axis=1)
+
+
+def _varies(game: Inventory) -> bool:
+    """Whether a unit of unmet demand costs differently by game."""
+    return game.layout.own_penalty or game.layout.own_price
+
+
+def _unmet_cost(game: Inventory, state: State) -> Tensor:
+    """[B, K] of a unit, where it varies: penalty, and revenue that does not come."""
+    return game.penalty(state)[..., : game.layout.num_stores] + game.price(state)
 
 
 class Graph(View):

@@ -1,0 +1,196 @@
+"""A period of a supply network: what is shipped, who is served, what it costs, what arrives.
+
+As in Alvo, Russo and Kanoria, "Deep reinforcement learning for inventory networks"
+(arXiv 2306.11246): the state is seen; every link ships; demand is met from stock; costs are
+counted; goods whose lead time is over arrive. So an order placed in period t with lead time L can
+be used in period t + L. Everything is a sum, a minimum or a product of tensors, so that the
+gradient of the cost reaches every order.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from games.inventory.layout import Layout
+from games.inventory.network import SupplyNetwork
+
+TALLY = 3  # cost, units not met, units wanted
+
+
+@dataclass(frozen=True)
+class State:
+    """B games of V locations, the first K of them stores, and E links.
+
+    P is the number of orders on their way that a link can have when orders are placed: the longest
+    lead time less 1, or that lead time itself where goods arrive before demand.
+    """
+
+    on_hand: Tensor  # [B, V] float32 units before orders; below 0: customers who wait
+    pipeline: Tensor  # [B, E, P] float32 units on their way; the first arrives next
+    owed: Tensor  # [B, E] float32 units of orders that wait at their source; E = 0 if none can
+    past: Tensor  # [B, K, W] float32 units wanted in the last W periods, the latest last
+    tally: Tensor  # [B, 3] float32 cost, units not met and units wanted, of periods that count
+    trace: Tensor  # [B] int64 which trace of demand the game follows
+    offset: Tensor  # [B] int64 where in it, or in the season, the game began
+    period: Tensor  # [B] int64
+
+
+class Flow(NamedTuple):
+    """What happened in a period."""
+
+    shipped: Tensor  # [B, E] units that left their source
+    arrived: Tensor  # [B, E] units that came to their target
+    demand: Tensor  # [B, K] units wanted
+    unmet: Tensor  # [B, K] units lost in the period, or waiting after it
+    cost: Tensor  # [B, V] of each location, revenue taken off
+
+
+class Period:
+    """The rules of a period; a subclass says of which network, and what is looked back at."""
+
+    network: SupplyNetwork
+    look_back: int
+    ignore: int
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The network as arrays."""
+        return Layout.of(self.network)
+
+    def advance(
+        self,
+        state: State,
+        orders: Tensor,
+        demand: Tensor,
+        lead: Tensor | None = None,
+        fits: bool = False,
+    ) -> tuple[State, Flow]:
+        """One period, in the dtype of the state.
+
+        Args:
+            orders: [B, E] units asked for, at least 0.
+            demand: [B, K] units.
+            lead: [B, E] int64 periods that what is shipped now takes; None: as the network says,
+                where it says one number.
+            fits: whether no more is asked of any location than it has.
+        """
+        layout = self.layout
+        numbers = layout.on(orders.device, orders.dtype)
+        asked = orders + state.owed if layout.owes else orders
+        shipped = self._ship(state, asked, fits)
+        stock = state.on_hand
+        if layout.has_inside:
+            stock = stock - shipped @ numbers.taken
+        arrived, pipeline = self._travel(state.pipeline, shipped, lead)
+        if layout.before_demand:
+            stock = stock + self._into(arrived, numbers.to_target)
+        rest = layout.num_locations - layout.num_stores
+        net = stock - (F.pad(demand, (0, rest)) if rest else demand)
+        over = net.clamp_min(0)
+        short = over - net  # [B, V], 0 but at stores
+        cost = numbers.holding * over + self.penalty(state) * short
+        unmet = short[:, : layout.num_stores] if rest else short
+        if layout.priced:
+            cost = cost + self._prices(state, demand, unmet, asked, shipped, pipeline)
+        on_hand = (
+            over if layout.all_lost else net if layout.all_wait else over - numbers.waits * short
+        )
+        if not layout.before_demand:
+            on_hand = on_hand + self._into(arrived, numbers.to_target)
+        past = state.past
+        if self.look_back:
+            past = torch.cat((past[..., 1:], demand[..., None]), dim=2)
+        with torch.no_grad():
+            late = torch.minimum(unmet, demand)  # not what has waited for longer
+            row = torch.stack((cost.sum(1), late.sum(1), demand.sum(1)), dim=1)
+            if self.ignore:
+                row = row * (state.period >= self.ignore)[:, None]
+            tally = state.tally + row
+        after = State(
+            on_hand=on_hand,
+            pipeline=pipeline,
+            owed=asked - shipped if layout.owes else state.owed,
+            past=past,
+            tally=tally,
+            trace=state.trace,
+            offset=state.offset,
+            period=state.period + 1,
+        )
+        return after, Flow(shipped, arrived, demand, unmet, cost)
+
+    def penalty(self, state: State) -> Tensor:
+        """Of a unit that is not met: [V], or [B, V] where every trace has its own."""
+        numbers = self.layout.on(state.on_hand.device, state.on_hand.dtype)
+        return numbers.trace_penalty[state.trace] if self.layout.own_penalty else numbers.penalty
+
+    def price(self, state: State) -> Tensor:
+        """Of a unit that is sold: [K], or [B, K] where every trace has its own."""
+        numbers = self.layout.on(state.on_hand.device, state.on_hand.dtype)
+        return numbers.trace_price[state.trace] if self.layout.own_price else numbers.price
+
+    def _ship(self, state: State, asked: Tensor, fits: bool) -> Tensor:
+        """[B, E] units that leave, no more than there are and than links and locations take."""
+        layout, numbers = self.layout, self.layout.on(asked.device, asked.dtype)
+        if layout.link_capacity:
+            asked = torch.minimum(asked, numbers.capacity)
+        if fits or not layout.has_inside:
+            return asked
+        there = numbers.yields * state.on_hand.clamp_min(0)
+        if layout.throughput:
+            there = torch.minimum(there, numbers.throughput)
+        wanted = (asked * numbers.inside) @ numbers.from_source  # [B, V]
+        share = (there / wanted.clamp_min(1e-30)).clamp_max(1)
+        return asked * (share @ numbers.at_source + numbers.outside)
+
+    def _travel(
+        self, pipeline: Tensor, shipped: Tensor, lead: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """What arrives [B, E], and what is on its way then [B, E, P]."""
+        layout = self.layout
+        if layout.even_leads:  # all orders take the longest lead time: a queue
+            if not layout.pipeline:
+                return shipped, pipeline
+            return pipeline[..., 0], torch.cat((pipeline[..., 1:], shipped[..., None]), dim=2)
+        row = F.pad(pipeline, (0, 1))  # [B, E, P + 1]
+        numbers = layout.on(shipped.device, shipped.dtype)
+        if not layout.random_leads:
+            row.view(len(row), -1).index_add_(1, numbers.slot, shipped)  # `row` is a copy
+        elif lead is None:
+            row = row + shipped[..., None] * numbers.place
+        else:
+            place = F.one_hot(lead - layout.first_lead, layout.pipeline + 1)
+            row = row + shipped[..., None] * place
+        return row[..., 0], row[..., 1:]
+
+    def _into(self, arrived: Tensor, to_target: Tensor) -> Tensor:
+        """[B, V] of what arrives [B, E]."""
+        return arrived if self.layout.one_each else arrived @ to_target
+
+    def _prices(
+        self,
+        state: State,
+        demand: Tensor,
+        unmet: Tensor,
+        asked: Tensor,
+        shipped: Tensor,
+        pipeline: Tensor,
+    ) -> Tensor:
+        """[B, V] costs of links and of making goods, less revenue."""
+        layout, numbers = self.layout, self.layout.on(shipped.device, shipped.dtype)
+        cost = (shipped * numbers.link_cost) @ numbers.to_target - shipped @ numbers.earned
+        if layout.pays_transit:
+            cost = cost + (pipeline.sum(2) * numbers.transit) @ numbers.to_target
+        if layout.pays_short:
+            cost = cost + ((asked - shipped) * numbers.link_penalty) @ numbers.to_target
+        if layout.sells:
+            waiting = (-state.on_hand[:, : layout.num_stores]).clamp_min(0)
+            sold = demand + waiting - unmet  # customers who waited pay once they are served
+            revenue = sold * self.price(state)
+            cost = cost - F.pad(revenue, (0, layout.num_locations - layout.num_stores))
+        return cost

@@ -1,0 +1,201 @@
+"""Demand read from a file: recorded series that games follow, each from a place of its own."""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import numpy as np
+import pandas as pd
+import torch
+from pydantic import Field, PrivateAttr
+
+from games.errors import InputError, did_you_mean, one_line
+from games.inventory.demand import Process, Sampler, Traces, too_short
+from games.sequence_form import Float64
+
+INDEX = ("period", "date", "week", "day")  # names of a first column that counts periods
+Range = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
+
+
+class Series(Process):
+    """What customers wanted in the past.
+
+    A game begins anywhere in the window [first, last) of periods that leaves room for it, and for
+    the past that it shows.
+
+    Raises:
+        InputError: the file cannot be read, has a gap, text, a negative number, or no series of
+            one of the stores; a window that is not in it.
+    """
+
+    kind: Literal["series"] = "series"
+    file: str
+    """CSV with a row a period and a column a series, named in the first line; a first column that
+    is called period, date, week or day is passed over. Or .npy, or .npz of one array: [R, T] of R
+    series of one store, or [R, T, K]."""
+    first: Annotated[int, Field(ge=0)] = 0
+    """The first period of the window, from 0."""
+    last: Annotated[int, Field(ge=1)] | None = None
+    """The period after its last one; None: to the end."""
+    columns: tuple[str, ...] = ()
+    """Of a CSV file. By default those called as the stores are; if there is but one store, all of
+    them, each a trace of its own."""
+    penalty: Range | None = None
+    """Every series has a penalty of its own, drawn evenly from here; None: as its store has."""
+    price: Range | None = None
+    """The same of prices."""
+    seed: int = 0
+    """Of those draws, which do not depend on the window."""
+    season: None = None
+    """Series have theirs in them."""
+    _stores: int = PrivateAttr(1)
+
+    def of(self, stores: tuple[str, ...]) -> Self:
+        columns = self.columns or (stores if len(stores) > 1 else ())
+        if len(stores) > 1 and len(columns) != len(stores):
+            raise InputError(f"demand: {len(columns)} columns for {len(stores)} stores")
+        made = self.model_copy(update={"columns": columns})
+        made._stores = len(stores)
+        made.table  # noqa: B018  reads the file, so that what is wrong with it is said now
+        return made
+
+    def require_periods(self, shown: int, played: int) -> None:
+        length = self.table.shape[1]
+        if shown + played > length:
+            raise InputError(too_short(length, shown, played))
+
+    @cached_property
+    def table(self) -> np.ndarray:
+        """[R, T, K] float32 of the window."""
+        if Path(self.file).suffix in (".npy", ".npz"):
+            whole, names = _from_numpy(self.file), None
+            if self._stores == 1 and whole.ndim == 2:
+                whole = whole[..., None]
+            if whole.ndim != 3 or whole.shape[2] != self._stores:
+                raise InputError(
+                    f"{self.file}: an array {list(whole.shape)} is no demand of {self._stores} "
+                    f"stores; give [series, periods, {self._stores}]"
+                    + (" or [series, periods]" if self._stores == 1 else "")
+                )
+        else:
+            frame = _columns(_from_csv(self.file), self.columns, self.file)
+            names = list(frame.columns)
+            found = _numbers(frame, self.file)  # [T, columns]
+            whole = found.T[..., None] if self._stores == 1 else found[None]
+        _check(whole, names, self.file)
+        length = whole.shape[1]
+        last = length if self.last is None else self.last
+        if not self.first < last <= length:
+            raise InputError(
+                f"{self.file}: periods {self.first} to {last} are asked for, but there are "
+                f"{length}; give 0 <= first < last <= {length}"
+            )
+        return np.ascontiguousarray(whole[:, self.first : last], np.float32)
+
+    def worth(self, kind: Literal["penalty", "price"], stores: int) -> Float64 | None:
+        among: Range | None = getattr(self, kind)
+        if among is None:
+            return None
+        stream = np.random.SeedSequence([self.seed, ("penalty", "price").index(kind)])
+        return np.random.default_rng(stream).uniform(*among, size=(len(self.table), stores))
+
+    def means(self, stores: int) -> Float64:
+        """[K] of the window, over all its series."""
+        return self.table.mean(axis=(0, 1), dtype=float)
+
+    def deviations(self, stores: int) -> Float64:
+        """[K] of the window, over all its series."""
+        return self.table.std(axis=(0, 1), dtype=float)
+
+    def sampler(self, stores: int, device: torch.device) -> Sampler:
+        return Traces(self, torch.as_tensor(self.table, device=device), anywhere=True)
+
+
+def _from_numpy(file: str) -> np.ndarray:
+    """The array of a .npy file, or the only one of a .npz file."""
+    try:
+        found = np.load(file, allow_pickle=False)
+        if isinstance(found, np.lib.npyio.NpzFile):
+            with found:
+                if len(found.files) != 1:
+                    raise InputError(f"{file}: it holds {len(found.files)} arrays; give one")
+                found = found[found.files[0]]
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise InputError(_unreadable(file, error)) from None
+    if found.dtype.kind not in "iuf":
+        raise InputError(f"{file}: an array of {found.dtype} is no demand; give numbers")
+    return found
+
+
+def _from_csv(file: str) -> pd.DataFrame:
+    """Its columns, without one that counts periods."""
+    try:
+        text = Path(file).read_text(encoding="utf-8-sig").rstrip()
+        # An empty line of a file of one series is a gap, and is not to be passed over.
+        frame = pd.read_csv(io.StringIO(text), skip_blank_lines=False, index_col=False)
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError(_unreadable(file, error)) from None
+    frame.columns = [str(name).strip() for name in frame.columns]
+    if len(frame.columns) and frame.columns[0].lower() in INDEX:
+        frame = frame.iloc[:, 1:]
+    if not frame.size:
+        raise InputError(f"{file}: no demand is in it; give a row a period, a column a series")
+    if all(_is_number(name) for name in frame.columns):
+        raise InputError(f"{file}: its first line has numbers; write the names of the series there")
+    return frame
+
+
+def _columns(frame: pd.DataFrame, names: tuple[str, ...], file: str) -> pd.DataFrame:
+    for name in names:
+        if name not in frame.columns:
+            near = did_you_mean(name, [str(known) for known in frame.columns])
+            raise InputError(f"{file}: there is no series of {name!r}: {near}")
+    return frame[list(names)] if names else frame
+
+
+def _numbers(frame: pd.DataFrame, file: str) -> np.ndarray:
+    """[T, columns] float64, NaN where there is a gap; text is refused."""
+    for name in frame.columns:
+        column = frame[name]
+        if column.dtype.kind in "iuf":
+            continue
+        bad = pd.to_numeric(column, errors="coerce").isna() & column.notna()
+        if bad.any() or column.dtype.kind == "b":
+            row = int(bad.to_numpy().argmax())
+            raise InputError(
+                f"{file}: series {name!r} has {column.iloc[row]!r} in period {row} (line "
+                f"{row + 2}); write a number"
+            )
+    return frame.apply(pd.to_numeric).to_numpy(float)
+
+
+def _check(whole: np.ndarray, names: list[str] | None, file: str) -> None:
+    """Raises InputError for the first gap or negative number of [R, T, K]."""
+    for bad, said, mend in (
+        (~np.isfinite(whole), "a gap", "fill it in, or take out the series"),
+        (whole < 0, "a negative number", "give what customers wanted, not what they brought back"),
+    ):
+        if bad.any():
+            series, period, store = (int(i) for i in np.argwhere(bad)[0])
+            if names is not None:
+                which, line = repr(names[max(series, store)]), f" (line {period + 2})"
+            else:
+                which, line = f"{series}" + (f", store {store}," if whole.shape[2] > 1 else ""), ""
+            raise InputError(f"{file}: series {which} has {said} in period {period}{line}; {mend}")
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _unreadable(file: str, error: Exception) -> str:
+    reason = getattr(error, "strerror", None)
+    return f"cannot read demand {file}: {reason.lower() if reason else one_line(error)}"
