@@ -84,10 +84,14 @@ def learning(
         metrics: a row an update, with `steps`; `TrainingRun.metrics`.
         title: of the picture.
         target: drawn as a horizontal line, by metric.
-        names: metrics to draw; if not given what is learned, in at most nine panels: NashConv,
-            returns, what the game reports, what was evaluated, entropy and divergence.
+        names: metrics to draw; if not given what is learned, in at most nine panels: NashConv or
+            the gap to what is best, returns, what the game reports, what was evaluated, entropy and
+            divergence, or else the gradient's norm. A length that all games have is left out.
     """
-    shown = list(names) if names is not None else _told(list(metrics.columns))
+    if names is None:
+        same = "episode_steps" in metrics and metrics["episode_steps"].nunique() <= 1 < len(metrics)
+        names = [n for n in _told(list(metrics.columns)) if n != "episode_steps" or not same]
+    shown = list(names)
     columns = min(len(shown), 3) or 1
     rows = max(-(-len(shown) // columns), 1)
     figure = Figure(figsize=(3.6 * columns + 0.4, 2.5 * rows + 0.5), layout="constrained")
@@ -123,12 +127,15 @@ def learning(
 def _told(columns: Sequence[str]) -> list[str]:
     """Metrics worth a panel, the most telling first: at most nine."""
     end = columns.index("loss") if "loss" in columns else len(columns)
-    exact = [name for name in columns if name.startswith("nash_conv")]
-    played = [name for name in columns[:end] if name not in ("update", "steps", "games")]
+    exact = [name for name in columns if name.startswith(("nash_conv", "gap", "eval_gap"))]
+    played = [n for n in columns[:end] if n not in ("update", "steps", "games", *exact)]
     evaluated = [
-        name for name in columns if name.startswith("eval_") and name != "eval_episode_steps"
+        name
+        for name in columns
+        if name.startswith("eval_") and name != "eval_episode_steps" and name not in exact
     ]
     last = [name for name in ("entropy", "kl") if name in columns]
+    last = last or [name for name in ("gradient_norm",) if name in columns]
     return [*(exact + evaluated + played)[: MOST_PANELS - len(last)], *last]
 
 

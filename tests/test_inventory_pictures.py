@@ -1,0 +1,415 @@
+"""Pictures of supply networks: what is drawn is what was played."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import networkx as nx
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgba
+from matplotlib.patches import FancyArrowPatch
+
+import analysis
+from analysis import plot, plot_inventory, plot_network
+from analysis.inventory_history import KINDS, record
+from games import InputError
+from games.inventory.draw import ON_ITS_WAY, STOCK, WAITING, places
+from games.inventory.network import SupplyNetwork
+from games.navigation_draw import animate
+from games.vectors import simulator
+
+NAMES = [
+    "inventory.lost_sales(lead_time=2,periods=20)",
+    "inventory.backlogged(lead_time=7,periods=20)",
+    "inventory.serial(periods=20)",
+    "inventory.transshipment(stores=5,periods=20)",
+    "inventory.one_warehouse(stores=10,periods=20)",
+    "inventory.one_warehouse(stores=50,periods=5)",
+    "inventory.many_warehouses(periods=20)",
+    "inventory.many_warehouses(file='{file}',start=0,look_back=4,periods=5)",
+    "inventory.or_gym(version=1)",
+    "inventory.or_gym_network(periods=12)",
+    "inventory.or_gym_network(version=1,legacy=True,periods=6)",
+]
+
+
+@pytest.fixture(scope="module")
+def series(tmp_path_factory):
+    """A file of 21 stores' demand."""
+    path = tmp_path_factory.mktemp("demand") / "series.npy"
+    np.save(path, np.random.default_rng(0).poisson(4.0, (6, 20, 21)).astype(np.float32))
+    return path
+
+
+@pytest.fixture(params=NAMES)
+def game(request, series):
+    return simulator(request.param.format(file=series))
+
+
+def mean_orders(game):
+    """Orders what flows on average."""
+    flow = torch.tensor(game.layout.link_flow, dtype=torch.float32)
+    return lambda state: flow.expand(len(state.period), -1)
+
+
+def played(game, **options):
+    return record(game, mean_orders(game), **{"games": 8, "seed": 3, **options})
+
+
+# --- what happened
+
+
+def test_costs_are_those_of_the_game(game):
+    """Against the rewards of `step`, which draws the same demand from the same seed."""
+    history = played(game)
+    asked = replace(game, actions="quantities", view="planner", discount=1.0)
+    generator = torch.Generator().manual_seed(3)
+    state = asked.reset(8, generator)
+    for t in range(game.periods):
+        state, step = asked.step(state, mean_orders(game)(state)[:, None], generator)
+        # Sums of costs some of which are revenue: single precision of the largest.
+        np.testing.assert_allclose(history.total[t], -step.reward[:, 0], rtol=1e-4, atol=2e-3)
+
+
+def test_kinds_of_costs_of_one_store():
+    """Holding, penalty and revenue of a loop over single units' worth of arithmetic."""
+    history = played(simulator("inventory.lost_sales(lead_time=3,penalty=7,holding=2,periods=12)"))
+    stock, way = history.on_hand[0, :, 0], list(history.pipeline[0, :, 0].T)
+    for t in range(12):
+        demand = history.demand[t, :, 0]
+        left, lost = np.maximum(stock - demand, 0), np.maximum(demand - stock, 0)
+        np.testing.assert_allclose(history.cost["holding"][t, :, 0], 2 * left, atol=1e-4)
+        np.testing.assert_allclose(history.cost["penalty"][t, :, 0], 7 * lost, atol=1e-4)
+        np.testing.assert_allclose(history.unmet[t, :, 0], lost, atol=1e-4)
+        way.append(np.full(8, 5.0))
+        stock = left + way.pop(0)
+    assert not history.cost["links"].any()
+    assert not history.cost["revenue"].any()
+    assert history.visits(2).shape == (80, 3)
+    np.testing.assert_array_equal(history.visits(2)[:8, 0], history.on_hand[2, :, 0])
+
+
+def test_prices_of_a_chain():
+    """OR-Gym's chain: each stage pays its link's price, which the next one earns, and for asking
+    for more than it gets."""
+    game = simulator("inventory.or_gym(version=1,periods=12)")
+    history = played(game)
+    bought = history.shipped * np.array([1.5, 1.0, 0.5])  # [T, R, 3]
+    short = (20.0 - history.shipped) * np.array([0.075, 0.05, 0.025])
+    expected = bought + short
+    expected[..., 1:] -= bought[..., :-1]
+    np.testing.assert_allclose(history.cost["links"], expected, atol=1e-3)
+    sold = history.demand[..., 0] - history.unmet[..., 0]
+    np.testing.assert_allclose(history.cost["revenue"][..., 0], -2.0 * sold, atol=1e-3)
+
+
+# --- the network
+
+
+def test_where_locations_stand():
+    network = simulator("inventory.or_gym_network()").network
+    found = {name: (round(float(x), 9), round(float(y), 9)) for name, (x, y) in
+             places(network).items()}  # fmt: skip
+    assert found == {
+        "source_7": (0, 0.75), "source_8": (0, -0.75),
+        "factory_4": (1, 1), "factory_5": (1, 0), "factory_6": (1, -1),
+        "distributor_2": (2, 0.75), "distributor_3": (2, -0.75), "retailer": (3, 0),
+    }  # fmt: skip
+
+
+def test_columns_are_distances_from_suppliers(game):
+    graph, spot = game.network.graph, places(game.network)
+    assert len({tuple(np.round(point, 6)) for point in spot.values()}) == len(graph)
+    last = nx.dag_longest_path_length(graph, weight=None, default_weight=1)
+    for name, (x, _) in spot.items():
+        ways = [nx.dag_longest_path_length(graph.subgraph(nx.ancestors(graph, name) | {name}))]
+        assert x == (last if not graph.out_degree(name) else max(ways))
+
+
+def test_the_network_with_its_flows(game):
+    history = played(game)
+    figure = plot_network.network(history, title="flows")
+    layout, links = game.layout, game.network.links
+    drawn = {
+        patch.get_label(): patch.get_linewidth()
+        for patch in figure.axes[0].patches
+        if isinstance(patch, FancyArrowPatch)
+    }
+    assert list(drawn) == [f"{link.source} -> {link.target}" for link in links]
+    widths, flows = np.array(list(drawn.values())), history.shipped.mean(axis=(0, 1))
+    assert flows.max() > 0
+    expected = np.maximum(plot_network.WIDEST * flows / flows.max(), plot_network.THINNEST)
+    np.testing.assert_allclose(widths[flows > 0], expected[flows > 0], rtol=1e-9)
+
+    said = [text for text in figure.axes[0].texts if text.get_text() != "flows"]
+    stock = history.on_hand.clip(0).mean(axis=(0, 1))
+    named = {text.get_text() for text in said}
+    for name, units in zip(layout.names, stock, strict=True):
+        assert f"{name.replace('_', ' ')}  {units:.3g}" in named
+    assert {name.replace("_", " ") for name in game.network.suppliers} <= named
+    leads = [text for text in said if text.get_gid() == "lead time"]
+    assert [text.get_text() for text in leads] == [str(link.lead_time) for link in links]
+
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    boxes = np.array([t.get_window_extent(canvas.get_renderer()).extents for t in said])
+    low = np.maximum(boxes[:, None, :2], boxes[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], boxes[None, :, 2:])
+    over = (high - low).clip(0).prod(axis=2)
+    np.fill_diagonal(over, 0)
+    covered = [(said[i].get_text(), said[j].get_text()) for i, j in np.argwhere(over)]
+    assert not covered
+    page = figure.bbox.extents
+    assert (boxes[:, :2] >= page[:2]).all()
+    assert (boxes[:, 2:] <= page[2:]).all()
+
+
+def test_colours_say_how_long_stock_lasts():
+    """Two periods of its flow at the warehouse, one at the first store, none at the second."""
+    network = simulator("inventory.one_warehouse(stores=2)").network
+    figure = plot_network.network(network, flows=[3.0, 1.0, 4.0], stock=[3.0, 0.0, 8.0])
+    bar = figure.axes[1]
+    assert bar.get_ylabel() == "stock, periods of its flow"
+    assert bar.get_ylim() == (0, 2)
+    shades = [mark.get_facecolor() for mark in figure.axes[0].collections]
+    warehouse, stores = shades[1], shades[2]
+    depth = 3 - np.concatenate((warehouse, stores))[:, :3].sum(axis=1)
+    assert depth[0] > depth[1] > depth[2]
+
+
+def test_a_network_alone_and_random_lead_times():
+    network = SupplyNetwork.model_validate(
+        {
+            "locations": {"a": {"customers": True}, "b": {}},
+            "links": [
+                {"source": "supplier", "target": "a", "lead_time": (0, 0.5, 0, 0.5)},
+                {"source": "a", "target": "b"},
+                {"source": "supplier", "target": "b", "lead_time": 9},
+            ],
+            "demand": {"kind": "poisson", "mean": 3},
+        }
+    )
+    figure = plot_network.network(network)
+    leads = [text.get_text() for text in figure.axes[0].texts if text.get_gid() == "lead time"]
+    assert leads == ["1–3", "1", "9"]
+    assert len(figure.axes) == 1  # no scale of colours that says nothing
+    ways = [p for p in figure.axes[0].patches if isinstance(p, FancyArrowPatch)]
+    assert [way.get_connectionstyle().rad != 0 for way in ways] == [False, False, True]
+
+
+# --- costs
+
+
+def test_bars_are_means(game):
+    history = played(game)
+    figure = plot_inventory.costs(history, ignore=2, title="costs")
+    left, right = figure.axes
+    names = [name.replace("_", " ") for name in game.layout.names]
+    assert [label.get_text() for label in right.get_yticklabels()] == names
+    sums = np.zeros(len(names))
+    for bar in right.patches:
+        sums[round(bar.get_y() + bar.get_height() / 2)] += bar.get_width()
+    expected = sum(history.cost[kind][2:].mean(axis=(0, 1)) for kind in KINDS)
+    np.testing.assert_allclose(sums, expected, atol=1e-9)
+    *_, line, since = left.get_lines()
+    np.testing.assert_allclose(line.get_ydata(), history.total.mean(axis=1))
+    assert list(since.get_xdata()) == [2, 2]
+    kinds = [kind for kind in KINDS if history.cost[kind].any()]
+    shown = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert shown == [*kinds, "all together", "80% of games"]
+
+
+def test_stacks_end_at_the_sum_and_bands_hold_four_fifths():
+    history = played(simulator("inventory.or_gym(periods=12)"), games=50)
+    left, _ = plot_inventory.costs(history).axes
+    *areas, band = left.collections
+    ends = np.zeros(12)
+    for area in areas:
+        (path,) = area.get_paths()
+        for t in range(12):
+            heights = path.vertices[path.vertices[:, 0] == t, 1]
+            far = heights[np.argmax(np.abs(heights))]
+            near = heights[np.argmin(np.abs(heights))]
+            ends[t] += far - near
+    np.testing.assert_allclose(ends, history.total.mean(axis=1), rtol=1e-9)
+    low, high = (line.get_ydata() for line in left.get_lines()[:2])
+    total = history.total.T
+    inside = (total >= low) & (total <= high)
+    assert set(inside.sum(axis=0)) <= {40, 41, 42}  # of 50; more where games are as dear
+    assert band.get_paths()
+
+
+def test_many_locations_are_cut():
+    history = played(simulator("inventory.one_warehouse(stores=70,periods=4)"), games=2)
+    dear = sum(each.mean(axis=(0, 1)) for each in history.cost.values())
+    _, right = plot_inventory.costs(history).axes
+    assert "60 of 71 locations" in right.get_xlabel()
+    dearest = history.game.layout.names[int(np.argmax(dear))]
+    assert dearest.replace("_", " ") in [t.get_text() for t in right.get_yticklabels()]
+
+
+# --- orders
+
+LEAD = 3
+BEST = analysis.lost_sales(5.0, LEAD, penalty=9)
+
+
+def capped(on_hand, pipeline):
+    return np.clip(24 - on_hand - pipeline.sum(-1), 0, 7)
+
+
+def visits(count=4000):
+    rng = np.random.default_rng(1)
+    return np.column_stack([rng.poisson(8, count), *rng.poisson(5, (LEAD - 1, count))])
+
+
+@pytest.mark.parametrize("against", ["total", "first"])
+def test_surfaces_are_the_policies(against):
+    states = visits()
+    figure = plot_inventory.order_surface(capped, BEST, states, against=against, title="L = 3")
+    panels = [ax for ax in figure.axes if ax.get_xlabel()]
+    tables = [np.asarray(ax.images[0].get_array()) for ax in panels]
+    assert tables[0].shape[0] > 8
+    for y, row in enumerate(tables[0]):
+        first, second = (y, 5) if against == "first" else ((y + 1) // 2, y // 2)
+        for x, order in enumerate(row):
+            assert order == capped(np.array(x), np.array([first, second]))
+            assert tables[1][y, x] == BEST.order(x, [first, second])
+    np.testing.assert_array_equal(tables[2], tables[0] - tables[1])
+    off = capped(states[:, 0], states[:, 1:]) - BEST.order(states[:, 0], states[:, 1:])
+    said = f"{off.mean():+.2f} units on average, {np.abs(off).mean():.2f} apart"
+    assert panels[2].get_title().endswith(said)
+    assert [panels[0].get_title(), panels[1].get_title()] == ["learned", "optimal"]
+    assert all(len(ax.collections) == 1 for ax in panels)  # the contours
+
+
+def test_contours_hold_the_visits():
+    rng = np.random.default_rng(0)
+    density = rng.dirichlet(np.full(400, 0.3)).reshape(20, 20)
+    for level, held in zip(plot_inventory.levels(density), (0.99, 0.9, 0.5), strict=True):
+        assert density[density >= level].sum() >= held > density[density > level].sum()
+
+
+def test_the_line_of_a_base_stock_policy():
+    states = visits(500)
+    figure = plot_inventory.order_line(capped, 24, states, cap=7)
+    points, line = figure.axes[0].get_lines()
+    position = states.sum(axis=1)
+    np.testing.assert_array_equal(points.get_xdata(), position)
+    np.testing.assert_allclose(
+        np.interp(position, line.get_xdata(), line.get_ydata()), points.get_ydata(), atol=1e-9
+    )
+    assert "0.00 units apart" in figure.axes[0].get_title()
+    figure = plot_inventory.order_line(capped, 25, states)
+    expected = np.abs(capped(states[:, 0], states[:, 1:]) - np.maximum(25 - position, 0)).mean()
+    assert f"{expected:.2f} units apart" in figure.axes[0].get_title()
+
+
+# --- frames
+
+
+def painted(picture, colour):
+    """[2, n] rows and columns of the pixels of a colour."""
+    wanted = np.round(255 * np.array(to_rgba(colour)[:3]))
+    return np.argwhere((np.abs(picture.astype(int) - wanted) <= 2).all(axis=2)).T
+
+
+def test_frames_of_all_settings(game, tmp_path):
+    generator = torch.Generator().manual_seed(0)
+    state = game.reset(2, generator)
+    frames = [game.frame(state, 1)]
+    for _ in range(4):
+        actions = mean_orders(game)(state)[:, None] if game.actions == "quantities" else (
+            torch.zeros(2, 1, game.layout.num_links)
+        )  # fmt: skip
+        state, _ = game.step(state, actions, generator)
+        frames.append(game.frame(state, 1))
+    assert {frame.shape for frame in frames} == {frames[0].shape}
+    assert all(frame.dtype == np.uint8 for frame in frames)
+    assert (frames[0] != frames[4]).any()
+    animate(frames, tmp_path / "game.gif")
+
+
+def test_gauges_say_what_is_on_hand():
+    """A gauge of one store with lead time 4 is full at 5 units * 6 periods."""
+    game = simulator("inventory.backlogged(lead_time=4)")
+    state = game.begin(1)
+
+    def pixels(units, colour):
+        frame = game.frame(replace(state, on_hand=torch.tensor([[units]])))
+        return len(painted(frame, colour)[0])
+
+    full = pixels(30.0, STOCK)
+    assert full > 400
+    assert pixels(15.0, STOCK) == pytest.approx(full / 2, rel=0.05)
+    assert pixels(99.0, STOCK) == full
+    assert pixels(-15.0, WAITING) == pytest.approx(full / 2, rel=0.05)
+    assert pixels(-15.0, STOCK) == pixels(15.0, WAITING) == 0
+    left, right = 530, 592  # pixels, the gauge's ends
+    for units, colour, end in ((15.0, STOCK, left), (-15.0, WAITING, right)):
+        frame = game.frame(replace(state, on_hand=torch.tensor([[units]])))
+        assert painted(frame, colour)[1].mean() == pytest.approx((end + 561) / 2, abs=2)
+
+
+def test_goods_travel_along_their_link():
+    """With a lead time of 4, orders of 1, 2 and 3 periods ago are 1/4, 2/4 and 3/4 of the way."""
+    game = simulator("inventory.lost_sales(lead_time=4)")
+    middle, areas = [], []
+    for slot in (2, 1, 0):
+        pipeline = torch.zeros(1, 1, 3)
+        pipeline[0, 0, slot] = 5.0 * (slot + 1)
+        rows, columns = painted(game.frame(replace(game.begin(1), pipeline=pipeline)), ON_ITS_WAY)
+        middle.append(columns.mean())
+        areas.append(len(rows))
+    start, end = 110, 530  # pixels, the supplier and the store's gauge
+    np.testing.assert_allclose(middle, start + (end - start) * np.array([0.25, 0.5, 0.75]), atol=1)
+    np.testing.assert_allclose(np.array(areas) / areas[2], [3, 2, 1], rtol=0.2)
+
+
+# --- learning
+
+
+def test_learning_curves_of_an_inventory_run():
+    """The gap first; no panel for a length that all games share, nor for how fast it went."""
+    rows = [
+        {
+            "update": k, "steps": 100 * k, "games": 2 * k, "return": -9 / k, "episode_steps": 50.0,
+            "cost": 9.0 / k, "fill_rate": 1 - 0.5 / k, "loss": 0.2 / k, "gradient_norm": 1.0 / k,
+            "learn_seconds": 0.1, "eval_cost": 8.0 / k, "eval_gap": 30.0 / k,
+        }
+        for k in range(1, 6)
+    ]  # fmt: skip
+    figure = plot.learning(pd.DataFrame(rows), target={"eval_gap": 0.5})
+    panels = {ax.get_title(): ax for ax in figure.axes if ax.get_title()}
+    assert list(panels) == ["eval gap", "eval cost", "return", "cost", "fill rate", "gradient norm"]
+    line, target = panels["eval gap"].get_lines()
+    np.testing.assert_allclose(line.get_ydata(), [30 / k for k in range(1, 6)])
+    assert list(target.get_ydata()) == [0.5, 0.5]
+    rows[2]["episode_steps"] = 40.0
+    assert "episode steps" in [ax.get_title() for ax in plot.learning(pd.DataFrame(rows)).axes]
+
+
+# --- what is refused
+
+
+def test_what_is_refused():
+    game = simulator("inventory.one_warehouse(stores=3,periods=4)")
+    history = played(game)
+    with pytest.raises(InputError, match=r"^flows: shape \(2,\); one number, at least 0, for each"):
+        plot_network.network(game, flows=[1.0, 2.0])
+    with pytest.raises(InputError, match=r"^stock: shape \(4,\); one number, at least 0"):
+        plot_network.network(game, stock=[1.0, 2.0, 3.0, -1.0])
+    with pytest.raises(InputError, match=r"has 4 links; visits are listed of one store"):
+        history.visits()
+    with pytest.raises(InputError, match=r"^ignore = 4 of 4 periods leaves none that counts"):
+        plot_inventory.costs(history, ignore=4)
+    with pytest.raises(InputError, match=r"^orders: shape \(8, 1\); \(8, 4\) is needed"):
+        record(game, lambda state: torch.zeros(8, 1), games=8)
+    with pytest.raises(InputError, match=r"^at a lead time of 1 nothing is on its way"):
+        plot_inventory.order_surface(capped, capped, np.ones((5, 1)))
+    with pytest.raises(InputError, match=r"^visits: shape \(5,\); states \[M, L\] are needed"):
+        plot_inventory.order_line(capped, 3.0, np.ones(5))
