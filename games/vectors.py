@@ -170,6 +170,20 @@ def parse(name: str) -> tuple[str, dict[str, Any]]:
         ) from None
 
 
+def altered(name: str, parameters: Mapping[str, Any]) -> str:
+    """A game's name with some of its parameters set to other values.
+
+    Raises:
+        InputError: a game whose parameters are OpenSpiel's own.
+    """
+    if not parameters:
+        return name
+    target, given = parse(name.strip())
+    if not (":" in target or target in SIMULATORS):
+        raise InputError(f"{name}: write out its parameters: only simulators' can be set apart")
+    return f"{target}({','.join(f'{k}={v!r}' for k, v in {**given, **parameters}.items())})"
+
+
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Name):  # a word: true, false and none as TOML and OpenSpiel write them
         return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)

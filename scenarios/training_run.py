@@ -234,7 +234,7 @@ class _Work:
             seconds=self.last.get(SECONDS, 0.0),
             metrics=self.last,
             best=self.best,
-            evaluation=self._evaluation(policy) if wanted.every or wanted.game else {},
+            evaluation=self._evaluation(policy) if wanted.every or wanted.parameters else {},
         )
 
     def save(self) -> None:

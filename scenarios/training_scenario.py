@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from games.errors import InputError, did_you_mean
 from games.simulator import Spec
-from games.vectors import vector
+from games.vectors import altered, vector
 from marl.finite import Exact, ExactLog
 from marl.plan import Plan
 from marl.policy import Policy
@@ -58,11 +58,11 @@ class Evaluation(Table):
     """Whole games between updates, the same ones every time, from which nothing is learned."""
 
     every: Annotated[int, Field(ge=0)] = 0
-    """Updates between two; 0: never, or only at the end if `game` is given."""
+    """Updates between two; 0: never, or only at the end if `parameters` are given."""
     episodes: Annotated[int, Field(gt=1)] = 100
     """Games."""
-    game: str | None = None
-    """Another game that the policy is judged in, such as a longer one; None: the one it learns."""
+    parameters: Annotated[dict[str, Any], Field(default_factory=dict)]
+    """Of the game, where the policy is judged in another: {periods = 5000}."""
     greedy: bool = False
     """Play the likeliest action, not a drawn one."""
     against: Literal["self", "random"] = "self"
@@ -116,7 +116,7 @@ class TrainingScenario(Plan, Experiment):
 
     stop: TrainingStop = TrainingStop(target={})
     checkpoint: TrainingCheckpoint = TrainingCheckpoint()
-    evaluation: Evaluation = Evaluation()
+    evaluation: Evaluation = Evaluation(parameters={})
     exact: Exact | None = None
     """Exact NashConv as training goes, of games that can be enumerated."""
     sweep: Sweep = Sweep(grid={})
@@ -124,7 +124,7 @@ class TrainingScenario(Plan, Experiment):
     @property
     def judged(self) -> str:
         """The game of evaluations."""
-        return self.evaluation.game or self.game
+        return altered(self.game, self.evaluation.parameters)
 
     @property
     def plan(self) -> Plan:
@@ -142,9 +142,9 @@ class TrainingScenario(Plan, Experiment):
             InputError: a game that cannot be played, or a cluster that does not answer.
         """
         spec = vector(self.game, 1).spec  # before Ray starts, which takes seconds
-        if (judged := self.evaluation.game) is not None:
+        if self.judged != self.game:
             untrained = Policy.new(self.game, spec, self.network, self.method.policies)
-            untrained.for_game(judged, vector(judged, 1).spec)
+            untrained.for_game(self.judged, vector(self.judged, 1).spec)
         if self.exact is not None:
             ExactLog(self.plan, self.exact)
         with installed():
