@@ -134,9 +134,7 @@ def _kinds(game: Inventory, state: State, after: State, flow: Flow) -> dict[str,
         left = left - flow.arrived @ numbers.to_target
     holding = numbers.holding * left.clamp_min(0)
     penalty = game.penalty(state) * F.pad(flow.unmet, (0, rest))
-    waiting = (-state.on_hand[:, :k]).clamp_min(0)
-    sold = flow.demand + waiting - flow.unmet
-    revenue = -F.pad(sold * game.price(state), (0, rest))
+    revenue = -game.revenue(state, flow.demand, flow.unmet, after.on_hand)
     links = flow.cost - holding - penalty - revenue
     if not layout.priced:  # nothing but rounding
         links = torch.zeros_like(links)

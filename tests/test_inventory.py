@@ -111,7 +111,7 @@ def plain(network, orders, demand, lead):
     travelling, owed = [], [0.0] * len(links)  # travelling: (period of arrival, link, units)
     for t, asked in enumerate(orders):
         cost = dict.fromkeys(places, 0.0)
-        waiting = {name: max(-units, 0.0) for name, units in stock.items()}
+        waiting, lost = {name: max(-units, 0.0) for name, units in stock.items()}, {}
         wanted = [asked[e] + owed[e] for e in range(len(links))]
         shipped = [
             units if link.capacity is None else min(units, link.capacity)
@@ -142,16 +142,18 @@ def plain(network, orders, demand, lead):
                 stock[links[e].target] += units
         for name, units in zip(network.stores, demand[t], strict=True):
             stock[name] -= units
-            sold = units + waiting[name] - max(-stock[name], 0.0)
-            cost[name] -= places[name].price * sold
         for name, place in places.items():
             cost[name] += place.holding * max(stock[name], 0.0)
             cost[name] += place.penalty * max(-stock[name], 0.0)
             if place.unmet == "lost":
+                lost[name] = max(-stock[name], 0.0)
                 stock[name] = max(stock[name], 0.0)
         if not early:
             for e, units in comes:
                 stock[links[e].target] += units
+        for name, units in zip(network.stores, demand[t], strict=True):
+            sold = units + waiting[name] - lost.get(name, 0.0) - max(-stock[name], 0.0)
+            cost[name] -= places[name].price * sold
         yield dict(stock), list(travelling), list(owed), cost
 
 
@@ -253,11 +255,11 @@ def test_a_period_by_hand():
     np.testing.assert_allclose(flow.cost, expected, atol=1e-12)
     np.testing.assert_allclose(flow.unmet, [[0, 3]], atol=1e-12)
     state, flow = game.advance(state, numbers([1, 1, 0]), numbers([7, 1]))
-    # The depot has nothing; 2 are lost; the shop's 6 come after its demand.
+    # The depot has nothing; 2 are lost; the shop's 6 come after its demand, and 4 who waited pay.
     np.testing.assert_allclose(flow.shipped, [[0, 0, 0]], atol=1e-12)
     np.testing.assert_allclose(state.on_hand, [[0, 2, 0]], atol=1e-12)
-    np.testing.assert_allclose(flow.cost, [[18, 20, 0]], atol=1e-12)
-    np.testing.assert_allclose(state.tally, [[1 + 11.1 + 5.5 + 38, 3 + 2 + 1, 16]], atol=1e-12)
+    np.testing.assert_allclose(flow.cost, [[18, 20 - 12, 0]], atol=1e-12)
+    np.testing.assert_allclose(state.tally, [[1 + 11.1 + 5.5 + 26, 3 + 2 + 1, 16]], atol=1e-12)
 
 
 def test_orders_that_wait_by_hand():
@@ -284,6 +286,46 @@ def test_shares_by_hand():
     }))  # fmt: skip
     orders = game.orders(game.begin(1, dtype=torch.float64), torch.from_numpy(given)[None])[0]
     np.testing.assert_allclose(orders[:2], 10 * both / both.sum(), rtol=1e-12)
+
+
+def test_customers_who_waited_pay_for_what_comes_after_demand():
+    network = SupplyNetwork.checked(
+        {
+            "locations": {"store": {"price": 10.0, "penalty": 1.0}},
+            "links": [{"source": "supplier", "target": "store"}],
+            "demand": {"kind": "poisson", "mean": 3.0},
+        },
+        "test",
+    )
+    game = Inventory(network, actions="quantities")
+    state, earned = game.begin(1, dtype=torch.float64), []
+    for orders, demand in ((3.0, 5.0), (4.0, 0.0), (0.0, 1.0)):
+        state, flow = game.advance(
+            state, torch.tensor([[orders]]).double(), torch.tensor([[demand]]).double()
+        )
+        earned.append(flow.unmet.item() - flow.cost.item())
+    assert earned == [30.0, 20.0, 10.0]  # 3 of 5, the other 2, and 1 from stock
+
+
+def test_what_cannot_be_kept_goes_to_those_who_ask():
+    stores = {name: {"penalty": 1.0} for name in ("a", "b")}
+    network = SupplyNetwork.checked(
+        {
+            "locations": stores | {"centre": {"stock": 12.0, "holds": False}},
+            "links": [
+                {"source": "centre", "target": "a"},
+                {"source": "centre", "target": "b"},
+                {"source": "supplier", "target": "centre"},
+            ],
+            "demand": {"kind": "poisson", "mean": [1.0, 3.0]},
+        },
+        "test",
+    )
+    game = Inventory(network, actions="quantities")
+    state = game.begin(2)
+    asked = torch.tensor([[1.0, 5.0, 7.0], [0.0, 0.0, 7.0]])
+    expected = torch.tensor([[2.0, 10.0, 7.0], [3.0, 9.0, 7.0]])
+    torch.testing.assert_close(game.orders(state, asked), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("seed", SEEDS)

@@ -182,9 +182,16 @@ class Inventory(Period):
 
     def orders(self, state: State, actions: Tensor) -> Tensor:
         """Quantities [B, E] asked for, of actions [B, E]; see the class's docstring."""
-        if self.actions == QUANTITIES:
-            return actions.clamp_min(0)
         layout, numbers = self.layout, self.layout.on(actions.device, actions.dtype)
+        if self.actions == QUANTITIES:
+            asked = actions.clamp_min(0)
+            if not layout.passes_on:
+                return asked
+            # What cannot be kept goes to those who ask, and as it flows if nobody does.
+            weight = (asked + 1e-6 * numbers.link_flow) * numbers.passes
+            there = state.on_hand.clamp_min(0) @ numbers.at_source
+            sent = weight / (weight @ numbers.same_source).clamp_min(1e-30) * there
+            return torch.where(numbers.passes > 0, sent, asked)
         outside = None
         if layout.has_outside:
             outside = F.softplus(actions + 1) * numbers.order_scale  # 0 where the source is inside

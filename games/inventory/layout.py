@@ -33,6 +33,7 @@ class Numbers(NamedTuple):
     earned: Tensor  # [E, V] of a source for a unit that leaves, its operating cost taken off
     same_source: Tensor  # [E, E] 1 where two links leave the same location
     keeps: Tensor  # [E] 1 where the source can keep stock
+    passes: Tensor  # [E] 1 where it cannot
     order_scale: Tensor  # [E] mean flow over softplus(1), of outside links
     flow: Tensor  # [V] mean units a period that pass through
     link_flow: Tensor  # [E]
@@ -106,6 +107,15 @@ class Layout:
         return bool((self.source < 0).any())
 
     @cached_property
+    def passes_on(self) -> bool:
+        """Whether some location that sends goods on cannot keep any."""
+        return any(
+            not self.network.locations[link.source].holds
+            for link in self.network.links
+            if link.source in self.network.locations
+        )
+
+    @cached_property
     def owes(self) -> bool:
         """Whether an order can be left waiting at its source."""
         short = self.has_inside or self.link_capacity
@@ -143,9 +153,9 @@ class Layout:
 
     @cached_property
     def priced(self) -> bool:
-        """Whether anything but holding and penalty costs."""
+        """Whether goods cost something: to order, to make, to have on the way, to be short of."""
         links = any(link.cost or link.holding or link.penalty for link in self.network.links)
-        return links or bool((self._of("operating") > 0).any()) or self.sells
+        return links or bool((self._of("operating") > 0).any())
 
     @cached_property
     def sells(self) -> bool:
@@ -280,6 +290,7 @@ class Layout:
             "earned": from_source * (cost[:, None] - self._of("operating")),
             "same_source": from_source @ from_source.T,
             "keeps": from_source @ self._of("holds") + ~inside,
+            "passes": from_source @ ~self._of("holds"),
             "order_scale": np.where(inside, 0, self.link_flow / np.log1p(np.e)),
             "flow": self.flow,
             "link_flow": self.link_flow,

@@ -96,13 +96,15 @@ class Period:
         short = over - net  # [B, V], 0 but at stores
         cost = numbers.holding * over + self.penalty(state) * short
         unmet = short[:, : layout.num_stores] if rest else short
-        if layout.priced:
-            cost = cost + self._prices(state, demand, unmet, asked, shipped, pipeline)
         on_hand = (
             over if layout.all_lost else net if layout.all_wait else over - numbers.waits * short
         )
         if not layout.before_demand:
             on_hand = on_hand + self._into(arrived, numbers.to_target)
+        if layout.priced:
+            cost = cost + self._prices(asked, shipped, pipeline)
+        if layout.sells:
+            cost = cost - self.revenue(state, demand, unmet, on_hand)
         past = state.past
         if self.look_back:
             past = torch.cat((past[..., 1:], demand[..., None]), dim=2)
@@ -172,25 +174,26 @@ class Period:
         """[B, V] of what arrives [B, E]."""
         return arrived if self.layout.one_each else arrived @ to_target
 
-    def _prices(
-        self,
-        state: State,
-        demand: Tensor,
-        unmet: Tensor,
-        asked: Tensor,
-        shipped: Tensor,
-        pipeline: Tensor,
-    ) -> Tensor:
-        """[B, V] costs of links and of making goods, less revenue."""
+    def _prices(self, asked: Tensor, shipped: Tensor, pipeline: Tensor) -> Tensor:
+        """[B, V] costs of links and of making goods, less what locations pay each other."""
         layout, numbers = self.layout, self.layout.on(shipped.device, shipped.dtype)
         cost = (shipped * numbers.link_cost) @ numbers.to_target - shipped @ numbers.earned
         if layout.pays_transit:
             cost = cost + (pipeline.sum(2) * numbers.transit) @ numbers.to_target
         if layout.pays_short:
             cost = cost + ((asked - shipped) * numbers.link_penalty) @ numbers.to_target
-        if layout.sells:
-            waiting = (-state.on_hand[:, : layout.num_stores]).clamp_min(0)
-            sold = demand + waiting - unmet  # customers who waited pay once they are served
-            revenue = sold * self.price(state)
-            cost = cost - F.pad(revenue, (0, layout.num_locations - layout.num_stores))
         return cost
+
+    def revenue(self, state: State, demand: Tensor, unmet: Tensor, after: Tensor) -> Tensor:
+        """[B, V] paid by customers, by those who waited once they are served.
+
+        Args:
+            unmet: [B, K] after demand.
+            after: [B, V] on hand, once goods have arrived.
+        """
+        layout, numbers = self.layout, self.layout.on(demand.device, demand.dtype)
+        k = layout.num_stores
+        before, waiting = (-stock[:, :k].clamp_max(0) for stock in (state.on_hand, after))
+        lost = unmet * (1 - numbers.waits[:k])
+        revenue = (demand + before - waiting - lost) * self.price(state)
+        return F.pad(revenue, (0, layout.num_locations - k))
