@@ -20,7 +20,7 @@ from games.errors import GameError
 from games.kernels import plans, plans_to_behaviour, respond
 from games.openspiel_vector import OpenSpielVector, features
 from games.sequence_form import Float64
-from marl.network import Input
+from marl.packing import Input
 from marl.plan import Plan
 from marl.policy import Policy
 from marl.tabular.method import Table

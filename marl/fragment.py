@@ -11,7 +11,8 @@ from torch import Tensor
 
 from games.simulator import Observation
 from marl.distributions import distribution
-from marl.network import Input, PolicyNetwork, pack
+from marl.network import PolicyNetwork
+from marl.packing import Input, pack
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,8 @@ from games.simulator import Observation, Simulator, Spec, Step, no_edges, seeds
 from games.vectors import PETTINGZOO, SIMULATORS, parse, simulator
 from marl.distributions import distribution
 from marl.method import LearningMethod, Schedule
-from marl.network import Input, PolicyNetwork
+from marl.network import PolicyNetwork
+from marl.packing import Input
 from marl.rollout import Episodes
 
 if TYPE_CHECKING:

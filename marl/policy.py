@@ -15,7 +15,8 @@ from games.errors import InputError, one_line
 from games.simulator import Observation, Spec, seeds
 from games.storage import write_atomically
 from marl.distributions import distribution
-from marl.network import Network, PolicyNetwork, pack
+from marl.network import Network, PolicyNetwork
+from marl.packing import pack
 
 FORMAT = "schelling policy 1"
 

@@ -12,7 +12,8 @@ from torch import Tensor
 from games.simulator import Observation, Step, Vector, seeds
 from marl.distributions import distribution
 from marl.fragment import Fragment
-from marl.network import PolicyNetwork, pack
+from marl.network import PolicyNetwork
+from marl.packing import pack
 from marl.pdppo import Estimates, Halves
 from marl.policy import put_rows
 from marl.ppo import advantages

@@ -18,7 +18,8 @@ from games.vectors import simulator
 from marl.edge_encoder import Round, topology
 from marl.fragment import Decisions
 from marl.hdpo import Players, pathwise_gradient
-from marl.network import Network, pack
+from marl.network import Network
+from marl.packing import pack
 from marl.policy import Policy
 from marl.rollout import Rollout
 from marl.tabular.method import checked

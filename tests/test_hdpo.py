@@ -15,9 +15,10 @@ from games.check import check_simulator
 from games.simulator import Observation, Role, Spec, Step
 from games.vectors import simulator
 from games.workers import running_ray
+from marl.activations import ELU
 from marl.evaluation import evaluate
 from marl.hdpo import HDPO, Players, loss, pathwise_gradient, play
-from marl.network import ELU, Network
+from marl.network import Network
 from marl.plan import Plan, Resources, SelfPlay
 from marl.policy import Policy
 from marl.rllib.pathwise import NO_PART

@@ -12,9 +12,11 @@ from torch_geometric.nn import MessagePassing
 
 from games import InputError
 from games.simulator import Observation, Role, Spec
+from marl.activations import Tanh
 from marl.distributions import MASKED
 from marl.graph_encoder import GroupMax, mean_and_max
-from marl.network import Input, Network, Tanh, nodes_in_play, pack
+from marl.network import Network
+from marl.packing import Input, nodes_in_play, pack
 from marl.tabular.method import checked
 
 torch.set_num_threads(1)

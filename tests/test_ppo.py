@@ -29,7 +29,8 @@ from games.vectors import vector
 from marl.distributions import distribution
 from marl.fragment import Decisions, Fragment
 from marl.method import at
-from marl.network import Input, Network
+from marl.network import Network
+from marl.packing import Input
 from marl.plan import Plan
 from marl.policy import names
 from marl.ppo import PPO, advantages, loss

@@ -19,7 +19,8 @@ from games.simulator import Observation, no_edges
 from games.workers import running_ray
 from marl.evaluation import evaluate
 from marl.finite import Average, Exact, ExactLog, InformationSets, average, nash_conv, strategy
-from marl.network import Network, pack
+from marl.network import Network
+from marl.packing import pack
 from marl.plan import Plan, SelfPlay
 from marl.policy import Policy
 from marl.ppo import PPO

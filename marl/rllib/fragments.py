@@ -11,7 +11,7 @@ from torch import Tensor
 from games.simulator import seeds
 from marl.fragment import Decisions, Fragment, Minibatch
 from marl.method import at
-from marl.network import Output
+from marl.packing import Output
 from marl.rllib.learner import BatchedLearner, Rows, exploded
 
 REPORTED = {"total": "loss", "policy": "policy_loss", "value": "value_loss"}

@@ -12,7 +12,8 @@ from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 
 from games.simulator import Spec, seeds
-from marl.network import Input, Network, PolicyNetwork
+from marl.network import Network, PolicyNetwork
+from marl.packing import Input
 from marl.policy import names
 
 

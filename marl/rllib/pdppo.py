@@ -8,7 +8,7 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from marl.fragment import Minibatch
-from marl.network import Output
+from marl.packing import Output
 from marl.rllib.ppo import PPOLearner
 
 

@@ -6,7 +6,7 @@ from ray.rllib.utils.annotations import override
 
 from marl.distributions import distribution
 from marl.fragment import Minibatch
-from marl.network import Output
+from marl.packing import Output
 from marl.reinforce import REINFORCE, Loss, loss
 from marl.rllib.fragments import FragmentLearner
 
