@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 
-.PHONY: help install demo test test-slow lint bench learned memory sweep limits clean
+.PHONY: help install demo test test-slow lint bench learned inventory lot-sizing memory sweep limits clean
 help:
 	@echo "make demo       install, then solve Leduc poker: progress, a table, a picture"
 	@echo "make test       install, then run the test suite"
@@ -17,6 +17,8 @@ help:
 	@echo "make limits     how large a game each equilibrium takes; writes docs/limits.md"
 	@echo "make bench      compare with OpenSpiel and RLlib; writes docs/benchmarks.md"
 	@echo "make learned    run the training scenarios; writes docs/learned.md"
+	@echo "make inventory  learn to order, against optima and bounds; writes docs/inventory.md"
+	@echo "make lot-sizing post-decision PPO beside PPO; writes docs/lot-sizing.md"
 	@echo "make memory     half an hour of training, watched; writes docs/memory.md"
 
 # Installed again only when what is to be installed has changed.
@@ -46,6 +48,12 @@ bench: install
 
 learned: install
 	$(BIN)/python -m benchmarks.learned
+
+inventory: install
+	$(BIN)/python -m benchmarks.inventory
+
+lot-sizing: install
+	$(BIN)/python -m benchmarks.pdppo
 
 memory: install
 	$(BIN)/python -m benchmarks.memory
