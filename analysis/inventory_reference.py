@@ -19,43 +19,64 @@ from analysis.inventory import (
     transshipment_bound,
     warehouse_bound,
 )
+from games.errors import InputError
 from games.inventory.demand import Normal, Poisson
 from games.inventory.inventory import Inventory
 from games.inventory.network import Link, SupplyNetwork
 from games.vectors import SIMULATORS, parse, simulator
 
 LARGEST = 6  # lead time of lost sales whose optimum is looked for: a million states, seconds
+LEAST = 1e-6  # what a period costs; below it nothing is a percentage of it
+WORN_OFF = 50  # periods after which a game's beginning is forgotten
+LONG = 1000  # periods that count, beside which its beginning is little
 
 
 def reference(game: str | Inventory) -> Reference | None:
-    """The long-run average cost that no policy is below, by the network's own shape.
-
-    It holds for games that are long, or that do not count their first periods (`ignore`): those
-    that begin with less than usual on hand can be cheaper for a while.
+    """The long-run average cost that no policy of a network is below.
 
     Args:
-        game: by name, or itself.
+        game: by name, or itself; of how it is played nothing matters here.
 
     Returns:
         the optimum of one store and of stages in series, a lower bound of stores behind a centre or
         behind warehouses; None of all others, and of games that are none of inventory.
     """
-    if isinstance(game, str):
-        target, _ = parse(game.strip())
-        if not target.startswith("inventory.") or target not in SIMULATORS:
-            return None
-        made = simulator(game)
-        assert isinstance(made, Inventory)
-        game = made
-    if game.discount < 1:
+    made = _made(game)
+    return None if made is None else of_network(made.network)
+
+
+def held_against(game: str | Inventory) -> Reference | None:
+    """The reference, if what games cost as they are played can be held against it.
+
+    A short game can be cheaper than its network's long-run optimum, as it begins with something
+    on hand; one with traces of its own cheaper than all demand.
+    """
+    made = _made(game)
+    if made is None or made.discount < 1 or made.traces is not None:
         return None
-    return of_network(game.network)
+    if made.ignore < WORN_OFF and made.periods - made.ignore < LONG:
+        return None
+    return of_network(made.network)
+
+
+def _made(game: str | Inventory) -> Inventory | None:
+    if isinstance(game, Inventory):
+        return game
+    target, _ = parse(game.strip())
+    if not target.startswith("inventory.") or target not in SIMULATORS:
+        return None
+    made = simulator(game)
+    return made if isinstance(made, Inventory) else None
 
 
 @lru_cache(maxsize=64)
 def _by_text(text: str) -> Reference | None:
     network = SupplyNetwork.model_validate_json(text)
-    return next((found for look in KINDS if (found := look(network)) is not None), None)
+    try:
+        found = next((found for look in KINDS if (found := look(network)) is not None), None)
+    except InputError:  # costs of nothing, no demand, more states than fit
+        return None
+    return None if found is None or found.value < LEAST else found
 
 
 def of_network(network: SupplyNetwork) -> Reference | None:
@@ -131,6 +152,8 @@ def _serial(network: SupplyNetwork) -> Reference | None:
     chain = [into[store]]
     while chain[-1].source in into:
         chain.append(into[chain[-1].source])
+    if not all(network.locations[link.target].holds for link in chain):
+        return None
     if len(chain) < len(network.locations) or len({link.source for link in chain}) < len(chain):
         return None
     law = _law(network)

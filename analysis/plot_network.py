@@ -63,7 +63,7 @@ def network(
         stock = of.stock(ignore) if stock is None else stock
         of = of.game
     supply = of.network if isinstance(of, Inventory) else of
-    layout = Layout.of(supply)
+    layout = Layout(supply)
     flow = _sized(flows, layout.num_links, "flows", "links")
     units = _sized(stock, layout.num_locations, "stock", "locations")
 

@@ -316,7 +316,7 @@ class SimulatorVector:
         game, agent = (~torch.isfinite(values)).nonzero()[0][:2].tolist()
         raise InputError(
             f"{self.spec.name}: the {what} of agent {agent} is not finite at step {self._steps} "
-            f"(game {game} of {self.num_games}): mend the simulator"
+            f"(game {game} of {self.num_games}): mend the simulator, or see that actions stay small"
         )
 
 

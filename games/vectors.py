@@ -16,6 +16,7 @@ import inspect
 import re
 import typing
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import partial
 from importlib import import_module
 from types import ModuleType
@@ -82,6 +83,8 @@ def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vec
     if names_a_file(name):
         raise InputError(f"{name}: learners do not play games in files; `schelling solve` does")
     if "." in target:
+        if get_close_matches(target, SIMULATORS) or target.startswith("inventory."):
+            raise InputError(f"unknown simulator {target!r}: {did_you_mean(target, SIMULATORS)}")
         raise InputError(
             f"{name}: write {PETTINGZOO}{name} for a module of PettingZoo's, module:attribute for "
             "a game of your own"
@@ -180,8 +183,18 @@ def altered(name: str, parameters: Mapping[str, Any]) -> str:
         return name
     target, given = parse(name.strip())
     if not (":" in target or target in SIMULATORS):
-        raise InputError(f"{name}: write out its parameters: only simulators' can be set apart")
-    return f"{target}({','.join(f'{k}={v!r}' for k, v in {**given, **parameters}.items())})"
+        raise InputError(f"{name}: OpenSpiel's parameters cannot be set apart from the game's name")
+    together = {**given, **parameters}
+    written = {
+        k: v if isinstance(v, str) and v.isidentifier() else repr(v) for k, v in together.items()
+    }
+    return f"{target}({','.join(f'{key}={value}' for key, value in written.items())})"
+
+
+def held_out(name: str) -> str:
+    """The game whose demand nobody trained on: without the traces that it plays again and again."""
+    target, given = parse(name.strip())
+    return altered(name, {"traces": None}) if target in SIMULATORS and "traces" in given else name
 
 
 def _value(node: ast.expr) -> Any:

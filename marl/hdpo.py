@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from itertools import count, pairwise
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
+import numpy as np
 import torch
 from pydantic import Field
 from torch import Tensor, nn
@@ -52,7 +53,11 @@ class HDPO(LearningMethod):
     """First steps of a game whose rewards do not count, though gradients pass through them."""
 
     def require(self, plan: Plan) -> None:
-        require_differentiable(plan.game)
+        horizon = getattr(require_differentiable(plan.game), "horizon", None)
+        if horizon is not None and self.warm_up >= horizon:
+            raise InputError(
+                f"method.warm_up = {self.warm_up}: games are over after {horizon} steps; give less"
+            )
         if plan.resources.env_runners:
             raise InputError(
                 "method hdpo plays in its learners: set resources.env_runners = 0, and "
@@ -100,6 +105,13 @@ def require_differentiable(game: str) -> Simulator:
             raise InputError(
                 f"method hdpo: {game}: {role.name} chooses among whole numbers, through which no "
                 "gradient passes; learn with ppo"
+            )
+        box: Any = role.action_space
+        if (np.isfinite(box.low) != np.isfinite(box.high)).any():
+            raise InputError(
+                f"method hdpo: {game}: actions of {role.name} are cut off on one side, where no "
+                "gradient passes and a policy that gets there stays; give them no bound (inventory "
+                "games: actions=shares), or two"
             )
     return made
 

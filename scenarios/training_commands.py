@@ -115,12 +115,13 @@ def play(
     from scenarios.learners import installed
 
     with installed():
+        from games.vectors import held_out
         from marl.evaluation import Uniform, evaluate
         from scenarios.training_run import summary
         from scenarios.watching import MOST_PICTURES, Watching
 
     policy = _policy(run, best)
-    name = game or policy.game
+    name = game or held_out(policy.game)
     watching = Watching(name, render, as_text) if render is not None or as_text else None
     options: dict[str, Any] = {"seed": seed or 0, "greedy": greedy}
     if against is Opponent.random:
@@ -147,7 +148,7 @@ def play(
             "standard error": f"{found[f'{key}_error']:.4f}" if f"{key}_error" in found else "",
         }
         for key, value in found.items()
-        if not key.endswith("_error")
+        if not key.endswith(("_error", "_low", "_high"))
     ]
     print_table(f"{name}, {episodes:,} games", rows)
     print_gap(found)
@@ -187,14 +188,12 @@ def print_training(work: TrainingRun, results: list[TrainingResult], as_json: bo
 
 def print_gap(found: dict[str, float]) -> None:
     """How far a cost is from the least that it can be, with the 95% interval over games."""
-    if "gap" not in found:
-        return
-    known = "optimum" if "optimum" in found else "lower_bound"
-    where = f"{known.replace('_', ' ')} {found[known]:.4f}: {found['gap']:.2f}% above it"
-    if "gap_error" in found:
-        half = 1.96 * found["gap_error"]
-        where += f" (95%: {found['gap'] - half:.2f} to {found['gap'] + half:.2f})"
-    print(f"cost {found['cost']:.4f} a period, {where}")
+    if "gap" in found:
+        known = "optimum" if "optimum" in found else "lower_bound"
+        print(
+            f"{known.replace('_', ' ')} {found[known]:.4f}, gap {found['gap']:.2f}% "
+            f"(95%: {found['gap_low']:.2f} to {found['gap_high']:.2f})"
+        )
 
 
 def _told(last: dict[str, float], evaluation: dict[str, float]) -> dict[str, str]:
@@ -202,9 +201,10 @@ def _told(last: dict[str, float], evaluation: dict[str, float]) -> dict[str, str
     row = {"steps": f"{last['steps']:,.0f}"} if "steps" in last else {}
     for name, key, form in FOLLOWED:
         plain = key.removeprefix("eval_")
-        if plain in evaluation and f"{plain}_error" in evaluation:
-            error = evaluation[f"{plain}_error"]
-            row[name] = f"{evaluation[plain]:{form}} ± {error:{form}}"
+        if plain in evaluation:
+            row[name] = f"{evaluation[plain]:{form}}"
+            if (error := evaluation.get(f"{plain}_error")) is not None:
+                row[name] += f" ± {error:{form}}"
         elif (value := followed(last, key)) is not None:
             row[name] = f"{value:{form}}"
     return row

@@ -330,24 +330,27 @@ def summary(played: Played, game: str) -> dict[str, float]:
     """Means of what was played, and `_error`, the standard error, of each.
 
     Against somebody also `wins`, the share of games with a return above 0. Where it is known what
-    the game costs at best, also that, `optimum` or `lower_bound`, and the `gap` to it in percent.
+    the game costs at best, also that, `optimum` or `lower_bound`, and the `gap` to it in percent,
+    with its 95% interval.
     """
+    from analysis.inventory import gap
+    from analysis.inventory_reference import held_against
+
     values = {"return": played.own, "episode_steps": played.steps, **played.info}
     if len(played.seat) and played.seat[0] >= 0:
         values["wins"] = (played.own > 0).astype(float)
-    from analysis.inventory_reference import reference
-
     found: dict[str, float] = {}
-    if (best := reference(game)) is not None and "cost" in values:
-        values["gap"] = 100 * (values["cost"] / best.value - 1)
-        found[best.kind.replace(" ", "_")] = best.value
     count = len(played.steps)
     for name, each in values.items():
         found[name] = float(each.mean())
         if count > 1:
             found[f"{name}_error"] = float(each.std(ddof=1) / math.sqrt(count))
+    if count > 1 and "cost" in values and (best := held_against(game)) is not None:
+        above = gap(values["cost"], best)
+        found[best.kind.replace(" ", "_")] = best.value
+        found |= {"gap": above.mean, "gap_low": above.low, "gap_high": above.high}
     return found
 
 
 def _is_error(name: str) -> bool:
-    return name.endswith("_error")
+    return name.endswith(("_error", "_low", "_high"))

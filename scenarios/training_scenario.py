@@ -14,7 +14,7 @@ from pydantic import Field, field_validator
 
 from games.errors import InputError, did_you_mean
 from games.simulator import Spec
-from games.vectors import altered, vector
+from games.vectors import altered, held_out, vector
 from marl.finite import Exact, ExactLog
 from marl.plan import Plan
 from marl.policy import Policy
@@ -40,7 +40,7 @@ class TrainingStop(Table):
     seconds: Annotated[float, Field(ge=0)] | None = None
     """After this long, what was spent before a run was resumed included."""
     target: Annotated[dict[str, float], Field(default_factory=dict)]
-    """Once metrics are at least (of NashConv and collisions: at most) this: {success = 0.95}."""
+    """Once metrics are at least (of NashConv, costs and such: at most) this: {success = 0.95}."""
 
 
 class TrainingCheckpoint(Table):
@@ -62,7 +62,8 @@ class Evaluation(Table):
     episodes: Annotated[int, Field(gt=1)] = 100
     """Games."""
     parameters: Annotated[dict[str, Any], Field(default_factory=dict)]
-    """Of the game, where the policy is judged in another: {periods = 5000}."""
+    """Of the game, where the policy is judged in another: {periods = 5000}. A game that plays its
+    traces of demand again and again is judged on others anyway."""
     greedy: bool = False
     """Play the likeliest action, not a drawn one."""
     against: Literal["self", "random"] = "self"
@@ -124,7 +125,7 @@ class TrainingScenario(Plan, Experiment):
     @property
     def judged(self) -> str:
         """The game of evaluations."""
-        return altered(self.game, self.evaluation.parameters)
+        return altered(held_out(self.game), self.evaluation.parameters)
 
     @property
     def plan(self) -> Plan:
@@ -142,9 +143,12 @@ class TrainingScenario(Plan, Experiment):
             InputError: a game that cannot be played, or a cluster that does not answer.
         """
         spec = vector(self.game, 1).spec  # before Ray starts, which takes seconds
-        if self.judged != self.game:
+        if self.evaluation.parameters:
             untrained = Policy.new(self.game, spec, self.network, self.method.policies)
-            untrained.for_game(self.judged, vector(self.judged, 1).spec)
+            try:
+                untrained.for_game(self.judged, vector(self.judged, 1).spec)
+            except InputError as error:
+                raise InputError(f"evaluation.parameters: {error}") from None
         if self.exact is not None:
             ExactLog(self.plan, self.exact)
         with installed():
@@ -162,7 +166,7 @@ class TrainingScenario(Plan, Experiment):
         Raises:
             InputError: one that is not and will not be.
         """
-        from analysis.inventory_reference import reference
+        from analysis.inventory_reference import held_against
 
         named = [("stop.target", key) for key in self.stop.target]
         named.append(("checkpoint.best", self.checkpoint.best))
@@ -174,7 +178,7 @@ class TrainingScenario(Plan, Experiment):
         if self.evaluation.every:
             reported = {"return", "episode_steps", *(set(row) - own)}
             reported |= {"wins"} if self.evaluation.against == "random" else set()
-            reported |= {"gap"} if reference(self.judged) is not None else set()
+            reported |= {"gap"} if held_against(self.judged) is not None else set()
             known |= {f"{EVALUATED}{key}" for key in reported}
         for where, key in named:
             if key.startswith(EVALUATED) and not self.evaluation.every:

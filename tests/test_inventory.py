@@ -1,5 +1,6 @@
 """The inventory simulator against a plain loop, mass balances, closed forms, finite differences."""
 
+import math
 from dataclasses import replace
 
 import networkx as nx
@@ -14,8 +15,9 @@ from games import InputError
 from games.as_pettingzoo import parallel_env
 from games.inventory.inventory import Inventory
 from games.inventory.network import SupplyNetwork
-from games.simulator import put, take
+from games.simulator import Step, put, take
 from games.vectors import simulator
+from marl.hdpo import play
 
 SEEDS = range(40)
 
@@ -78,6 +80,17 @@ def random_network(seed):
     )
 
 
+def passing_network(seed):
+    """Such a network, some of whose locations that send goods on cannot keep any."""
+    network = random_network(seed)
+    draw = np.random.default_rng([seed, 2])
+    given = network.model_dump()
+    sources = sorted({link.source for link in network.links} - {"here", "there"})
+    for name in sources:
+        given["locations"][name]["holds"] = bool(draw.random() < 0.2)
+    return SupplyNetwork.checked(given, f"passing network {seed}")
+
+
 def played(game, seed, periods=15, batch=3):
     """Random orders, demand and lead times [B, T, ...] in float64, and what came of them."""
     draw = np.random.default_rng([seed, 1])
@@ -99,11 +112,23 @@ def played(game, seed, periods=15, batch=3):
     return orders, demand, lead, states, flows
 
 
-def plain(network, orders, demand, lead):
+def passed_on(room, asked, flow, limits):
+    """How `room` units that cannot be kept are divided among links."""
+    weights = asked if sum(asked) else flow
+    sent = [min(room * w / sum(weights), most) for w, most in zip(weights, limits, strict=True)]
+    space = [min(most, room) - units for most, units in zip(limits, sent, strict=True)]
+    left = room - sum(sent)
+    if left > 0 and sum(space) > 0:
+        sent = [u + more * min(left / sum(space), 1.0) for u, more in zip(sent, space, strict=True)]
+    return sent
+
+
+def plain(network, orders, demand, lead, flow=None):
     """One game as a plain loop: period by period stock, what is on its way and owed, and costs.
 
     Args:
         orders: [T, E]; demand: [T, K]; lead: [T, E].
+        flow: [E] on average, needed where some location cannot keep anything.
     """
     places, links = network.locations, network.links
     early = network.receive == "before demand"
@@ -123,14 +148,23 @@ def plain(network, orders, demand, lead):
             if place.capacity is not None:
                 room = min(room, place.capacity)
             total = sum(shipped[e] for e in mine)
+            if mine and not place.holds:
+                limits = [
+                    math.inf if links[e].capacity is None else links[e].capacity for e in mine
+                ]
+                sent = passed_on(room, [shipped[e] for e in mine], [flow[e] for e in mine], limits)
+                for e, units in zip(mine, sent, strict=True):
+                    shipped[e] = units
             for e in mine:
-                shipped[e] *= min(room / total, 1.0) if total else 1.0
+                if place.holds:
+                    shipped[e] *= min(room / total, 1.0) if total else 1.0
                 stock[name] -= shipped[e] / place.yields
                 cost[name] += shipped[e] * (place.operating - links[e].cost)
         for e, link in enumerate(links):
-            cost[link.target] += link.cost * shipped[e] + link.penalty * (wanted[e] - shipped[e])
+            short = max(wanted[e] - shipped[e], 0.0)
+            cost[link.target] += link.cost * shipped[e] + link.penalty * short
             if network.internal == "backlogged":
-                owed[e] = wanted[e] - shipped[e]
+                owed[e] = short
             # What comes before orders is there at the end of the period before.
             travelling.append((t + lead[t][e] - (0 if early else 1), e, shipped[e]))
         comes = [(e, units) for when, e, units in travelling if when == t]
@@ -157,13 +191,14 @@ def plain(network, orders, demand, lead):
         yield dict(stock), list(travelling), list(owed), cost
 
 
+@pytest.mark.parametrize("make", [random_network, passing_network])
 @pytest.mark.parametrize("seed", SEEDS)
-def test_any_network_is_played_as_a_plain_loop_plays_it(seed):
-    network = random_network(seed)
+def test_any_network_is_played_as_a_plain_loop_plays_it(seed, make):
+    network = make(seed)
     game = Inventory(network)
     orders, demand, lead, states, flows = played(game, seed)
     for b in range(3):
-        told = plain(network, orders[b], demand[b], lead[b])
+        told = plain(network, orders[b], demand[b], lead[b], game.layout.link_flow)
         for t, (stock, travelling, owed, cost) in enumerate(told):
             after = states[t + 1]
             np.testing.assert_allclose(after.on_hand[b], list(stock.values()), atol=1e-9)
@@ -188,6 +223,29 @@ def test_the_random_networks_have_everything():
     assert {layout.all_lost or layout.all_wait for layout in layouts} == {True, False}
     links = [link for layout in layouts for link in layout.network.links]
     assert any(link.lead_time == 0 for link in links)
+    passing = [Inventory(passing_network(seed)).layout for seed in SEEDS]
+    passing = [layout for layout in passing if layout.passes_on]
+    for what in ("owes", "link_capacity", "throughput", "makes", "pays_short"):
+        assert {getattr(layout, what) for layout in passing} == {True, False}, what
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_what_cannot_be_kept_stays_only_where_nothing_more_can_leave(seed):
+    """Whatever is asked for: else every link out is full, or the location's capacity is."""
+    game = Inventory(passing_network(seed))
+    layout, numbers = game.layout, game.layout.on("cpu", torch.float64)
+    _, _, _, states, flows = played(game, seed)
+    for before, flow in zip(states, flows, strict=False):
+        for v, place in enumerate(game.network.locations.values()):
+            out = layout.source == v
+            if place.holds or not out.any():
+                continue
+            there = before.on_hand[:, v].clamp_min(0) * place.yields
+            most = torch.minimum(there, numbers.throughput[v])
+            most = torch.minimum(most, numbers.capacity[out].sum())
+            gone = flow.shipped[:, out]
+            assert (gone <= numbers.capacity[out] + 1e-9).all()
+            np.testing.assert_allclose(gone.sum(1), most, rtol=1e-12, atol=1e-9)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -307,6 +365,49 @@ def test_customers_who_waited_pay_for_what_comes_after_demand():
     assert earned == [30.0, 20.0, 10.0]  # 3 of 5, the other 2, and 1 from stock
 
 
+def test_shares_are_of_what_stock_is_made_into():
+    """10 on hand, of each of which 3 are made: 30 leave a place that keeps nothing."""
+    places = {n: one.model_dump() for n, one in chain().locations.items()}
+    given = torch.tensor([[0.3, -0.2, 0.0]]).double()
+    both = given[0, :2].exp()
+    for holds, kept in ((False, 0.0), (True, 1.0)):
+        places["depot"] = {"stock": 10, "yields": 3.0, "holds": holds}
+        network = chain(locations=places)
+        game = Inventory(network)
+        assert game.layout.shares_fit
+        state = game.begin(1, dtype=torch.float64)
+        orders = game.orders(state, given)
+        torch.testing.assert_close(orders[0, :2], 30 * both / (both.sum() + kept))
+        demand = torch.tensor([[3.0, 5.0]]).double()
+        lead = np.array([[link.lead_time for link in network.links]])
+        told = next(plain(network, orders.numpy(), demand.numpy(), lead, game.layout.link_flow))
+        for fits in (False, True):
+            after, flow = game.advance(state, orders, demand, fits=fits)
+            np.testing.assert_allclose(after.on_hand[0], list(told[0].values()), atol=1e-12)
+            np.testing.assert_allclose(flow.cost[0], list(told[3].values()), atol=1e-12)
+        np.testing.assert_allclose(after.on_hand[0, 2], 10 * kept / (both.sum() + kept), atol=1e-12)
+
+
+def test_a_centre_keeps_nothing_whatever_is_asked():
+    """Neither through actions nor by those who advance it with orders of their own."""
+    game = simulator("inventory.transshipment(actions=quantities)")
+    own, centre = generator(), 3
+    state = game.reset(50, own)
+    for t in range(12):
+        asked = torch.rand(50, 4, generator=own) * (0.0, 1.0, 100.0)[t % 3]
+        asked[:, 3] = 15.0  # of the supplier
+        demand = torch.zeros(50, 3)
+        after, flow = game.advance(state, asked, demand)
+        np.testing.assert_allclose(flow.shipped[:, :3].sum(1), state.on_hand[:, centre], rtol=1e-5)
+        np.testing.assert_allclose(after.on_hand[:, centre], flow.arrived[:, 3], atol=1e-4)
+        if t % 3:  # in proportion
+            ratio = asked[:, :3] / asked[:, :3].sum(1, keepdim=True)
+            expected = ratio * state.on_hand[:, centre:]
+            np.testing.assert_allclose(flow.shipped[:, :3], expected, rtol=1e-4, atol=1e-5)
+        state, _ = game.step(state, asked[:, None], own)
+    assert (state.on_hand[:, centre] > 14).all()
+
+
 def test_what_cannot_be_kept_goes_to_those_who_ask():
     stores = {name: {"penalty": 1.0} for name in ("a", "b")}
     network = SupplyNetwork.checked(
@@ -325,7 +426,8 @@ def test_what_cannot_be_kept_goes_to_those_who_ask():
     state = game.begin(2)
     asked = torch.tensor([[1.0, 5.0, 7.0], [0.0, 0.0, 7.0]])
     expected = torch.tensor([[2.0, 10.0, 7.0], [3.0, 9.0, 7.0]])
-    torch.testing.assert_close(game.orders(state, asked), expected, rtol=1e-4, atol=1e-4)
+    _, flow = game.advance(state, game.orders(state, asked), torch.zeros(2, 2))
+    torch.testing.assert_close(flow.shipped, expected)
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -339,7 +441,9 @@ def test_shares_ask_for_no_more_than_there_is(seed):
         orders = game.orders(state, given)
         assert (orders >= 0).all()
         for v in range(layout.num_locations):
-            there = state.on_hand[:, v].clamp_min(0)
+            there = state.on_hand[:, v].clamp_min(0) * float(
+                layout.on("cpu", given.dtype).yields[v]
+            )
             assert (orders[:, layout.source == v].sum(1) <= there + 1e-9).all()
         demand = torch.poisson(torch.full((4, layout.num_stores), 5.0), generator=own).double()
         lead = game._lead(4, own) if layout.random_leads else None
@@ -382,6 +486,22 @@ def test_fill_rate_by_hand():
     state = game.begin(1)
     after, _ = game.advance(state, torch.zeros(1, 3), torch.tensor([[6.0, 3.0]]))
     np.testing.assert_allclose(after.tally[:, 1:], [[2 + 1, 9]])
+    # What customers bring back is no demand, and meets none.
+    after, _ = game.advance(state, torch.zeros(1, 3), torch.tensor([[6.0, -3.0]]))
+    np.testing.assert_allclose(after.tally[:, 1:], [[2, 6]])
+
+
+def test_fill_rates_are_shares_of_demand_that_is_not_clipped():
+    given = {"kind": "normal", "mean": (1.0, 1.0), "sd": 4.0, "clip": False}
+    game = Inventory(chain(demand=given), periods=10)
+    own = generator()
+    state = game.reset(300, own)
+    for _ in range(10):
+        state, step = game.step(state, torch.full((300, 1, 3), -5.0), own)
+    rate = step.info["fill_rate"]
+    assert (rate >= 0).all()
+    assert (rate <= 1).all()
+    assert rate.std() > 0.1
 
 
 # Demand.
@@ -421,6 +541,28 @@ def test_seasons():
     seen = game.observe(state).nodes[:, 0, -2:]
     turn = 2 * np.pi * state.offset.numpy() / 6
     np.testing.assert_allclose(seen, np.stack((np.sin(turn), np.cos(turn)), 1), atol=1e-6)
+
+
+def test_traces_show_the_season_that_they_were_drawn_with():
+    """Without noise, so that demand is the season's mean at the place that is shown."""
+    season = {"period": 12, "amplitude": 0.9, "phase": 2.5}
+    given = {"kind": "normal", "mean": (3.0, 5.0), "sd": 0.0, "season": season}
+    game = Inventory(chain(demand=given), periods=20, look_back=3, traces=8)
+    own, place = generator(), 2 * np.pi * 2.5 / 12
+    state = game.reset(64, own)
+    places = set()
+    for _ in range(20):
+        sin, cos = game.observe(state).nodes[:, 0, -2:].T.double().numpy()
+        now = np.arctan2(sin, cos)
+        before, state = state, game.step(state, torch.zeros(64, 1, 3), own)[0]
+        wanted = np.outer(1 + 0.9 * np.sin(now + place), [3, 5])
+        np.testing.assert_allclose(state.past[:, :, -1], wanted, atol=1e-4)
+        for w in range(1, 4):
+            wanted = np.outer(1 + 0.9 * np.sin(now - 2 * np.pi * w / 12 + place), [3, 5])
+            np.testing.assert_allclose(before.past[:, :, -w], wanted, atol=1e-4)
+        places |= set(np.round(now * 12 / (2 * np.pi)) % 12)
+    assert len(places) == 12
+    assert len(torch.unique(state.offset)) > 3  # traces have places of their own
 
 
 def test_traces_come_again():
@@ -484,9 +626,10 @@ def test_base_stock_costs_what_the_newsvendor_says(lead, penalty):
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("actions", ["shares", "quantities"])
-def test_gradients_are_finite_differences(seed, actions):
+@pytest.mark.parametrize("make", [random_network, passing_network])
+def test_gradients_are_finite_differences(seed, actions, make):
     """Of all costs to all actions, with the same demand and lead times: to 1e-3 and better."""
-    network = random_network(seed)
+    network = make(seed)
     game = Inventory(network, actions=actions)
     draw = np.random.default_rng(seed)
     e, k = game.layout.num_links, game.layout.num_stores
@@ -588,6 +731,32 @@ def test_pettingzoo_accepts_the_locations(capsys):
     parallel_seed_test(lambda: parallel_env(simulator(name)), num_cycles=15)
 
 
+def test_learners_know_when_games_are_over_without_a_look():
+    """`marl.hdpo` takes the game's own `horizon`, and plays each to its end."""
+
+    class Unasked(Step):
+        over = property(lambda self: pytest.fail("nobody has to ask"))
+
+    class Watched(Inventory):
+        def step(self, state, actions, generator):
+            after, step = super().step(state, actions, generator)
+            return after, Unasked(**vars(step))
+
+    class Zeros:
+        games = 5
+
+        def act(self, seen):
+            return torch.zeros(5, 1, 3)
+
+    game = Watched(chain(), periods=7)
+    assert game.horizon == 7
+    found = play(game, Zeros(), generator())
+    assert found.reward.shape == (7, 5, 1)
+    assert found.playing is None
+    paid = found.reward.sum().item()
+    np.testing.assert_allclose(found.episodes.info["cost"], -paid / 7, rtol=1e-5)
+
+
 def test_states_are_divided_and_joined():
     game = simulator("inventory.one_warehouse(stores=3,look_back=2)")
     state = game.reset(6, generator())
@@ -617,6 +786,24 @@ def test_networks_from_networkx():
             SupplyNetwork.from_networkx(wrong, demand={"kind": "poisson"})
 
 
+def test_graphs_with_mistakes():
+    def graph(*nodes, edges=(("factory", "store"),)):
+        made = nx.DiGraph(edges)
+        made.add_nodes_from(nodes)
+        return made
+
+    for wrong, message in (
+        (graph(("depot", {"holding": 1.0})), "nothing is sent to depot, .* has no holding: add an"),
+        (graph(("factory", {"stock": 3})), "nothing is sent to factory, .* has no stock"),
+        (graph("depot"), "depot has no edges: add one, or take it out"),
+        (graph(edges=[(0, 1), (0, "1")]), "nodes 1 and '1' are both called 1; rename one"),
+    ):
+        with pytest.raises(InputError, match=message):
+            SupplyNetwork.from_networkx(wrong, demand={"kind": "poisson", "mean": 4})
+    drawn = graph(("factory", {"pos": (0, 1)}))  # of no concern to us
+    assert SupplyNetwork.from_networkx(drawn, demand=POISSON).suppliers == ("factory",)
+
+
 STORE = {"store": {"holding": 1.0}}
 LINK = {"source": "supplier", "target": "store"}
 POISSON = {"kind": "poisson"}
@@ -641,8 +828,13 @@ WRONG = [
     (dict(locations={"store": {"holding": float("nan")}}), "input should be a finite number"),
     (dict(locations={"store": {"customers": False}}), "nobody buys"),
     (dict(locations={"supplier": {}}), "names of their own"),
-    (dict(demand={"kind": "gamma"}), "demand: input tag 'gamma'"),
-    (dict(demand={"kind": "poisson", "mean": (1, 2)}), "mean has 2 numbers for 1 stores"),
+    (dict(demand={"kind": "gamma"}), "demand.kind: there is no 'gamma': known: normal, poisson, s"),
+    (dict(demand={"kind": "poison"}), r"kind: there is no 'poison': did you mean poisson\?$"),
+    (dict(demand={"mean": 3}), "demand.kind: is missing: known: normal, poisson, series"),
+    (dict(demand={"kind": "poisson", "mean": (1, 2)}), r"mean has 2 numbers for 1 store \("),
+    (dict(links=[{**LINK, "lead_time": 1001}]), "lead_time: input should be less than or equal"),
+    (dict(links=[{**LINK, "lead_time": (0,) * 1001 + (1,)}]), "at most 1000 periods"),
+    (dict(links=[{**LINK, "lead_time": (0, math.nan)}]), "lead_time.1: input should be a finite"),
     (dict(demand={"kind": "poisson", "mean": -1}), "demand.mean: input should be greater than"),
     (dict(demand={"kind": "normal", "sd": -1}), "demand.sd: input should be greater than"),
     (dict(demand={**POISSON, "season": {"period": 1, "amplitude": 0}}), "season.period: input"),
@@ -666,6 +858,9 @@ def test_networks_with_mistakes(change, message):
         (dict(periods=0), "periods is 0; give at least 1"),
         (dict(traces=0), "traces is 0; give at least 1"),
         (dict(start=-1), "give start >= 0"),
+        (dict(start=math.nan), "give start >= 0, finite"),
+        (dict(start=math.inf), "give start >= 0, finite"),
+        (dict(discount=math.nan), "0 < discount <= 1"),
     ],
 )
 def test_games_with_mistakes(given, message):

@@ -1,12 +1,16 @@
 """The reference that a game is held against: which answer is taken, and that it is one."""
 
+import numpy as np
 import pytest
+from scipy import stats
 
 from analysis import backlogged, lost_sales, serial, transshipment_bound
 from analysis.inventory import clipped_normal
-from analysis.inventory_reference import reference
+from analysis.inventory_reference import held_against, reference
 from games.vectors import simulator
+from marl.evaluation import Played
 from marl.inventory import compare, tune
+from scenarios.training_run import summary
 
 ROWS = (
     # game, kind, the answer of the function that it stands for
@@ -54,10 +58,42 @@ def test_a_bound_is_below_what_a_tuned_policy_costs(game):
     [
         "inventory.or_gym",  # revenue, capacities
         "inventory.or_gym_network",
-        "inventory.lost_sales(discount=0.9)",
+        "inventory.lost_sales(lead_time=5,mean=20)",  # more states than fit
+        "inventory.lost_sales(penalty=0)",
+        "inventory.lost_sales(mean=0)",
+        "inventory.backlogged(sd=0)",  # costs nothing
+        "inventory.serial(sd=0)",
         "navigation",
         "leduc_poker",
     ],
 )
 def test_what_has_no_answer_has_none(game):
     assert reference(game) is None
+
+
+@pytest.mark.parametrize(
+    ("play", "held"),
+    [
+        ("periods=500,ignore=100", True),
+        ("periods=2000", True),
+        ("periods=50", False),  # over before its beginning is forgotten
+        ("periods=500,ignore=10", False),
+        ("periods=500,ignore=100,traces=4", False),  # not all demand
+        ("periods=500,ignore=100,discount=0.9", False),
+    ],
+)
+def test_only_long_games_of_all_demand_are_held_against_it(play, held):
+    assert (held_against(f"inventory.lost_sales({play})") is not None) == held
+
+
+def test_a_report_has_the_gap_of_student():
+    game = "inventory.lost_sales(periods=500,ignore=100)"
+    costs = np.array([7.0, 7.5, 6.9])
+    none = np.zeros(3)
+    played = Played(none[:, None], none + 500, none.astype(int) - 1, {"cost": costs})
+    found = summary(played, game)
+    percent = 100 * (costs / found["optimum"] - 1)
+    low, high = stats.t.interval(0.95, 2, percent.mean(), stats.sem(percent))
+    assert found["gap"] == pytest.approx(percent.mean(), rel=1e-9)
+    assert (found["gap_low"], found["gap_high"]) == pytest.approx((low, high), rel=1e-9)
+    assert "gap" not in summary(played, "inventory.lost_sales")

@@ -168,7 +168,10 @@ def test_a_centre_that_keeps_nothing_passes_on_all():
     game = simulator("inventory.transshipment(actions=quantities)")
     on = paths(game, 16, 40, seed=3)
     now = on.start
-    rule = BaseStock.guess(game)
+    for own in ("base-stock", "capped base-stock", "(s, S)"):
+        with pytest.raises(InputError, match="some here keep none; use echelon-stock"):
+            tune(game, own)
+    rule = EchelonStock.guess(game)
     for t in range(on.periods):
         orders = rule.orders(game, now)
         assert (orders >= 0).all()

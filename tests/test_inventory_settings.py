@@ -142,6 +142,10 @@ UNKNOWN = [
     ("inventory.lost_sales(zzz=3)", "known: actions, discount, holding, ignore, lead_time"),
     ("inventory.lost_sales(lead_time=1.5)", "lead_time: input should be a valid integer"),
     ("inventory.lost_sales(view=grph)", "view: input should be 'planner', 'graph' or 'locations'"),
+    ("inventory.lost_sales(start=nan)", "give start >= 0, finite"),
+    ("inventory.lost_sales(start=1e999)", "give start >= 0, finite"),
+    ("inventory.lost_sales(mean=1e999)", "demand.mean: input should be a finite number"),
+    ("inventory.lost_sales(lead_time=1000000)", "lead_time: input should be less than or equal"),
     ("inventory.lost_sales(lead_time=-1)", "lead_time: input should be greater than or equal to 0"),
     ("inventory.lost_sales(penalty=-1)", "store.penalty: input should be greater"),
     ("inventory.lost_sales(periods=5,ignore=5)", "ignore = 5 of 5 periods leaves none"),
@@ -162,6 +166,21 @@ def test_what_is_wrong_is_said_in_one_line(name, message):
     with pytest.raises(InputError, match=message) as caught:
         simulator(name)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("inventory.lost_saless", r"unknown simulator .*: did you mean inventory\.lost_sales "),
+        ("inventory.lost_saless(lead_time=4)", r"did you mean inventory\.lost_sales "),
+        ("inventry.serial", r"did you mean inventory\.serial"),
+        ("inventory.zzz", "unknown simulator 'inventory.zzz': did you mean "),
+        ("mpe2.simple_spread_v3", r"write pettingzoo:mpe2\.simple_spread_v3"),
+    ],
+)
+def test_misspelt_games_of_learners_get_the_nearest(name, message):
+    with pytest.raises(InputError, match=message):
+        vector(name, 2)
 
 
 # Demand from files.
@@ -283,14 +302,17 @@ FILES = [
     ("a,b\n3,1\n4\n", "series 'b' has a gap in period 1"),
     ("a,b\n3,1\n4,many\n", "series 'b' has 'many' in period 1 \\(line 3\\); write a number"),
     ("a,b\n3,1\n4,true\n", "series 'b' has 'true' in period 1"),
-    ("a\ntrue\nfalse\n", "series 'a' has"),
+    ("a\ntrue\nfalse\n", "series 'a' has 'True' in period 0"),
     ("a,b\n3,-1\n4,2\n", "series 'b' has a negative number in period 0 \\(line 2\\)"),
     ("a\n3\ninf\n", "series 'a' has a gap in period 1"),
     ("3,4\n4,5\n", "its first line has numbers"),
     ("a\n", "no demand is in it"),
     ("week\n1\n2\n", "no demand is in it"),
     ("", "cannot read demand .*No columns"),
-    ("a\n3\n4,5\n", "cannot read demand .*line 3"),
+    ("a\n3\n4,5\n", r"period 1 \(line 3\) has 2 numbers for 1 column; .* write 3\.5, not 3,5"),
+    ("a,b\n3,5,4,5\n1,5,2,5\n", r"period 0 \(line 2\) has 4 numbers for 2 columns"),
+    ("week;a\n1;3,5\n", r"period 0 \(line 2\) has 2 numbers for 1 column"),
+    ("week;a\n1;3\n", "series 'week;a' has '1;3' in period 0"),
     ("a\n3\n4\n5\n", "a game of 5 periods needs 5 of them, but there are 3"),
 ]
 
@@ -330,13 +352,34 @@ def test_more_mistakes_with_files(weekly):
         (np.array([["a"]]), "no demand; give numbers"),
         (np.array([[1, np.nan]]), "series 0 has a gap in period 1"),
         (np.array([[1, 2.0], [-2, 1]]), "series 1 has a negative number in period 0"),
-        (np.ones(4), r"an array \[4\] is no demand"),
+        (np.ones(4), r"an array \[4\] is no demand of 1 store; give"),
     ],
 )
 def test_arrays_with_mistakes(tmp_path, array, message):
     np.save(tmp_path / "demand.npy", array)
     with pytest.raises(InputError, match=message):
         simulator(f"inventory.series(file='{tmp_path}/demand.npy',periods=1,look_back=0)")
+
+
+def test_two_arrays_of_a_file_name_it_once(tmp_path):
+    np.savez(tmp_path / "two.npz", a=np.ones((1, 3)), b=np.ones((1, 3)))
+    with pytest.raises(InputError, match="it holds 2 arrays; give one") as caught:
+        simulator(f"inventory.series(file='{tmp_path}/two.npz',periods=1,look_back=0)")
+    assert str(caught.value).count("two.npz") == 1
+
+
+def test_files_that_are_not_here_are_said_to_be_looked_for_here(tmp_path, monkeypatch):
+    """As when a run that named them is resumed in another folder."""
+    (tmp_path / "two.toml").write_text(TWO_STORES)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    here = re.escape(str(tmp_path / "elsewhere"))
+    for name in ("network(file='two.toml')", "series(file='two.csv')"):
+        with pytest.raises(InputError, match=f"two.* in {here}; go to the folder .* full path"):
+            simulator(f"inventory.{name}")
+    (tmp_path / "elsewhere/text.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InputError, match="not a text file"):
+        SupplyNetwork.from_file("text.toml")
 
 
 # OR-Gym. The records were made by tests/data/record_or_gym.py with or-gym 0.5.0.

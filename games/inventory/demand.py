@@ -18,7 +18,10 @@ VARIANTS = ("int", "float", "constrained-int", "constrained-float")  # of a fiel
 
 
 class Part(BaseModel):
-    """What networks are made of: typed, finite, frozen, without unknown keys."""
+    """What networks are made of: typed, finite, frozen, without unknown keys.
+
+    Made directly, these raise pydantic's ValidationError; `checked` says the same in one line.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
@@ -46,6 +49,13 @@ def _first(error: ValidationError) -> str:
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, InputError):
         said = str(cause)
+    elif first["type"].startswith("union_tag"):  # the kind of demand
+        path.append("kind")
+        found_kinds = (part.model_fields.get("kind") for part in _parts(Process))
+        kinds = [field.default for field in found_kinds if field]
+        given = first["ctx"].get("tag", "")
+        said = f"there is no {given!r}" if given else "is missing"
+        said = f"{said}: {did_you_mean(given, kinds)}"
     elif first["type"] == "missing":
         said = "is missing"
     elif first["type"] == "extra_forbidden":
@@ -54,6 +64,11 @@ def _first(error: ValidationError) -> str:
     else:
         said = f"{first['msg'][0].lower()}{first['msg'][1:]} (given: {first['input']!r})"
     return f"{'.'.join(path)}{': ' if path else ''}{one_line(said)[:300]}"
+
+
+def counted(number: int, what: str) -> str:
+    """`1 store`, `2 stores`."""
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _parts(kind: type[Part]) -> list[type[Part]]:
@@ -119,7 +134,8 @@ class Drawn(Process):
         for name, value in self:
             if isinstance(value, tuple) and len(value) != len(stores):
                 raise InputError(
-                    f"demand: {name} has {len(value)} numbers for {len(stores)} stores "
+                    f"demand: {name} has {counted(len(value), 'number')} for "
+                    f"{counted(len(stores), 'store')} "
                     f"({', '.join(stores[:5])}{', ...' if len(stores) > 5 else ''})"
                 )
         return self
@@ -150,7 +166,7 @@ class Sampler(ABC):
 
     @abstractmethod
     def draw(self, trace: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        """Demand [B, K] float32 of period t [B] int64, counted from the start of the trace."""
+        """Demand [B, K] float32 of period t [B] int64, as `begin` counts."""
 
     def _below(self, bound: int, batch: int, generator: torch.Generator) -> Tensor:
         return torch.randint(bound, (batch,), generator=generator, device=self.device)
@@ -217,14 +233,18 @@ class NormalSampler(Sampler):
 class Traces(Sampler):
     """Demand that was written down: games follow it, each from a place of its own."""
 
-    def __init__(self, process: Process, table: Tensor, anywhere: bool) -> None:
+    def __init__(
+        self, process: Process, table: Tensor, first: Tensor, device: torch.device, anywhere: bool
+    ) -> None:
         """
         Args:
             table: [R, T, K] float32, R traces of T periods.
+            first: [R] int64 the time of each trace's first period, which is its place in the
+                season, so that games on it show the season that it was drawn with.
             anywhere: whether games begin anywhere in a trace, or as early as they can.
         """
-        super().__init__(process, table.shape[2], table.device)
-        self.table, self.anywhere = table, anywhere
+        super().__init__(process, table.shape[2], device)
+        self.table, self.first, self.anywhere = table.to(device), first.to(device), anywhere
 
     def begin(
         self, batch: int, periods: int, generator: torch.Generator, shown: int = 0
@@ -233,12 +253,13 @@ class Traces(Sampler):
         if shown + periods > length:
             raise InputError(too_short(length, shown, periods))
         trace = self._below(rows, batch, generator)
-        if not self.anywhere:
-            return trace, torch.full_like(trace, shown)
-        return trace, shown + self._below(length - shown - periods + 1, batch, generator)
+        offset = self.first[trace] + shown
+        if self.anywhere:
+            offset = offset + self._below(length - shown - periods + 1, batch, generator)
+        return trace, offset
 
     def draw(self, trace: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        return self.table[trace, t]
+        return self.table[trace, t - self.first[trace]]
 
 
 def too_short(length: int, shown: int, played: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal
@@ -31,8 +32,8 @@ class Inventory(Period):
     Actions: one real number a link, either a *quantity* asked for, or a *share*, which is made a
     quantity so that any number is a fair order: of what an outside supplier has,
     mean flow * softplus(x + 1) / softplus(1), so that 0 orders what flows on average; of what a
-    location has, exp(x) / (1 + sum of exp) of its stock on hand over all links that leave it, the 1
-    being what it keeps (and missing where it cannot keep anything).
+    location has or makes of it, exp(x) / (1 + sum of exp) over all links that leave it, the 1 being
+    what it keeps (and missing where it cannot keep anything).
 
     The rewards of a period are its costs, negative; revenue counts the other way. A game is
     truncated after `periods`. The info at its end, [B] float32 each: `cost`, a period, all
@@ -77,8 +78,8 @@ class Inventory(Period):
                 f"{self.name}: ignore = {self.ignore} of {self.periods} periods leaves none that "
                 "counts; give less"
             )
-        if self.start < 0 or not 0 < self.discount <= 1:
-            raise InputError(f"{self.name}: give start >= 0 and 0 < discount <= 1")
+        if not 0 <= self.start < math.inf or not 0 < self.discount <= 1:
+            raise InputError(f"{self.name}: give start >= 0, finite, and 0 < discount <= 1")
         if self.traces is not None and isinstance(self.network.demand, Series):
             raise InputError(
                 f"{self.name}: the file's own traces are played; leave `traces` out, or narrow the "
@@ -97,6 +98,11 @@ class Inventory(Period):
     def differentiable(self) -> bool:
         return True
 
+    @property
+    def horizon(self) -> int:
+        """Steps of every game."""
+        return self.periods
+
     def reset(self, batch: int, generator: torch.Generator) -> State:
         """New games, on the generator's device.
 
@@ -109,7 +115,6 @@ class Inventory(Period):
         state = replace(state, trace=trace, offset=offset)
         if self.start:
             numbers = self.layout.on(generator.device, torch.float32)
-            k = self.layout.num_stores
             v, k, p = self.layout.num_locations, self.layout.num_stores, self.layout.pipeline
             width = k + self.layout.num_links * p
             share = torch.rand(batch, width, generator=generator, device=generator.device)
@@ -184,14 +189,7 @@ class Inventory(Period):
         """Quantities [B, E] asked for, of actions [B, E]; see the class's docstring."""
         layout, numbers = self.layout, self.layout.on(actions.device, actions.dtype)
         if self.actions == QUANTITIES:
-            asked = actions.clamp_min(0)
-            if not layout.passes_on:
-                return asked
-            # What cannot be kept goes to those who ask, and as it flows if nobody does.
-            weight = (asked + 1e-6 * numbers.link_flow) * numbers.passes
-            there = state.on_hand.clamp_min(0) @ numbers.at_source
-            sent = weight / (weight @ numbers.same_source).clamp_min(1e-30) * there
-            return torch.where(numbers.passes > 0, sent, asked)
+            return actions.clamp_min(0)
         outside = None
         if layout.has_outside:
             outside = F.softplus(actions + 1) * numbers.order_scale  # 0 where the source is inside
@@ -199,7 +197,10 @@ class Inventory(Period):
                 return outside
         weight = actions.clamp(-20, 20).exp() * numbers.inside
         rivals = torch.addmm(numbers.keeps, weight, numbers.same_source)
-        inside = weight / rivals * (state.on_hand.clamp_min(0) @ numbers.at_source)
+        there = state.on_hand.clamp_min(0)
+        if layout.makes:
+            there = there * numbers.yields
+        inside = weight / rivals * (there @ numbers.at_source)
         return inside if outside is None else inside + outside
 
     def sampler(self, device: torch.device) -> Sampler:
@@ -207,7 +208,7 @@ class Inventory(Period):
         if device not in self._samplers:
             made = self.network.demand.sampler(self.layout.num_stores, device)
             if self.traces is not None:
-                made = Traces(self.network.demand, self._table(self.traces).to(device), False)
+                made = Traces(self.network.demand, *self._table(self.traces), device, False)
             self._samplers[device] = made
         return self._samplers[device]
 
@@ -218,18 +219,26 @@ class Inventory(Period):
     def demand(self, batch: int, periods: int, generator: torch.Generator) -> Tensor:
         """Traces of demand [B, T, K] float32, as games of that many periods would meet it."""
         sampler = self.sampler(generator.device)
-        trace, offset = sampler.begin(batch, periods, generator, self.look_back)
-        return torch.stack(
-            [sampler.draw(trace, offset + t, generator) for t in range(periods)], dim=1
-        )
+        return _drawn(sampler, batch, periods, generator, self.look_back)[0]
 
-    def _table(self, count: int) -> Tensor:
-        """[R, W + T, K] traces, the same on every device, with the periods that are looked back."""
+    def _table(self, count: int) -> tuple[Tensor, Tensor]:
+        """[R, W + T, K] traces, the same on every device, with the periods that are looked back;
+        and where in the season each of them begins [R] int64."""
         own = torch.Generator().manual_seed(self.trace_seed)
-        return replace(self, traces=None).demand(count, self.look_back + self.periods, own)
+        sampler = self.network.demand.sampler(self.layout.num_stores, own.device)
+        return _drawn(sampler, count, self.look_back + self.periods, own, self.look_back)
 
     def _lead(self, batch: int, generator: torch.Generator) -> Tensor:
         """[B, E] int64 lead times of what is shipped now; orders may overtake each other."""
         chances = self.layout.on(generator.device, torch.float32).lead_chances  # [E, ...]
         drawn = torch.multinomial(chances, batch, replacement=True, generator=generator)
         return drawn.T
+
+
+def _drawn(
+    sampler: Sampler, batch: int, periods: int, generator: torch.Generator, shown: int
+) -> tuple[Tensor, Tensor]:
+    """Demand [B, T, K] float32 of games that begin, and their offsets [B] int64."""
+    trace, offset = sampler.begin(batch, periods, generator, shown)
+    demand = [sampler.draw(trace, offset + t, generator) for t in range(periods)]
+    return torch.stack(demand, dim=1), offset

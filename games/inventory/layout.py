@@ -57,10 +57,6 @@ class Layout:
 
     network: SupplyNetwork
 
-    @classmethod
-    def of(cls, network: SupplyNetwork) -> Layout:
-        return cls(network)
-
     @cached_property
     def names(self) -> tuple[str, ...]:
         """[V] of the locations, stores first."""
@@ -144,7 +140,13 @@ class Layout:
     @cached_property
     def shares_fit(self) -> bool:
         """Whether shares of stock can always be shipped."""
-        return not (self.throughput or self.owes or bool((self._of("yields") != 1).any()))
+        full = self.passes_on and self.link_capacity  # what one link cannot take, others do
+        return not (self.throughput or self.owes or full)
+
+    @cached_property
+    def makes(self) -> bool:
+        """Whether some location makes more or less than a unit of a unit."""
+        return bool((self._of("yields") != 1).any())
 
     @cached_property
     def one_each(self) -> bool:

@@ -16,8 +16,9 @@ from pydantic import Field, field_validator, model_validator
 
 from games.errors import InputError, did_you_mean, one_line
 from games.inventory.demand import Normal, Part, Poisson
-from games.inventory.series import Series
+from games.inventory.series import Series, unreadable
 
+LONGEST = 1000  # periods of a lead time: every one of them is kept in memory
 Cost = Annotated[float, Field(ge=0)]
 Demand = Poisson | Normal | Series
 
@@ -42,7 +43,7 @@ class Location(Part):
     operating: Cost = 0.0
     """Cost of a unit that leaves for another location."""
     holds: bool = True
-    """Whether it can keep stock back; a transshipment centre cannot, where orders are shares."""
+    """Whether it can keep stock back; all that a transshipment centre has is sent on."""
     customers: bool | None = None
     """Whether customers come, which makes it a store; None: if it sends nothing on."""
     role: str = ""
@@ -54,8 +55,10 @@ class Link(Part):
 
     source: str
     target: str
-    lead_time: Annotated[int, Field(ge=0)] | tuple[Annotated[float, Field(ge=0)], ...] = 1
-    """Periods from order to use; or the probabilities of 0, 1, 2, ... periods."""
+    lead_time: (
+        Annotated[int, Field(ge=0, le=LONGEST)] | tuple[Annotated[float, Field(ge=0)], ...]
+    ) = 1
+    """Periods from order to use, up to 1000; or the probabilities of 0, 1, 2, ... periods."""
     cost: Cost = 0.0
     """Paid by the target for a unit that is shipped; to the source, if that is a location."""
     holding: Cost = 0.0
@@ -68,10 +71,11 @@ class Link(Part):
     @field_validator("lead_time")
     @classmethod
     def _sums_to_one(cls, lead_time: Any) -> Any:
+        if isinstance(lead_time, tuple) and len(lead_time) > LONGEST + 1:
+            raise InputError(f"give probabilities of at most {LONGEST} periods")
         if isinstance(lead_time, tuple) and abs(sum(lead_time) - 1) > 1e-9:
             raise InputError(
-                f"lead_time: the probabilities of 0, 1, 2, ... periods sum to {sum(lead_time):g}; "
-                "make it 1"
+                f"the probabilities of 0, 1, 2, ... periods sum to {sum(lead_time):g}; make it 1"
             )
         return lead_time
 
@@ -90,7 +94,8 @@ class SupplyNetwork(Part):
     """V locations, of which the first K are stores, and E links; no goods go in circles.
 
     Raises:
-        InputError: a link from or to nowhere, a cycle, a location that nothing is sent to.
+        ValidationError: pydantic's, of a link from or to nowhere, a cycle, a location that nothing
+            is sent to. `checked`, `from_networkx` and `from_file` raise InputError.
     """
 
     locations: dict[str, Location]
@@ -130,19 +135,21 @@ class SupplyNetwork(Part):
     def from_networkx(cls, graph: nx.DiGraph, demand: Mapping[str, Any], **options: Any) -> Self:
         """A network whose nodes and edges carry the fields of `Location` and `Link` as attributes.
 
-        Nodes that nothing is sent to are the suppliers.
+        Nodes that nothing is sent to are the suppliers; they have no fields of `Location`.
 
         Args:
-            graph: of nodes with names that are str.
+            graph: its nodes are called by what `str` makes of them.
             demand: fields of a process, `kind` among them.
             options: other fields of a network.
 
         Raises:
-            InputError: as of a network; a graph that is not directed; parallel edges.
+            InputError: as of a network; a graph that is not directed; parallel edges; nodes of one
+                name; a location, or a node without edges, that nothing is sent to.
         """
         if not graph.is_directed() or graph.is_multigraph():
             raise InputError("supply network: give a networkx.DiGraph")
         suppliers = [str(node) for node, degree in graph.in_degree() if not degree]
+        _require_nodes(graph)
         locations = {
             str(n): dict(of) for n, of in graph.nodes(data=True) if str(n) not in suppliers
         }
@@ -162,8 +169,7 @@ class SupplyNetwork(Part):
         except tomllib.TOMLDecodeError as error:
             raise InputError(f"{path} is not valid TOML: {one_line(error)}") from None
         except (OSError, UnicodeDecodeError) as error:
-            reason = getattr(error, "strerror", None) or "not a text file"
-            raise InputError(f"cannot read network {path}: {reason.lower()}") from None
+            raise InputError(unreadable("network", path, error)) from None
         demand = given.get("demand")
         if isinstance(demand, dict) and isinstance(demand.get("file"), str):
             given["demand"] = {**demand, "file": str(Path(path).parent / demand["file"])}
@@ -207,3 +213,25 @@ class SupplyNetwork(Part):
         # Where stores come first, demand [B, K] meets stock [B, V] without an index.
         object.__setattr__(self, "locations", first | self.locations)
         return self
+
+
+def _require_nodes(graph: nx.DiGraph) -> None:
+    """Raises InputError for nodes of one name, and for those that could not be meant to supply."""
+    known: dict[str, Any] = {}
+    for node, of in graph.nodes(data=True):
+        if (name := str(node)) in known:
+            raise InputError(
+                f"supply network: nodes {known[name]!r} and {node!r} are both called {name}; "
+                "rename one"
+            )
+        known[name] = node
+        if graph.in_degree(node):
+            continue
+        fields = [key for key in of if key in Location.model_fields]
+        if fields:
+            raise InputError(
+                f"supply network: nothing is sent to {name}, which makes it a supplier, and a "
+                f"supplier has no {fields[0]}: add an edge to it, or take that out"
+            )
+        if not graph.out_degree(node):
+            raise InputError(f"supply network: {name} has no edges: add one, or take it out")

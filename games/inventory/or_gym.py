@@ -20,6 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -69,15 +70,10 @@ class Legacy(Inventory):
         return Logged(**vars(state), log=log)
 
     def advance(
-        self,
-        state: State,
-        orders: Tensor,
-        demand: Tensor,
-        lead: Tensor | None = None,
-        fits: bool = False,
+        self, state: State, orders: Tensor, *rest: Any, **options: Any
     ) -> tuple[State, Flow]:
         assert isinstance(state, Logged)
-        after, flow = super().advance(state, orders, demand, lead, fits)
+        after, flow = super().advance(state, orders, *rest, **options)
         log = torch.cat((state.log[:, 1:], self.entry(state, orders)[:, None]), dim=1)
         return Logged(**{**vars(after), "log": log}), flow
 
@@ -132,14 +128,9 @@ class NetworkManagement(Legacy):
         return torch.cat((torch.zeros_like(stock[:, :1]), stock, *ways), dim=1)
 
     def advance(
-        self,
-        state: State,
-        orders: Tensor,
-        demand: Tensor,
-        lead: Tensor | None = None,
-        fits: bool = False,
+        self, state: State, orders: Tensor, *rest: Any, **options: Any
     ) -> tuple[State, Flow]:
-        after, flow = super().advance(state, orders, demand, lead, fits)
+        after, flow = super().advance(state, orders, *rest, **options)
         k, numbers = self.layout.num_stores, self.layout.on(orders.device, orders.dtype)
         change = flow.arrived @ numbers.to_target - flow.shipped @ numbers.taken
         others = (state.on_hand + change)[:, k:]

@@ -61,7 +61,7 @@ class Period:
     @cached_property
     def layout(self) -> Layout:
         """The network as arrays."""
-        return Layout.of(self.network)
+        return Layout(self.network)
 
     def advance(
         self,
@@ -74,7 +74,8 @@ class Period:
         """One period, in the dtype of the state.
 
         Args:
-            orders: [B, E] units asked for, at least 0.
+            orders: [B, E] units asked for, at least 0. What a location cannot keep is sent on,
+                whatever they say.
             demand: [B, K] units.
             lead: [B, E] int64 periods that what is shipped now takes; None: as the network says,
                 where it says one number.
@@ -109,15 +110,16 @@ class Period:
         if self.look_back:
             past = torch.cat((past[..., 1:], demand[..., None]), dim=2)
         with torch.no_grad():
-            late = torch.minimum(unmet, demand)  # not what has waited for longer
-            row = torch.stack((cost.sum(1), late.sum(1), demand.sum(1)), dim=1)
+            wanted = demand.clamp_min(0)  # what is brought back is no demand
+            late = torch.minimum(unmet, wanted)  # not what has waited for longer
+            row = torch.stack((cost.sum(1), late.sum(1), wanted.sum(1)), dim=1)
             if self.ignore:
                 row = row * (state.period >= self.ignore)[:, None]
             tally = state.tally + row
         after = State(
             on_hand=on_hand,
             pipeline=pipeline,
-            owed=asked - shipped if layout.owes else state.owed,
+            owed=self._left(asked, shipped) if layout.owes else state.owed,
             past=past,
             tally=tally,
             trace=state.trace,
@@ -148,7 +150,35 @@ class Period:
             there = torch.minimum(there, numbers.throughput)
         wanted = (asked * numbers.inside) @ numbers.from_source  # [B, V]
         share = (there / wanted.clamp_min(1e-30)).clamp_max(1)
-        return asked * (share @ numbers.at_source + numbers.outside)
+        shipped = asked * (share @ numbers.at_source + numbers.outside)
+        if not layout.passes_on:
+            return shipped
+        return torch.where(numbers.passes > 0, self._pass_on(there, asked), shipped)
+
+    def _pass_on(self, there: Tensor, asked: Tensor) -> Tensor:
+        """[B, E] all that is there [B, V], where it cannot be kept; 0 where it can.
+
+        In proportion to what is asked for, by mean flow if nobody asks. What is more than a link
+        takes goes to the source's others, in proportion to the room that they have.
+        """
+        layout, numbers = self.layout, self.layout.on(asked.device, asked.dtype)
+        alike = numbers.same_source
+        weight = asked * numbers.passes
+        nobody = weight @ alike < 1e-30
+        weight = torch.where(nobody, numbers.link_flow.clamp_min(1e-9) * numbers.passes, weight)
+        here = there @ numbers.at_source
+        sent = weight / (weight @ alike).clamp_min(1e-30) * here
+        if layout.link_capacity:
+            most = torch.minimum(numbers.capacity, here) * numbers.passes
+            sent = torch.minimum(sent, most)
+            room, left = most - sent, here - sent @ alike
+            sent = sent + room * (left / (room @ alike).clamp_min(1e-30)).clamp(0, 1)
+        return sent
+
+    def _left(self, asked: Tensor, shipped: Tensor) -> Tensor:
+        """[B, E] units that were asked for and are not shipped."""
+        left = asked - shipped
+        return left.clamp_min(0) if self.layout.passes_on else left  # more than asked is sent on
 
     def _travel(
         self, pipeline: Tensor, shipped: Tensor, lead: Tensor | None
@@ -181,7 +211,8 @@ class Period:
         if layout.pays_transit:
             cost = cost + (pipeline.sum(2) * numbers.transit) @ numbers.to_target
         if layout.pays_short:
-            cost = cost + ((asked - shipped) * numbers.link_penalty) @ numbers.to_target
+            left = self._left(asked, shipped)
+            cost = cost + (left * numbers.link_penalty) @ numbers.to_target
         return cost
 
     def revenue(self, state: State, demand: Tensor, unmet: Tensor, after: Tensor) -> Tensor:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import io
+import os
 import zipfile
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,7 @@ import torch
 from pydantic import Field, PrivateAttr
 
 from games.errors import InputError, did_you_mean, one_line
-from games.inventory.demand import Process, Sampler, Traces, too_short
+from games.inventory.demand import Process, Sampler, Traces, counted, too_short
 from games.sequence_form import Float64
 
 INDEX = ("period", "date", "week", "day")  # names of a first column that counts periods
@@ -29,7 +31,7 @@ class Series(Process):
 
     Raises:
         InputError: the file cannot be read, has a gap, text, a negative number, or no series of
-            one of the stores; a window that is not in it.
+            one of the stores; a window that is not in it. Made directly, ValidationError.
     """
 
     kind: Literal["series"] = "series"
@@ -57,7 +59,7 @@ class Series(Process):
     def of(self, stores: tuple[str, ...]) -> Self:
         columns = self.columns or (stores if len(stores) > 1 else ())
         if len(stores) > 1 and len(columns) != len(stores):
-            raise InputError(f"demand: {len(columns)} columns for {len(stores)} stores")
+            raise InputError(f"demand: {counted(len(columns), 'column')} for {len(stores)} stores")
         made = self.model_copy(update={"columns": columns})
         made._stores = len(stores)
         made.table  # noqa: B018  reads the file, so that what is wrong with it is said now
@@ -77,8 +79,8 @@ class Series(Process):
                 whole = whole[..., None]
             if whole.ndim != 3 or whole.shape[2] != self._stores:
                 raise InputError(
-                    f"{self.file}: an array {list(whole.shape)} is no demand of {self._stores} "
-                    f"stores; give [series, periods, {self._stores}]"
+                    f"{self.file}: an array {list(whole.shape)} is no demand of "
+                    f"{counted(self._stores, 'store')}; give [series, periods, {self._stores}]"
                     + (" or [series, periods]" if self._stores == 1 else "")
                 )
         else:
@@ -112,7 +114,9 @@ class Series(Process):
         return self.table.std(axis=(0, 1), dtype=float)
 
     def sampler(self, stores: int, device: torch.device) -> Sampler:
-        return Traces(self, torch.as_tensor(self.table, device=device), anywhere=True)
+        table = torch.as_tensor(self.table)
+        first = torch.zeros(len(table), dtype=torch.int64)
+        return Traces(self, table, first, device, anywhere=True)
 
 
 def _from_numpy(file: str) -> np.ndarray:
@@ -121,24 +125,27 @@ def _from_numpy(file: str) -> np.ndarray:
         found = np.load(file, allow_pickle=False)
         if isinstance(found, np.lib.npyio.NpzFile):
             with found:
-                if len(found.files) != 1:
-                    raise InputError(f"{file}: it holds {len(found.files)} arrays; give one")
-                found = found[found.files[0]]
+                arrays = [found[name] for name in found.files]
+        else:
+            arrays = [found]
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(_unreadable(file, error)) from None
-    if found.dtype.kind not in "iuf":
-        raise InputError(f"{file}: an array of {found.dtype} is no demand; give numbers")
-    return found
+        raise InputError(unreadable("demand", file, error)) from None
+    if len(arrays) != 1:
+        raise InputError(f"{file}: it holds {counted(len(arrays), 'array')}; give one")
+    if arrays[0].dtype.kind not in "iuf":
+        raise InputError(f"{file}: an array of {arrays[0].dtype} is no demand; give numbers")
+    return arrays[0]
 
 
 def _from_csv(file: str) -> pd.DataFrame:
     """Its columns, without one that counts periods."""
     try:
         text = Path(file).read_text(encoding="utf-8-sig").rstrip()
+        _require_columns(text, file)
         # An empty line of a file of one series is a gap, and is not to be passed over.
         frame = pd.read_csv(io.StringIO(text), skip_blank_lines=False, index_col=False)
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError(_unreadable(file, error)) from None
+        raise InputError(unreadable("demand", file, error)) from None
     frame.columns = [str(name).strip() for name in frame.columns]
     if len(frame.columns) and frame.columns[0].lower() in INDEX:
         frame = frame.iloc[:, 1:]
@@ -147,6 +154,22 @@ def _from_csv(file: str) -> pd.DataFrame:
     if all(_is_number(name) for name in frame.columns):
         raise InputError(f"{file}: its first line has numbers; write the names of the series there")
     return frame
+
+
+def _require_columns(text: str, file: str) -> None:
+    """Raises InputError for a row that is longer than the first one; pandas would cut it."""
+    rows = csv.reader(io.StringIO(text))
+    try:
+        names = len(next(rows, []))
+        for period, row in enumerate(rows):
+            if len(row) > names:
+                raise InputError(
+                    f"{file}: period {period} (line {rows.line_num}) has {len(row)} numbers for "
+                    f"{counted(names, 'column')}; name every column in the first line, part them "
+                    "by commas, and write 3.5, not 3,5"
+                )
+    except csv.Error as error:
+        raise InputError(unreadable("demand", file, error)) from None
 
 
 def _columns(frame: pd.DataFrame, names: tuple[str, ...], file: str) -> pd.DataFrame:
@@ -167,7 +190,7 @@ def _numbers(frame: pd.DataFrame, file: str) -> np.ndarray:
         if bad.any() or column.dtype.kind == "b":
             row = int(bad.to_numpy().argmax())
             raise InputError(
-                f"{file}: series {name!r} has {column.iloc[row]!r} in period {row} (line "
+                f"{file}: series {name!r} has {str(column.iloc[row])!r} in period {row} (line "
                 f"{row + 2}); write a number"
             )
     return frame.apply(pd.to_numeric).to_numpy(float)
@@ -196,6 +219,15 @@ def _is_number(text: str) -> bool:
     return True
 
 
-def _unreadable(file: str, error: Exception) -> str:
+def unreadable(what: str, file: str | os.PathLike[str], error: Exception) -> str:
+    """Why a file cannot be read, and where it was looked for."""
     reason = getattr(error, "strerror", None)
-    return f"cannot read demand {file}: {reason.lower() if reason else one_line(error)}"
+    if isinstance(error, UnicodeDecodeError):
+        reason = "not a text file"
+    said = f"cannot read {what} {file}: {reason.lower() if reason else one_line(error)}"
+    if not isinstance(error, FileNotFoundError) or Path(file).is_absolute():
+        return said
+    return (
+        f"{said} in {Path(file).absolute().parent}; go to the folder it was named from, or "
+        "give its full path"
+    )

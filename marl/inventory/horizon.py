@@ -177,6 +177,18 @@ def require_stores(game: Inventory, rule: str) -> None:
         )
 
 
+def require_kept(game: Inventory, rule: str) -> None:
+    """Raises InputError where a location that sends goods on cannot keep any.
+
+    Its own position never sees demand, so that a rule that goes by it orders the same for ever.
+    """
+    if game.layout.passes_on:
+        raise InputError(
+            f"{game.name}: {rule} goes by a location's own stock, of which some here keep none; "
+            "use echelon-stock"
+        )
+
+
 @lru_cache(maxsize=64)
 def _moments(layout: Layout, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     mean, deviation = moments(layout)

@@ -75,6 +75,8 @@ def tune(
     Raises:
         InputError: an unknown kind; a game that the rule is not for.
     """
+    if _kind(kind).whole:  # it goes by a location's own position
+        horizon.require_kept(game, kind)
     first = _kind(kind).guess(game)
     one_store = game.layout.num_links == 1 and isinstance(game.network.demand, Poisson)
     if first.whole and one_store:
