@@ -41,7 +41,7 @@ class Learned:
 
 
 def learn(scenario: str, traces: int, seed: int, quick: bool = False) -> Learned:
-    """A shipped scenario on so many traces of demand: as many gradient steps, whatever they are."""
+    """A shipped scenario on so many traces of demand, with as many gradient steps whatever their number."""
     from games.vectors import altered, simulator
     from marl.inventory import costs, paths
     from scenarios import find
@@ -190,7 +190,7 @@ def warehouse(quick: bool = False, say: Callable[[str], None] = lambda _: None) 
         f"0, correlated, lost sales; the bound is {bound.value:.2f}: {bound.source}. HDPO on N",
         f"traces of demand of 50 periods, {GAMES} games (N, if that is less) a gradient step; the",
         f"vanilla network, {shapes['vanilla']}, takes {runs['vanilla'].steps:,} of them, and the",
-        f"GNN, {shapes['GNN']}, {runs['GNN'].steps:,}, with the same learning rates. Of a run the",
+        f"GNN, {shapes['GNN']}, {runs['GNN'].steps:,}, which take about as long. Of a run the",
         "policy counts that is best on 256 other traces of 100 periods. Judged on",
         f"{given['games']:,} fresh paths of {given['periods']:,} periods, of which",
         f"{given['ignore']:,} do not count, the same for all. A cell is the cost a period and what",

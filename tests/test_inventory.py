@@ -408,6 +408,20 @@ def test_a_centre_keeps_nothing_whatever_is_asked():
     assert (state.on_hand[:, centre] > 14).all()
 
 
+def test_whole_orders_are_rounded_and_gradients_are_not():
+    plain, whole = (Inventory(chain(), whole=one) for one in (False, True))
+    state = plain.begin(1, dtype=torch.float64)
+    given = numbers([0.3, -0.2, 0.1])
+    own = [given.clone().requires_grad_() for _ in range(2)]
+    asked, rounded = plain.orders(state, own[0]), whole.orders(state, own[1])
+    assert asked[0].tolist() != rounded[0].tolist()
+    expected = [*np.floor(asked.detach()[0, :2]), np.round(asked.detach()[0, 2])]
+    assert rounded.detach()[0].tolist() == expected
+    asked.sum().backward()
+    rounded.sum().backward()
+    torch.testing.assert_close(own[0].grad, own[1].grad)
+
+
 def test_what_cannot_be_kept_goes_to_those_who_ask():
     stores = {name: {"penalty": 1.0} for name in ("a", "b")}
     network = SupplyNetwork.checked(

@@ -58,6 +58,9 @@ class Inventory(Period):
     to them, up to so many periods' mean, drawn evenly."""
     traces: int | None = None  # play this many traces of demand again and again; None: ever new
     trace_seed: int = 0
+    whole: bool = False
+    """Whether orders are rounded to whole units (of a location's stock: down). Gradients pass as if
+    they were not."""
     team: bool = False  # whether every location is paid the mean of all costs, or its own
     discount: float = 1.0  # of a period's rewards from one to the next
     options: dict = field(default_factory=dict)  # of the setting, for those who look up its answer
@@ -187,6 +190,15 @@ class Inventory(Period):
 
     def orders(self, state: State, actions: Tensor) -> Tensor:
         """Quantities [B, E] asked for, of actions [B, E]; see the class's docstring."""
+        asked = self._asked(state, actions)
+        if not self.whole:
+            return asked
+        numbers = self.layout.on(actions.device, actions.dtype)
+        slack = 0.5 - (0.5 - 1e-4) * numbers.inside  # down, but for rounding
+        return asked + ((asked + slack).floor() - asked).detach()
+
+    def _asked(self, state: State, actions: Tensor) -> Tensor:
+        """Before rounding."""
         layout, numbers = self.layout, self.layout.on(actions.device, actions.dtype)
         if self.actions == QUANTITIES:
             return actions.clamp_min(0)
