@@ -372,8 +372,11 @@ TRANSSHIPMENT_STEPS = 1000
 SAMPLED = "inventory.lost_sales(lead_time=4,penalty=9,periods=50)"
 SAMPLERS: dict[str, tuple[dict[str, Any], int]] = {
     "HDPO": (
-        {"name": "hdpo", "games": 16, "updates": 5, "learning_rate": [[0, 1e-2], [250_000, 2e-4]]},
-        250_000,
+        {
+            "name": "hdpo", "games": 16, "updates": 5, "gradient_clip": 1.0,
+            "learning_rate": [[0, 1e-2], [280_000, 2e-4]],
+        },
+        280_000,
     ),
     "PPO": (
         {
@@ -453,6 +456,13 @@ def samples() -> list[str]:
     ]
 
 
+def warehouse() -> list[str]:
+    """What networks learn from few traces of demand."""
+    from benchmarks.inventory_warehouse import warehouse as curve
+
+    return curve(QUICK)
+
+
 def speed() -> list[str]:
     """Many networks at once against a plain loop."""
     from benchmarks.inventory_speed import table as rates
@@ -477,6 +487,7 @@ SECTIONS: dict[str, tuple[str, Callable[[], list[str]]]] = {
     "backlogged": ("One store whose customers wait", backlogged),
     "serial": ("Four stages in a line", serial),
     "transshipment": ("A centre that keeps nothing", transshipment),
+    "warehouse": ("One warehouse and ten stores: traces", warehouse),
     "speed": ("Simulation", speed),
 }
 

@@ -41,7 +41,7 @@ class Learned:
 
 
 def learn(scenario: str, traces: int, seed: int, quick: bool = False) -> Learned:
-    """A shipped scenario on so many traces of demand, with as many gradient steps whatever their number."""
+    """A shipped scenario on N traces of demand; its gradient steps are as many, whatever N."""
     from games.vectors import altered, simulator
     from marl.inventory import costs, paths
     from scenarios import find
