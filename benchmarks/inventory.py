@@ -274,7 +274,7 @@ def backlogged() -> list[str]:
 
     rows, gaps = [], []
     for lead in (1, 4, 7, 10, 15, 20):
-        for penalty in (9.0,):
+        for penalty in (9.0, 39.0):
             game = f"inventory.backlogged(lead_time={lead},penalty={penalty:g},periods={50 + lead})"
             best = closed(clipped_normal(5, 1.6), lead, holding=1, penalty=penalty)
             rule = BaseStock(torch.tensor([best.level]))
@@ -303,7 +303,7 @@ def serial() -> list[str]:
     from marl.inventory import EchelonStock
 
     rows, gaps = [], []
-    cells = [(1, 9.0), (2, 9.0), (3, 9.0), (4, 9.0)]
+    cells = [(lead, penalty) for lead in (1, 2, 3, 4) for penalty in (9.0, 39.0)]
     for lead, penalty in cells:
         game = f"inventory.serial(lead_time={lead},penalty={penalty:g})"
         best = exact(
