@@ -30,7 +30,7 @@ HEAD = """# What inventory policies cost
 `make inventory` writes this page (`python -m benchmarks.inventory --only SECTION` one section of
 it). Costs are a period's, of long games, on fresh paths of demand, all policies of a row on the
 same ones. A gap is to the optimum or to a lower bound, in percent, with its 95% interval. Seconds
-are of training, of one core of a 2-core EPYC (processor time: sections are measured two at a time).
+are of training: processor time of one core of an Intel Xeon, sections two at a time.
 """
 
 
