@@ -406,31 +406,31 @@ def sampled(name: str, seed: int) -> list[tuple[int, float]]:
     method, steps = SAMPLERS[name]
     network = Network(hidden=(32, 32, 32), activation="relu")
     plan = Plan(game=SAMPLED, method=method, network=network, seed=seed)
-    optimal = optimal_orders(lost_sales(5.0, 4, holding=1, penalty=9))
+    best = lost_sales(5.0, 4, holding=1, penalty=9)
     steps, looked, found = steps // (20 if QUICK else 1), 0, []
     with Training(plan) as training:
         while training.steps < steps:
             training.step()
             if training.steps >= looked:
                 looked = training.steps + steps // 40
-                policies = {"own": training.policy(), "optimal": optimal}
+                policies = {"own": training.policy(), "optimal": optimal_orders(best)}
                 costs = played(simulator(SAMPLED), policies, 256, 700, 200)
                 # The optimal policy's luck on these paths is everybody's.
-                found.append((training.steps, OPTIMUM + (costs["own"] - costs["optimal"]).mean))
+                found.append((training.steps, best.cost + over(costs, "own", 1.0).mean))
     return found
-
-
-OPTIMUM = 6.83594  # L = 4, p = 9
 
 
 def samples() -> list[str]:
     """What a step of the game is worth to each method, on one network."""
+    from analysis.inventory import lost_sales
+
+    optimum = lost_sales(5.0, 4, holding=1, penalty=9).cost
     curves = {name: [sampled(name, seed) for seed in (0, 1)] for name in SAMPLERS}
     rows = []
     for name, seeds in curves.items():
         for seed, curve in enumerate(seeds):
             at, best = min(curve, key=lambda point: point[1])
-            rows.append([name, seed, f"{best:.3f}", f"{100 * (best / OPTIMUM - 1):.2f}", f"{at:,}"])
+            rows.append([name, seed, f"{best:.3f}", f"{100 * (best / optimum - 1):.2f}", f"{at:,}"])
     verdicts = []
     for name in ("PPO", "REINFORCE"):
         for seed, curve in enumerate(curves[name]):

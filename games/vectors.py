@@ -114,6 +114,29 @@ def simulator(name: str) -> Simulator:
     return made
 
 
+def suited(name: str, suits: Callable[[Simulator], bool]) -> Simulator | None:
+    """The simulator of a name, if it is one that suits; None of games of others, too."""
+    target, _ = parse(name.strip())
+    if target not in SIMULATORS and (":" not in target or target.startswith(PETTINGZOO)):
+        return None
+    made = simulator(name)
+    return made if suits(made) else None
+
+
+def suiting(suits: Callable[[Simulator], bool]) -> str:
+    """Our simulators that suit as they are without parameters, as a clause for a message."""
+    found = {}
+    for name in SIMULATORS:
+        try:
+            fits = suits(simulator(name))
+        except InputError:  # it cannot be made without parameters
+            continue
+        if fits:
+            kind, dot, _ = name.partition(".")
+            found[f"{kind}.SETTING(...)" if dot else f"{kind}(...)"] = True
+    return " or ".join(found)
+
+
 def list_simulators() -> list[dict[str, str]]:
     """Every simulator of ours, and how others' are named, with what it is and its parameters."""
     rows, common = [], ""

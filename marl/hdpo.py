@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from games.errors import InputError
 from games.simulator import Observation, Simulator, Spec, Step, no_edges, seeds
-from games.vectors import PETTINGZOO, SIMULATORS, parse, simulator
+from games.vectors import suited, suiting
 from marl.distributions import distribution
 from marl.method import LearningMethod, Schedule
 from marl.network import PolicyNetwork
@@ -91,14 +91,11 @@ class Draw:
 
 def require_differentiable(game: str) -> Simulator:
     """The simulator of a name, if gradients pass through it; else InputError."""
-    target, _ = parse(game.strip())
-    ours = target in SIMULATORS or (":" in target and not target.startswith(PETTINGZOO))
-    made = simulator(game) if ours else None
-    if made is None or not made.differentiable:
-        known = " or ".join(dict.fromkeys(_family(name) for name in SIMULATORS if _passes(name)))
+    made = suited(game, _passes)
+    if made is None:
         raise InputError(
-            f"method hdpo: no gradients pass through {game}: play {known}, or a simulator of your "
-            "own that is differentiable"
+            f"method hdpo: no gradients pass through {game}: play {suiting(_passes)}, or a "
+            "simulator of your own that is differentiable"
         )
     for role in made.spec.roles:
         if role.sizes:
@@ -116,18 +113,8 @@ def require_differentiable(game: str) -> Simulator:
     return made
 
 
-def _family(name: str) -> str:
-    """How one of our simulators is written, settings of one kind as one."""
-    kind, dot, _ = name.partition(".")
-    return f"{kind}.SETTING(...)" if dot else f"{kind}(...)"
-
-
-def _passes(name: str) -> bool:
-    """Whether gradients pass through one of our simulators, as it is without parameters."""
-    try:
-        return simulator(name).differentiable
-    except InputError:
-        return False
+def _passes(simulator: Simulator) -> bool:
+    return simulator.differentiable
 
 
 class Players:

@@ -6,6 +6,7 @@ never changes, and a plan that was made before. Programs are solved by HiGHS.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 import numpy as np
@@ -24,7 +25,7 @@ from games.simulator import Observation, Spec
 Array = NDArray[np.float64]
 
 
-class Rule:
+class Rule(ABC):
     """What rules have in common: no memory, and one game that they are made for."""
 
     def __init__(self, game: LotSizing) -> None:
@@ -48,9 +49,9 @@ class Rule:
     ) -> tuple[Tensor, Tensor]:
         return self.told(seen)[:, None] * seen.acting[..., None], memory
 
+    @abstractmethod
     def told(self, seen: Observation) -> Tensor:
         """[B, M] int64, what every machine is told."""
-        raise NotImplementedError
 
 
 class Idle(Rule):

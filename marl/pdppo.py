@@ -41,7 +41,8 @@ from torch import Tensor
 
 from games.errors import InputError
 from games.post_decision import PostDecision
-from games.vectors import PETTINGZOO, SIMULATORS, parse, simulator
+from games.simulator import Simulator
+from games.vectors import suited, suiting
 from marl.ppo import PPO
 
 if TYPE_CHECKING:
@@ -176,21 +177,15 @@ def published(played: Halves, discount: float) -> Estimates:
 
 def require_post_decision(game: str) -> PostDecision:
     """The simulator of a name, if its steps come in halves; else InputError."""
-    target, _ = parse(game.strip())
-    ours = target in SIMULATORS or (":" in target and not target.startswith(PETTINGZOO))
-    made = simulator(game) if ours else None
-    if not isinstance(made, PostDecision):
-        known = " or ".join(f"{name}(...)" for name in SIMULATORS if _halves(name))
+    made = suited(game, _halves)
+    if made is None:
         raise InputError(
-            f"method pdppo: {game} has no post-decision states: play {known}, or a simulator of "
-            "your own with decide and realise (games.post_decision)"
+            f"method pdppo: {game} has no post-decision states: play {suiting(_halves)}, or a "
+            "simulator of your own with decide and realise (games.post_decision)"
         )
+    assert isinstance(made, PostDecision)
     return made
 
 
-def _halves(name: str) -> bool:
-    """Whether one of our simulators has post-decision states, as it is without parameters."""
-    try:
-        return isinstance(simulator(name), PostDecision)
-    except InputError:
-        return False
+def _halves(simulator: Simulator) -> bool:
+    return isinstance(simulator, PostDecision)

@@ -71,7 +71,6 @@ def test_settings_keep_what_simulators_promise(name, view):
 
 def test_options_are_those_of_the_setting():
     game = simulator("inventory.lost_sales(lead_time=2,penalty=19,periods=7,start=.5)")
-    assert game.options == {"lead_time": 2, "penalty": 19.0, "holding": 1.0, "mean": 5.0}
     assert (game.periods, game.start) == (7, 0.5)
     listed = {row["simulator"]: row["parameters"] for row in list_simulators()}
     assert listed["inventory.series"].startswith("file, lead_time=4")

@@ -94,15 +94,15 @@ class Season(Part):
         return (1 + self.amplitude * turn.sin())[:, None]
 
 
-class Process(Part):
+class Process(Part, ABC):
     """What all processes have."""
 
     season: Season | None = None
     """None: every period is alike."""
 
+    @abstractmethod
     def of(self, stores: tuple[str, ...]) -> Self:
         """The demand of these stores; raises InputError where it says nothing of one of them."""
-        raise NotImplementedError
 
     def require_periods(self, shown: int, played: int) -> None:
         """Raises InputError where there are fewer periods than games show and play."""
@@ -111,17 +111,17 @@ class Process(Part):
         """[R, K] what a unit that is not met, or sold, costs by trace; None: traces are alike."""
         return None
 
+    @abstractmethod
     def means(self, stores: int) -> Float64:
         """[K] units a period."""
-        raise NotImplementedError
 
+    @abstractmethod
     def deviations(self, stores: int) -> Float64:
         """[K] standard deviations of a period's demand, without the season's part."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sampler(self, stores: int, device: torch.device) -> Sampler:
         """The process at work for K stores."""
-        raise NotImplementedError
 
 
 class Drawn(Process):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
@@ -63,7 +63,6 @@ class Inventory(Period):
     they were not."""
     team: bool = False  # whether every location is paid the mean of all costs, or its own
     discount: float = 1.0  # of a period's rewards from one to the next
-    options: dict = field(default_factory=dict)  # of the setting, for those who look up its answer
 
     def __post_init__(self) -> None:
         for name, known in (("view", views.VIEWS), ("actions", ACTIONS)):
@@ -95,7 +94,12 @@ class Inventory(Period):
 
     @cached_property
     def spec(self) -> Spec:
-        return views.spec(self)
+        return self.shown.spec
+
+    @cached_property
+    def shown(self) -> views.View:
+        """Who sees what of it."""
+        return views.of(self)
 
     @property
     def differentiable(self) -> bool:
@@ -157,7 +161,7 @@ class Inventory(Period):
         sampler = self.sampler(generator.device)
         demand = sampler.draw(state.trace, state.offset + state.period, generator)
         lead = self._lead(len(demand), generator) if self.layout.random_leads else None
-        orders = self.orders(state, views.by_link(self, actions))
+        orders = self.orders(state, self.shown.by_link(actions))
         fits = self.actions == SHARES and self.layout.shares_fit
         after, flow = self.advance(state, orders, demand, lead, fits)
         cost = flow.cost
@@ -180,7 +184,7 @@ class Inventory(Period):
         )
 
     def observe(self, state: State) -> Observation:
-        return views.observe(self, state)
+        return self.shown.observe(state)
 
     def frame(self, state: State, game: int = 0) -> np.ndarray:
         """A picture of one game, uint8 [H, W, 3]; see `games.inventory.draw.frame`."""

@@ -18,6 +18,7 @@ repeats the one before it.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -28,7 +29,7 @@ from torch.nn import functional as F
 
 from games.errors import InputError
 from games.inventory.inventory import QUANTITIES, Flow, Inventory, State
-from games.inventory.views import PLANNER, plan
+from games.inventory.views import PLANNER
 from games.simulator import Observation, Role, Spec
 
 
@@ -40,7 +41,7 @@ class Logged(State):
 
 
 @dataclass(frozen=True, eq=False)
-class Legacy(Inventory):
+class Legacy(Inventory, ABC):
     """What both games have in common: whole orders of one planner, to whom a log is shown."""
 
     def __post_init__(self) -> None:
@@ -53,7 +54,7 @@ class Legacy(Inventory):
 
     @cached_property
     def spec(self) -> Spec:
-        role = plan(self).spec.roles[0]
+        role = self.shown.spec.roles[0]
         width = self.row(self.begin(1)).shape[1]
         shown = Role(role.name, role.action_space, width)
         return Spec(name=self.name, roles=(shown,), role_of=(0,), num_nodes=1)
@@ -78,16 +79,16 @@ class Legacy(Inventory):
         return Logged(**{**vars(after), "log": log}), flow
 
     def observe(self, state: State) -> Observation:
-        seen = plan(self).observe(state)
+        seen = self.shown.observe(state)
         return replace(seen, nodes=self.row(state)[:, None])
 
+    @abstractmethod
     def entry(self, state: State, orders: Tensor) -> Tensor:
         """[B, E] for the log, of a period that begins with these orders."""
-        raise NotImplementedError
 
+    @abstractmethod
     def row(self, state: State) -> Tensor:
         """[B, F] that OR-Gym shows."""
-        raise NotImplementedError
 
     def stock(self, state: State) -> Tensor:
         """[B, V] on hand, without customers who wait."""

@@ -14,7 +14,7 @@ from games.inventory.network import SupplyNetwork
 
 Made = dict[str, Any] | SupplyNetwork | tuple[type[Inventory], dict[str, Any]]
 """A network or its fields; and, if it is not `Inventory`, the class that plays it."""
-NOT_PLAY = ("network", "name", "options")
+NOT_PLAY = ("network", "name")
 
 
 def setting(**defaults: Any) -> Callable[[Callable[..., Made]], Callable[..., Inventory]]:
@@ -45,12 +45,11 @@ def setting(**defaults: Any) -> Callable[[Callable[..., Made]], Callable[..., In
         def made(**given: Any) -> Inventory:
             bound = signature.bind(**given)
             bound.apply_defaults()
-            options = {p.name: bound.arguments.pop(p.name) for p in own}
-            found = make(**options)
+            found = make(**{p.name: bound.arguments.pop(p.name) for p in own})
             kind, network = found if isinstance(found, tuple) else (Inventory, found)
             if not isinstance(network, SupplyNetwork):
                 network = SupplyNetwork.checked(network, name)
-            return kind(network, name=name, options=options, **bound.arguments)
+            return kind(network, name=name, **bound.arguments)
 
         made.__signature__ = signature  # type: ignore[attr-defined]
         made.shared = [p.name for p in play if p.name not in defaults]  # type: ignore[attr-defined]

@@ -7,6 +7,8 @@ of the size of a few periods, whatever is sold.
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
 import gymnasium
@@ -23,27 +25,11 @@ if TYPE_CHECKING:
 PLANNER, GRAPH, LOCATIONS = VIEWS = ("planner", "graph", "locations")
 
 
-def spec(game: Inventory) -> Spec:
-    """The shapes of a view."""
-    return plan(game).spec
-
-
-def observe(game: Inventory, state: State) -> Observation:
-    """The state as its agents see it."""
-    return plan(game).observe(state)
-
-
-def by_link(game: Inventory, actions: Tensor) -> Tensor:
-    """Numbers [B, E] of actions [B, N, D]."""
-    return plan(game).by_link(actions)
-
-
-def plan(game: Inventory) -> View:
-    """The view of a game, made once."""
-    if "_view" not in vars(game):
-        kinds = {PLANNER: Planner, GRAPH: Graph, LOCATIONS: Locations}
-        vars(game)["_view"] = kinds[game.view](game)
-    return vars(game)["_view"]
+def of(game: Inventory) -> View:
+    """The view that a game has."""
+    kinds: dict[str, Callable[[Inventory], View]]
+    kinds = {PLANNER: Planner, GRAPH: Graph, LOCATIONS: Locations}
+    return kinds[game.view](game)
 
 
 def _box(game: Inventory, links: int) -> gymnasium.spaces.Box:
@@ -51,7 +37,7 @@ def _box(game: Inventory, links: int) -> gymnasium.spaces.Box:
     return gymnasium.spaces.Box(low, np.inf, (links,), np.float32)
 
 
-class View:
+class View(ABC):
     """One way to show a network; subclasses say which."""
 
     spec: Spec
@@ -60,10 +46,12 @@ class View:
         self.game, self.layout = game, game.layout
         self._cached: dict[tuple[str, torch.device], Tensor] = {}
 
+    @abstractmethod
     def observe(self, state: State) -> Observation:
-        raise NotImplementedError
+        """The state as its agents see it."""
 
     def by_link(self, actions: Tensor) -> Tensor:
+        """Numbers [B, E] of actions [B, N, D]."""
         return actions[:, 0]
 
     def _seen(self, state: State, nodes: Tensor, edges: tuple[Tensor, Tensor]) -> Observation:

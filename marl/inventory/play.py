@@ -18,7 +18,6 @@ import torch
 from torch import Tensor
 
 from games.errors import InputError
-from games.inventory import views
 from games.inventory.inventory import QUANTITIES, Inventory, State
 from games.sequence_form import Float64
 from games.simulator import seeds
@@ -283,6 +282,6 @@ def _networks(game: Inventory, policy: Policy, games: int) -> tuple[Inventory, O
     def decide(state: State) -> Tensor:
         nonlocal memory
         actions, memory = fitting.act(game.observe(state), memory, None)
-        return game.orders(state, views.by_link(game, actions))
+        return game.orders(state, game.shown.by_link(actions))
 
     return game, decide

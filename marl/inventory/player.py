@@ -53,7 +53,7 @@ class Player:
 
 def state_of(game: Inventory, seen: Observation) -> State:
     """The state that a planner's row shows, without what it does not: traces and the tally."""
-    view = views.plan(game)
+    view = game.shown
     assert isinstance(view, views.Planner)
     row = seen.nodes[:, 0]
     row = row / torch.as_tensor(view.scale, dtype=row.dtype, device=row.device)
