@@ -38,6 +38,7 @@ SETTINGS = (
 )  # fmt: skip
 SIMULATORS = {
     "navigation": "games.navigation:Navigation",
+    "safe_navigation": "games.safe_navigation:SafeNavigation",
     "lot_sizing": "games.lot_sizing:LotSizing",
     **{f"inventory.{name}": f"games.inventory.settings:{name}" for name in SETTINGS},
 }
