@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 
-.PHONY: help install demo test test-slow lint bench learned inventory lot-sizing memory sweep limits clean
+.PHONY: help install demo test test-slow lint bench learned inventory lot-sizing navigation memory sweep limits clean
 help:
 	@echo "make demo       install, then solve Leduc poker: progress, a table, a picture"
 	@echo "make test       install, then run the test suite"
@@ -15,10 +15,11 @@ help:
 	@echo "make lint       ruff, mypy and the import contract"
 	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/export.md"
 	@echo "make limits     how large a game each equilibrium takes; writes docs/limits.md"
-	@echo "make bench      compare with OpenSpiel and RLlib; writes docs/benchmarks.md"
+	@echo "make bench      compare with OpenSpiel, RLlib, OSQP; writes docs/benchmarks.md"
 	@echo "make learned    run the training scenarios; writes docs/learned.md"
 	@echo "make inventory  learn to order, against optima and bounds; writes docs/inventory.md"
 	@echo "make lot-sizing post-decision PPO beside PPO; writes docs/lot-sizing.md"
+	@echo "make navigation tune barriers while moving, against fixed ones; writes docs/navigation.md"
 	@echo "make memory     half an hour of training, watched; writes docs/memory.md"
 
 # Installed again only when what is to be installed has changed.
@@ -54,6 +55,9 @@ inventory: install
 
 lot-sizing: install
 	$(BIN)/python -m benchmarks.pdppo
+
+navigation: install
+	$(BIN)/python -m benchmarks.navigation
 
 memory: install
 	$(BIN)/python -m benchmarks.memory

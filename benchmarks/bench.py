@@ -1,4 +1,4 @@
-"""Compare with OpenSpiel, Gambit, RLlib (and LiteEFG, if installed); writes docs/benchmarks.md.
+"""Compare with OpenSpiel, Gambit, RLlib, OSQP (LiteEFG, if installed); writes docs/benchmarks.md.
 
     python -m benchmarks.bench [--quick] [--out FILE]
 
@@ -31,7 +31,7 @@ import pyspiel  # noqa: E402
 
 import analysis  # noqa: E402
 import games  # noqa: E402
-from benchmarks import equilibria, learning  # noqa: E402
+from benchmarks import equilibria, learning, navigation_speed, planar_qp  # noqa: E402
 from marl import tabular  # noqa: E402
 
 LARGE = "goofspiel(num_cards=5,imp_info=True,points_order=random)"
@@ -242,6 +242,7 @@ def main() -> None:
         peak = int(process([sys.executable, "-c", code])[1]) / 1e6
     page = report(rates_rows, nash_rows, compile_rows, start, peak, convergence_rows())
     sections = [*equilibria.sections(options.quick), *learning.sections(options.quick)]
+    sections += [*planar_qp.lines(), *navigation_speed.lines()]
     options.out.write_text("\n".join([page, *sections]))
     print(f"wrote {options.out}")
 

@@ -9,10 +9,9 @@ on those paths cancels out, over the optimum as it was computed.
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
+
+from benchmarks.page import Page, Section, table  # noqa: E402
 
 PAGE = Path(__file__).parent.parent / "docs" / "inventory.md"
 FRESH = 4242  # seed of the paths that judge
@@ -66,11 +67,6 @@ def over(found: Mapping[str, Any], name: str, optimum: float) -> Any:
     from marl.inventory import Costs
 
     return Costs((found[name] - found["optimal"]).by_path / optimum)
-
-
-def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return lines + ["| " + " | ".join(map(str, row)) + " |" for row in rows]
 
 
 def optima() -> list[str]:
@@ -273,26 +269,27 @@ def backlogged() -> list[str]:
     from marl.inventory import BaseStock
 
     rows, gaps = [], []
-    for lead in (1, 4, 7, 10, 15, 20):
+    for lead, steps in BACKLOGGED_STEPS.items():
         for penalty in (9.0, 39.0):
             game = f"inventory.backlogged(lead_time={lead},penalty={penalty:g},periods={50 + lead})"
             best = closed(clipped_normal(5, 1.6), lead, holding=1, penalty=penalty)
             rule = BaseStock(torch.tensor([best.level]))
-            value, seconds, gap = waiting("backlogged", game, rule, BACKLOGGED_STEPS)
+            value, seconds, gap = waiting("backlogged", game, rule, steps)
             gaps.append(100 * gap.mean)
-            rows.append([lead, f"{penalty:g}", f"{seconds:.0f}", f"{value:.3f}", percent(gap)])
+            own = f"{steps:,}", f"{seconds:.0f}", f"{value:.3f}", percent(gap)
+            rows.append([lead, f"{penalty:g}", *own])
     return [
-        f"One store, N(5, 1.6) clipped at 0, backlogged: HDPO for {BACKLOGGED_STEPS:,} gradient",
-        "steps against the newsvendor over L + 1 periods. 4,096 paths of 1,500 periods, of which",
-        "500 do not count.",
+        "One store, N(5, 1.6) clipped at 0, backlogged: HDPO against the newsvendor over L + 1",
+        "periods, which is optimal. 4,096 paths of 1,500 periods, of which 500 do not count. The",
+        "longer the lead time, the more gradient steps it takes.",
         "",
-        *table(["L", "p", "seconds", "optimum", "gap (95%)"], rows),
+        *table(["L", "p", "gradient steps", "seconds", "optimum", "gap (95%)"], rows),
         "",
         f"Mean gap: {np.mean(gaps):.2f}%; the largest {np.max(gaps):.2f}%.",
     ]
 
 
-BACKLOGGED_STEPS = 800
+BACKLOGGED_STEPS = {1: 800, 4: 800, 7: 800, 10: 2400, 15: 4000, 20: 6000}  # by lead time
 
 
 def serial() -> list[str]:
@@ -478,7 +475,7 @@ def speed() -> list[str]:
     ]
 
 
-SECTIONS: dict[str, tuple[str, Callable[[], list[str]]]] = {
+SECTIONS: dict[str, Section] = {
     "optima": ("Exact optima of lost sales", optima),
     "lost-sales": ("One store, lost sales", lost_sales),
     "whole": ("One store, lost sales, in whole units", whole),
@@ -492,38 +489,17 @@ SECTIONS: dict[str, tuple[str, Callable[[], list[str]]]] = {
 }
 
 
-def write(title: str, lines: Sequence[str]) -> None:
-    """Put a section in its place on the page, and leave the others as they are."""
-    found: dict[str, str] = {}
-    if PAGE.exists():
-        for part in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
-            head, _, body = part.partition("\n")
-            found[head] = body.strip()
-    found[title] = "\n".join(lines).strip()
-    titles = [title for title, _ in SECTIONS.values() if title in found]
-    PAGE.write_text(
-        HEAD + "".join(f"\n## {name}\n\n{found[name]}\n" for name in titles), encoding="utf-8"
-    )
-
-
 def main() -> None:
     global QUICK
-    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--only", nargs="+", choices=SECTIONS, default=list(SECTIONS))
-    parser.add_argument("--quick", action="store_true", help="see that it runs; writes nothing")
-    arguments = parser.parse_args()
+    page = Page(PAGE, HEAD, SECTIONS)
+    arguments = page.arguments(__doc__)
     QUICK = arguments.quick
     torch.set_num_threads(1)
 
     from games.workers import running_ray
 
     with running_ray(cpus=1):
-        for name in arguments.only:
-            title, section = SECTIONS[name]
-            lines = section()
-            print(f"## {title}\n", *lines, sep="\n", flush=True)
-            if not QUICK:
-                write(title, lines)
+        page.fill(arguments.only, keep=not QUICK)
 
 
 if __name__ == "__main__":

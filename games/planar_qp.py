@@ -26,6 +26,8 @@ __all__ = ["FREE", "Allowed", "Answer", "kkt_residual", "nearest"]
 
 FREE = -1  # an active set's place where nothing is active
 ANYWHERE = Allowed()
+PARALLEL = {torch.float64: (1e-160, 1e300), torch.float32: (1e-19, 1e37)}
+"""What a slope of 0 becomes, and by what even that is multiplied to lie beyond any bound."""
 AT_ONCE = 1 << 17  # numbers of one tensor: about as many as stay in a cache
 
 
@@ -124,13 +126,14 @@ def _on_lines(sets: Sets, aim: Tensor, near: Tensor) -> tuple[Tensor, Tensor, Te
     wide = torch.add(offset, offset.abs() + size, alpha=-ROUNDING[x.dtype])
     # At t (-y_i, x_i) from line i's point nearest to 0, row j is kept where t cross_ij >= rest_ij.
     cross = (x[:, None] * y).addcmul_(y[:, None], x, value=-1)  # [i, j, Q]
-    cross += torch.finfo(x.dtype).tiny  # of parallel rows: all of the line, or nothing
+    # No slope divides as by +0, what bounds nothing is as good as inf: faster than masks by half.
+    tiny, huge = PARALLEL[x.dtype]
+    cross += tiny
     rest = (x[:, None] * x).addcmul_(y[:, None], y)
     rest = torch.addcmul(wide, rest, offset[:, None], value=-1)
     rest.diagonal().fill_(-torch.inf)
-    bound = rest.div_(cross)
-    lows = bound.masked_fill(cross < 0, -torch.inf)
-    highs = bound.masked_fill_(cross > 0, torch.inf)
+    bound, far = rest.div_(cross), cross.mul_(huge)
+    lows, highs = bound.minimum(far), bound.maximum(far)
     low, high = row_low, row_high = lows.amax(dim=1), highs.amin(dim=1)
     if sets.disc is not None:
         enters, leaves = sets.chord(sets.lines)
@@ -150,7 +153,7 @@ def _on_lines(sets: Sets, aim: Tensor, near: Tensor) -> tuple[Tensor, Tensor, Te
     row = best[None].expand(1, len(lows), -1)
     up = t > foot
     (ends,) = torch.where(up, lows.gather(0, row), highs.gather(0, row))
-    other = (ends - t).abs_().argmin(dim=0)
+    other = (ends - t).abs_().min(dim=0).indices  # argmin takes 8 times as long
     if sets.disc is not None:
         (end,) = torch.where(up, row_low.gather(0, best), row_high.gather(0, best))
         other.masked_fill_(end != t, len(lows))
@@ -185,6 +188,9 @@ def kkt_residual(
     The largest of what constraints are missed by, of the part of control - reference that no
     multipliers of at least 0 explain, and of multipliers times slack, for the two constraints that
     explain it best. Lengths are in units of the control, half-planes scaled to normals of length 1.
+
+    Raises:
+        InputError: as `nearest`, but for an empty set of allowed controls.
     """
     sets = pack(reference, normals, offsets, allowed)
     u, (moved_x, moved_y) = control.T, (control - reference).T
@@ -233,17 +239,16 @@ def _differentiable(
         wanted = torch.cat((wanted, *corners), dim=1)
     circle = rows.shape[1]
     on_circle = active == circle
+    projected, gap = reference, torch.zeros_like(found)  # [Q, 2], of both active constraints
+    normal = gap[..., None].expand(-1, -1, 2)
     if circle:
         place = active.clamp(0, circle - 1)
         normal = rows.gather(1, place[..., None].expand(-1, -1, 2))  # [Q, 2, 2]
-        gap = wanted.gather(1, place) - (normal * found[:, None]).sum(-1)  # [Q, 2]
-    else:
-        normal, gap = torch.zeros_like(found)[:, None].expand(-1, 2, -1), torch.zeros_like(found)
-    projected = reference
-    if circle:
-        first, it = normal[:, 0], wanted.gather(1, place[:, :1])
-        share = (it - (first * reference).sum(-1, keepdim=True)) / _not_0(first.square().sum(-1))
-        projected = torch.where(active[:, :1] == FREE, reference, reference + share * first)
+        offset, first = wanted.gather(1, place), normal[:, 0]
+        gap = offset - (normal * found[:, None]).sum(-1)
+        share = offset[:, :1] - (first * reference).sum(-1, keepdim=True)
+        moved = reference + share / _not_0(first.square().sum(-1)) * first
+        projected = torch.where(active[:, :1] == FREE, reference, moved)
     if allowed.centre is not None and allowed.radius is not None:
         centre = allowed.centre.expand_as(reference)
         radius = torch.as_tensor(allowed.radius).to(reference).expand(len(reference))[:, None]

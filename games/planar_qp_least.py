@@ -16,6 +16,7 @@ from torch import Tensor
 from games.planar_qp_sets import ROUNDING, Sets
 
 AT_ONCE = 1 << 21  # numbers of one tensor
+RIM = 0.25  # by which discs are widened: less than where the answer is found, which so is there
 
 
 def least_violation(sets: Sets, aim: Tensor) -> tuple[Tensor, Tensor]:
@@ -45,8 +46,7 @@ def _least(sets: Sets, aim: Tensor) -> tuple[Tensor, Tensor]:
     inside = worst.isfinite()
     if sets.disc is not None:
         out_x, out_y = u - sets.disc[:2, None]
-        slack = 64 * ROUNDING[u.dtype] * (1 + sets.disc.abs().sum(dim=0))
-        inside &= torch.hypot(out_x, out_y) <= sets.disc[2] + slack
+        inside &= torch.hypot(out_x, out_y) <= sets.radius(0.5)
     least, best = torch.where(inside, worst, torch.inf).min(dim=0, keepdim=True)
     return least[0], u.gather(1, best.expand(2, 1, -1))[:, 0]
 
@@ -63,7 +63,7 @@ def _rim(sets: Sets) -> list[Tensor]:
         points.append(centre[:, None] + radius * sets.lines[:2, :m])
         points.append(sets.clamp(centre)[:, None])  # in both, however little they share
         x, y, offset = edges = sets.lines[:, m:]
-        for t in sets.chord(edges):
+        for t in sets.chord(edges, RIM):
             points.append(torch.stack((offset * x - t * y, offset * y + t * x)))
     return points
 
@@ -92,7 +92,7 @@ def _ties(sets: Sets, aim: Tensor) -> list[Tensor]:
     low = bound.masked_fill(slope < flat, -torch.inf).amax(dim=1)
     high = bound.masked_fill_(slope > -flat, torch.inf).amin(dim=1)
     if sets.disc is not None:
-        enters, leaves = sets.chord((tie_x, tie_y, tie))
+        enters, leaves = sets.chord((tie_x, tie_y, tie), RIM)
         low, high = low.maximum(enters), high.minimum(leaves)
     foot = torch.clamp(tie_x * aim[1] - tie_y * aim[0], low, high)
     return [

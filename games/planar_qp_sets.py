@@ -55,18 +55,26 @@ class Sets(NamedTuple):
         """The points of the box that are nearest to points [2, Q] or [2, N, Q]."""
         if self.lines.shape[1] == self.rows:
             return u
-        low, high = self.lines[2, self.rows :].unflatten(0, (2, 2))
+        low, high = self.lines[2, self.rows : -2], self.lines[2, -2:]
         return u.clamp(low, -high) if u.dim() == 2 else u.clamp(low[:, None], -high[:, None])
 
-    def chord(self, lines: tuple[Tensor, Tensor, Tensor] | Tensor) -> tuple[Tensor, Tensor]:
+    def chord(
+        self, lines: tuple[Tensor, Tensor, Tensor] | Tensor, widened: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """From where to where lines [3, L, Q] are in the disc, along (-y, x); nan if nowhere."""
         assert self.disc is not None
-        (x, y, offset), (c_x, c_y, radius) = lines, self.disc
+        (x, y, offset), (c_x, c_y, _) = lines, self.disc
         off = torch.addcmul(offset, x, c_x, value=-1).addcmul_(y, c_y, value=-1)
         middle = (x * c_y).addcmul_(y, c_x, value=-1)
-        radius = radius + ROUNDING[x.dtype] * (1 + self.disc.abs().sum(dim=0))
+        radius = self.radius(widened)
         half = (radius - off).mul_(radius + off).sqrt_()
         return middle - half, middle + half
+
+    def radius(self, widened: float) -> Tensor:
+        """[Q] the disc's, and so many times what answers may miss it by."""
+        assert self.disc is not None
+        slack = widened * ROUNDING[self.disc.dtype]
+        return self.disc[2] + slack * (1 + self.disc.abs().sum(dim=0))
 
 
 def tolerance(u: Tensor) -> Tensor:

@@ -4,14 +4,15 @@ The setting of "Online Control Barrier Functions for Decentralized Multi-Agent N
 2303.04313): every agent has a simple controller that goes straight to its goal, and a quadratic
 program that changes its control as little as the barriers of `games.barriers` ask. An action is not
 a control but the parameters of an agent's own barriers, which hold for some control steps. So no
-action, good or bad, makes anybody touch; what actions decide is who waits for whom, and whether all
-arrive. No code was published; what the paper leaves open is stated beside the parameters.
+action, good or bad, makes anybody touch, as long as there is a safe control (see `responsibility`);
+what actions decide is who waits for whom, and whether all arrive. No code was published; what the
+paper leaves open is stated beside the parameters.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import gymnasium
 import numpy as np
@@ -20,21 +21,24 @@ from torch import Tensor
 
 from games import navigation
 from games.barriers import (
+    ROUNDING,
     Barriers,
     Pairs,
     binding,
     class_k,
     double_integrator,
+    safe_distances,
     single_integrator,
     widest,
 )
-from games.errors import InputError
+from games.errors import InputError, did_you_mean
 from games.navigation import EDGE_FEATURES, NODE_FEATURES, Navigation
 from games.planar_qp import Allowed, Answer, nearest
 from games.shortest_paths import shortest_paths
 from games.simulator import Observation, Role, Spec, Step
 
 PARAMETERS = ("zeta", "eta")
+RESPONSIBILITIES = ("own", "half")
 SLOW, STUCK = 0.05, 2.0  # of the greatest speed, and seconds below it: a dead-lock
 
 
@@ -61,7 +65,8 @@ class SafeNavigation(Navigation):
     step of the game is so many. What an agent shows is what it shows in `navigation`, and the two
     parameters that it has now, as actions.
 
-    A game ends as one of `navigation` does; `max_steps` counts control steps. Its info is, beside
+    A game ends as one of `navigation` does; `max_steps` counts control steps, and an action that
+    has begun is played as long as it holds. Its info is, beside
     `success`, `arrived`, `safe` and `collisions`: `all_arrived`, whether all succeeded; `spl`,
     success weighted by the shortest path to the goal over the path that was gone; `speed`, the mean
     of the way gone over what it could be at full speed, until arrival; `deadlocked`, the share of
@@ -85,6 +90,11 @@ class SafeNavigation(Navigation):
     eta_least: float = 0.5
     eta_most: float = 2.0
     inner: float = 10.0  # 1/s, of double integrators: see `games.barriers`; GCBF+: 10
+    responsibility: str = "own"
+    """What each of two double integrators answers for: `own` motion, so that braking is always safe
+    (if inner dt <= 1 and max_acceleration (2 / inner + dt) >= 2 max_speed); or `half` of how the
+    two move, as in GCBF+, so that others make way, and sometimes have no safe control. Single
+    integrators may stop at once, and always have one."""
     buffer: float = 0.002  # m, by which discs count as wider than they are
     gain: float = 2.0  # 1/s, of the controller: speed asked for, for the distance to the goal
     team: float = 0.0  # share of the mean of all rewards in everybody's own
@@ -140,19 +150,32 @@ class SafeNavigation(Navigation):
             InputError: an action outside Box(-1, 1), or that is not a number.
         """
         assert isinstance(state, State)
-        playing = ~state.arrived.all(dim=1, keepdim=True)
-        self._check_actions(state, actions, playing)
-        state = replace(state, parameters=self.parameters(actions))
+        state = self.tuned(state, actions)
         reward = torch.zeros_like(state.distance)
         for _ in range(self.hold):
-            control, eased, unsafe = self.control(state)
-            moved, step = super().step(state, control, generator)
+            state, step = self.advance(state, generator)
             reward = reward + step.reward
-            state = self._told(state, moved, eased, unsafe)
         if self.team:
             mean = reward.mean(dim=1, keepdim=True)
             reward = reward + self.team * (mean - reward)
         return state, replace(step, reward=reward, info={**step.info, **self._info(state)})
+
+    def tuned(self, state: State, actions: Tensor) -> State:
+        """The state with the parameters that actions [B, N, 2] set.
+
+        Raises:
+            InputError: an action outside Box(-1, 1), or that is not a number.
+        """
+        playing = ~state.arrived.all(dim=1, keepdim=True)
+        self._check_actions(state, actions, playing)
+        parameters = torch.where(playing[..., None], self.parameters(actions), state.parameters)
+        return replace(state, parameters=parameters)
+
+    def advance(self, state: State, generator: torch.Generator) -> tuple[State, Step]:
+        """Play one control step with the parameters that the state has."""
+        control, eased, unsafe = self.control(state)
+        moved, step = super().step(state, control, generator)
+        return self._told(state, moved, eased, unsafe), step
 
     def observe(self, state: navigation.State) -> Observation:
         assert isinstance(state, State)
@@ -173,33 +196,39 @@ class SafeNavigation(Navigation):
             controls [B, N, 2], as actions of `navigation`; whether [B, N] the parameters were
             given up; whether no safe control was left.
         """
-        barriers, seen = self.barriers(state)
-        zeta, eta = state.parameters.double().unbind(-1)
-        found = self._nearest(state, barriers, class_k(barriers.value, zeta, eta, self.dt), seen)
-        control, feasible = found.control, found.feasible
-        eased = ~feasible
-        if eased.any():
-            alpha = widest(barriers.value, self.dt)
-            again = self._nearest(state, barriers, alpha, seen & eased.view(zeta.shape)[..., None])
-            control = torch.where(eased[:, None], again.control, control)
-            feasible = feasible | again.feasible
+        barriers, agent = self.barriers(state)
+        zeta, eta = state.parameters.double().flatten(0, 1)[agent].T
+        aim, velocity = self.nominal(state).flatten(0, 1), state.velocity.double().flatten(0, 1)
+        alpha = class_k(barriers.value, zeta, eta, self.dt)
+        found = self._nearest(aim, velocity, barriers, alpha, agent)
+        control, eased, unsafe = found.control, ~found.feasible, ~found.feasible
+        which = eased.nonzero()[:, 0]
+        if len(which):
+            theirs = eased[agent]
+            wide, number = barriers.some(theirs), eased.cumsum(0)[agent[theirs]] - 1
+            alpha = widest(wide.value, self.dt)
+            again = self._nearest(aim[which], velocity[which], wide, alpha, number)
+            control = control.index_copy(0, which, again.control)
+            unsafe = unsafe.index_copy(0, which, ~again.feasible)
         control = (control / self._unit).clamp(-1, 1).to(state.position.dtype)
-        return control.view_as(state.position), eased.view(zeta.shape), ~feasible.view(zeta.shape)
+        playing = ~state.arrived.all(dim=1, keepdim=True)
+        eased, unsafe = (told.view(state.arrived.shape) & playing for told in (eased, unsafe))
+        return control.view_as(state.position), eased, unsafe
 
-    def _nearest(self, state: State, barriers: Barriers, alpha: Tensor, seen: Tensor) -> Answer:
-        """The controls [B N, 2], in m/s or m/s^2, nearest to the nominal ones."""
-        reference = self.nominal(state).flatten(0, 1)
-        rows, offsets = barriers.rows.flatten(0, 1), barriers.offsets(alpha).flatten(0, 1)
+    def _nearest(
+        self, aim: Tensor, velocity: Tensor, barriers: Barriers, alpha: Tensor, agent: Tensor
+    ) -> Answer:
+        """The controls [Q, 2] in m/s or m/s^2 nearest to aims [Q, 2]; see `barriers` for agent."""
+        rows = barriers.rows
         if self.dynamics == "single_integrator":
-            reach = self.max_speed * torch.linalg.vector_norm(rows, dim=-1)
-            allowed = Allowed(centre=torch.zeros_like(reference), radius=self.max_speed)
+            reach = self.max_speed * torch.hypot(rows[:, 0], rows[:, 1])
+            allowed = Allowed(centre=aim.new_zeros(2), radius=self.max_speed)
         else:
-            reach = self.max_acceleration * rows.abs().sum(-1)
-            corner = reference.new_full((2,), self.max_acceleration)
-            velocity = state.velocity.flatten(0, 1).to(reference)
+            reach = self.max_acceleration * (rows[:, 0].abs() + rows[:, 1].abs())
+            corner = aim.new_full((2,), self.max_acceleration)
             allowed = Allowed(-corner, corner, -velocity / self.dt, self.max_speed / self.dt)
-        rows, offsets = binding(rows, offsets, reach, seen.flatten(0, 1))
-        return nearest(reference, rows, offsets, allowed)
+        normals, offsets = binding(rows, barriers.offsets(alpha), reach, agent, len(aim))
+        return nearest(aim, normals, offsets, allowed)
 
     def nominal(self, state: State) -> Tensor:
         """[B, N, 2] float64 the control that goes straight to the goal, in m/s or m/s^2."""
@@ -211,28 +240,38 @@ class SafeNavigation(Navigation):
         return _shortened(missing, self.max_acceleration)
 
     def barriers(self, state: State) -> tuple[Barriers, Tensor]:
-        """The barriers between all agents and nodes, and which [B, N, V] are in sight."""
-        position, velocity = state.position.double(), state.velocity.double()
-        nodes = torch.cat((position, state.obstacle.double()), dim=1)
-        moving = torch.cat((velocity, torch.zeros_like(state.obstacle, dtype=velocity.dtype)), 1)
-        pairs = Pairs(
-            position[:, :, None] - nodes[:, None],
-            velocity[:, :, None] - moving[:, None],
-            *self._contact(position.device),
-        )
+        """The barriers of P pairs of an agent and a node in its sight, and which agent it is.
+
+        Agents [P] are counted through all games: agent i of game b is b N + i.
+        """
         near = state.clearance.transpose(1, 2) < self.communication - 2 * self.radius
+        v = near.shape[2]
+        pair = near.flatten().nonzero()[:, 0]
+        agent = torch.div(pair, v, rounding_mode="floor")
+        node = pair - v * agent
+        discs = torch.cat((state.position, state.velocity), dim=2).double()  # [B, N, 4]
+        still = torch.cat((state.obstacle, torch.zeros_like(state.obstacle)), dim=2).double()
+        nodes = torch.cat((discs, still), dim=1).flatten(0, 1)
+        game = torch.div(agent, self.agents, rounding_mode="floor")
+        one = discs.flatten(0, 1)[agent]
+        between = one - nodes[game * v + node]  # [P, 4]
+        contact, share = _nodes(self, node.device)[:, node]
+        pairs = Pairs(between[:, :2], between[:, 2:], contact, share, one[:, 2:])
         if self.dynamics == "single_integrator":
-            return single_integrator(pairs), near
-        return double_integrator(pairs, self.dt, self.inner, self.max_speed), near
+            return single_integrator(pairs), agent
+        halves = self.responsibility == "half"
+        found = double_integrator(pairs, self.dt, self.inner, self.max_speed, halves=halves)
+        return found, agent
 
     def _told(self, before: State, moved: navigation.State, eased: Tensor, unsafe: Tensor) -> State:
         """The state after a control step, with what is told at the end."""
         away = ~before.arrived
         went = torch.linalg.vector_norm(moved.position - before.position, dim=-1)
         slow = away & (went < SLOW * self.max_speed * self.dt)
+        steps = before.steps + away.any(dim=1)  # none once the game is over, however long they hold
         return replace(
             before,
-            **vars(moved),
+            **vars(moved) | {"steps": steps},
             travelled=before.travelled + went * away,
             underway=before.underway + self.dt * away,
             still=torch.where(slow, before.still + self.dt, 0.0),
@@ -273,60 +312,62 @@ class SafeNavigation(Navigation):
         low, high = (self.zeta_least, self.eta_least), (self.zeta_most, self.eta_most)
         return like.new_tensor(low).log(), like.new_tensor(high).log()
 
-    def _contact(self, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Distances [N, V] at which discs touch, with the buffer, and shares [V]."""
-        n, v = self.agents, self.spec.num_nodes
-        contact = torch.full((n, v), self.radius + self.buffer, dtype=torch.float64)
-        contact[:, :n] += self.radius
-        contact[:, n:] += self.obstacle_radius
-        share = torch.full((v,), 0.5, dtype=torch.float64)
-        share[n:] = 1.0
-        return contact.to(device), share.to(device)
-
     def _check_barriers(self) -> None:
         def refuse(why: str) -> InputError:
             return InputError(f"safe_navigation: {why}")
 
+        if self.responsibility not in RESPONSIBILITIES:
+            mend = did_you_mean(str(self.responsibility), RESPONSIBILITIES)
+            raise refuse(f"unknown responsibility {self.responsibility!r}: {mend}")
         for low, high in (("zeta_least", "zeta_most"), ("eta_least", "eta_most")):
             least, most = getattr(self, low), getattr(self, high)
             if not 0 < least <= most:
                 raise refuse(f"{low} is {least!r} and {high} {most!r}; give 0 < {low} <= {high}")
-        if self.hold < 1:
-            raise refuse(f"hold is {self.hold}; an action holds for at least 1 control step")
+        if not isinstance(self.hold, int) or isinstance(self.hold, bool) or self.hold < 1:
+            raise refuse(f"hold is {self.hold!r}; give a whole number of at least 1")
         if not 0 <= self.team <= 1:
             raise refuse(f"team is {self.team!r}; give a share from 0 to 1")
         if not 0 < self.gain * self.dt <= 1:
             raise refuse(f"gain is {self.gain!r}; give more than 0 and at most 1 / dt")
-        if not 0 < self.inner * self.dt <= 2:
+        double = self.dynamics == "double_integrator"
+        if double and not 0 < self.inner * self.dt <= 2:
             raise refuse(f"inner is {self.inner!r}; give more than 0 and at most 2 / dt")
-        contact, share = self._contact(torch.device("cpu"))
+        contact, share = _nodes(self, torch.device("cpu"))
+        hair = ROUNDING * float(contact.max())
+        if self.buffer < hair:
+            raise refuse(f"buffer is {self.buffer!r}; give at least {hair:.2g}, of rounding")
         closing = self.max_speed / share  # m/s, of a node and an agent
-        sight = self.communication - 2 * self.radius + contact[0] - self.buffer
+        sight = self.communication - 2 * self.radius + contact - self.buffer
         sight = sight - closing * self.dt  # when somebody is first seen
-        least = contact[0]
-        if self.dynamics != "single_integrator":
-            margin = (closing * self.dt / 2).square()
-            least = (contact[0].square() + margin).sqrt()
-            # g >= 0 at full speed towards each other
-            fall = 2 * closing / self.inner
-            least = least.maximum((fall + (fall.square() + 4 * least.square()).sqrt()) / 2)
-        if (sight < least).any():
-            late = float((least - sight).max())
+        rest, first = contact, contact
+        if double:
+            rest, first = safe_distances(contact, closing, self.dt, self.inner)
+        if (sight < first).any():
+            late = float((first - sight).max())
             raise refuse(
                 "discs at full speed see each other too late to be safe; make communication "
                 f"larger by {late:.2g} m, or max_speed smaller, or inner larger"
             )
-        rest = (
-            contact[0]
-            if self.dynamics == "single_integrator"
-            else (contact[0].square() + (closing * self.dt / 2).square()).sqrt()
-        )
-        room = contact[0] - self.buffer + self.margin
-        if (rest > room).any():
+        room = float((rest - contact).max()) + self.buffer
+        if self.margin < room:
             raise refuse(
                 f"discs may begin {self.margin:g} m apart, where barriers already forbid to be; "
-                f"make margin at least {float((rest - contact[0]).max() + self.buffer):.2g}"
+                f"make margin at least {room:.2g}"
             )
+
+
+@lru_cache(maxsize=64)
+def _nodes(game: SafeNavigation, device: torch.device) -> Tensor:
+    """[2, V] m between an agent's and a node's centre at which they touch, buffer included; share.
+
+    The share is what the agent grants of what the two may do.
+    """
+    n, v = game.agents, game.spec.num_nodes
+    table = torch.tensor([[2 * game.radius + game.buffer], [0.5]], dtype=torch.float64)
+    table = table.repeat(1, v)
+    table[0, n:] += game.obstacle_radius - game.radius
+    table[1, n:] = 1.0
+    return table.to(device)
 
 
 def _shortened(vectors: Tensor, length: float) -> Tensor:

@@ -21,13 +21,19 @@ AT_ONCE = 256  # games
 
 
 class Actor(Protocol):
-    """What can play: a `Policy`, or `Uniform`."""
+    """What can play a game that it was made for: a `Policy`, `Uniform`, a rule."""
 
     def start(self, games: int) -> Tensor: ...
 
     def act(
         self, seen: Observation, memory: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]: ...
+
+
+class Player(Protocol):
+    """Who plays any game that suits: a `Policy`, `Uniform`, a rule such as in `marl.online_cbf`."""
+
+    def for_game(self, game: str, spec: Spec) -> Actor: ...
 
 
 class Uniform:
@@ -71,7 +77,7 @@ class Played:
 
 
 def evaluate(
-    policy: Policy,
+    policy: Player,
     game: str | None = None,
     *,
     episodes: int = 200,
@@ -83,14 +89,14 @@ def evaluate(
     watch: Callable[[Vector, Observation, Tensor], object] | None = None,
     pause: Callable[[], object] | None = None,
 ) -> Played:
-    """Play whole games with a policy.
+    """Play whole games with a policy, or with a rule.
 
     Args:
         policy: that plays; in a game with more or fewer agents too, if it is one policy a role.
-        game: by name; the policy's own if not given.
+        game: by name; the policy's own if not given. A rule has none.
         episodes: games, every one of which counts once, however long it takes.
         seed: of the games and of what is drawn.
-        greedy: play the likeliest action, not a drawn one.
+        greedy: play the policy's likeliest action, not a drawn one. What a rule draws is drawn.
         against: who plays all other seats, a policy of another game if it fits this one; None: the
             policy plays all of them.
         seat: the policy's own, against somebody; None: one seat after the other, game by game.
@@ -100,9 +106,11 @@ def evaluate(
 
     Raises:
         InputError: a policy that does not fit the game; a game that breaks its rules, or does not
-            end; no episodes, or a seat that the game does not have.
+            end; no episodes, or a seat that the game does not have; a rule without a game.
     """
-    name = game or policy.game
+    name = game or (policy.game if isinstance(policy, Policy) else "")
+    if not name:
+        raise InputError("a rule has no game of its own: say which one to play")
     if episodes < 1:
         raise InputError(f"{name}: {episodes} episodes cannot be played; play at least 1")
 
@@ -144,7 +152,7 @@ def evaluate(
 @torch.no_grad()
 def _play(
     games: Vector,
-    policy: Policy,
+    policy: Actor,
     against: Actor | None,
     seats: np.ndarray,
     game_seed: int,
@@ -155,7 +163,6 @@ def _play(
     seen = games.reset(game_seed)
     count, agents = seen.acting.shape
     generator = torch.Generator().manual_seed(draw_seed)
-    own = None if greedy else generator
     memory = policy.start(count)
     rival = None if against is None else against.start(count)
     mine = torch.from_numpy(seats)[:, None] == torch.arange(agents)
@@ -164,7 +171,10 @@ def _play(
     open_games = torch.ones(count, dtype=torch.bool)
     played = 0  # steps of every game that is still open
     while open_games.any():
-        actions, memory = policy.act(seen, memory, own)
+        if greedy and isinstance(policy, Policy):
+            actions, memory = policy.act(seen, memory, None)
+        else:
+            actions, memory = policy.act(seen, memory, generator)
         if against is not None and rival is not None:
             theirs, rival = against.act(seen, rival, generator)
             actions = torch.where(mine[..., None], actions, theirs)

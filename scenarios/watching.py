@@ -43,39 +43,50 @@ class Watching:
         self.picture, self.as_text = picture, as_text
         self.game = _drawn(game) if picture is not None else game
         games = vector(self.game, 1)
-        self._draw = _artist(games, game) if picture is not None else None
+        if picture is not None:
+            _check_drawn(games, game)
         if as_text and not hasattr(games, "_states"):
             raise InputError(f"{game}: only OpenSpiel's games are told move by move; --render it")
         self.frames: list[NDArray[np.uint8]] = []  # [H, W, 3]
+        self.states: list[Any] = []  # of a simulator, which is drawn when all is over
         self.lines: list[str] = []
-        self._now: tuple[Vector, Tensor] | None = None
+        self._now: tuple[SimulatorVector, Any, Tensor] | None = None
 
     def __call__(self, games: Vector, seen: Observation, actions: Tensor) -> None:
         """Before every step."""
-        if self._draw is not None:
-            self.frames.append(self._draw(games, None))
-            self._now = (games, actions.clone()) if isinstance(games, SimulatorVector) else None
-            self._last = games.state()[0] if self._now else None
         if self.as_text:
             self.lines += _told(games, seen, actions)
+        if self.picture is None:
+            return
+        if isinstance(games, SimulatorVector):
+            state = games.state()[0]
+            self._now = (games, state, actions.clone())
+            self.states += _passed(games.simulator, state, actions)
+            if len(self.states) > MOST_PICTURES:
+                raise InputError(
+                    f"{self.game}: more than {MOST_PICTURES:,} pictures; draw a game of fewer steps"
+                )
+        else:
+            self.frames.append(_rendered(games))
 
     def finish(self, to_stderr: bool = False) -> None:
         """Write what was seen."""
         if self.lines:
             print("\n".join(self.lines), file=sys.stderr if to_stderr else sys.stdout)
-        if self.picture is None or self._draw is None:
+        if self.picture is None:
             return
-        seconds = PAUSE
+        moving, seconds = self.picture.suffix.lower() == ".gif", PAUSE
         if self._now is not None:  # the step that ended the game, which starts anew at once
-            games, actions = self._now
-            seconds = getattr(games.simulator, "dt", PAUSE)  # type: ignore[attr-defined]
-            state, _ = games.simulator.step(  # type: ignore[attr-defined]
-                self._last, actions, torch.Generator().manual_seed(0)
-            )
-            self.frames.append(self._draw(games, state))
+            games, state, actions = self._now
+            seconds = getattr(games.simulator, "dt", PAUSE)
+            last, _ = games.simulator.step(state, actions, torch.Generator().manual_seed(0))
+            self.states.append(last)
+            draw = _artist(games.simulator, self.states)
+            first = 0 if moving else len(self.states) - 1
+            self.frames = [draw(at) for at in range(first, len(self.states))]
         from games.navigation_draw import animate
 
-        if self.picture.suffix.lower() == ".gif":
+        if moving:
             animate(self.frames, self.picture, seconds)
             return
         from PIL import Image
@@ -96,34 +107,48 @@ def _drawn(game: str) -> str:
     return f"{target}({','.join([*words, 'render_mode=rgb_array'])})"
 
 
-def _artist(games: Vector, name: str) -> Callable[[Vector, Any], NDArray[np.uint8]]:
-    """What draws the first of the games, in its state or in another."""
+def _check_drawn(games: Vector, name: str) -> None:
     if isinstance(games, SimulatorVector):
-        from games.navigation import Navigation
-        from games.navigation_draw import frame
-
-        simulator = games.simulator
-        trail: list[Tensor] = []  # [N, 2] each
-        own = getattr(simulator, "frame", None)
-        if callable(own):  # a user's own: frame(state, game) -> [H, W, 3] uint8
-            return lambda games, state: own(games.state()[0] if state is None else state, 0)
-        if isinstance(simulator, Navigation):
-
-            def draw(games: Vector, state: Any) -> NDArray[np.uint8]:
-                state = games.state()[0] if state is None else state
-                trail.append(state.position[0])
-                return frame(simulator, state, 0, torch.stack(trail))
-
-            return draw
-        raise InputError(
-            f"{name} cannot be drawn: give the simulator frame(state, game) -> uint8 [H, W, 3]"
-        )
-    if hasattr(games, "_games"):
-        return _rendered
-    raise InputError(f"{name} cannot be drawn; --print tells it in words")
+        if not callable(getattr(games.simulator, "frame", None)):
+            raise InputError(
+                f"{name} cannot be drawn: give the simulator frame(state, game) -> uint8 [H, W, 3]"
+            )
+    elif not hasattr(games, "_games"):
+        raise InputError(f"{name} cannot be drawn; --print tells it in words")
 
 
-def _rendered(games: Any, state: Any) -> NDArray[np.uint8]:
+def _passed(simulator: Any, state: Any, actions: Tensor) -> list[Any]:
+    """The states that a step goes through: one a control step, the last of which leads to next."""
+    from games.safe_navigation import SafeNavigation
+
+    if not isinstance(simulator, SafeNavigation):
+        return [state]
+    states, generator = [simulator.tuned(state, actions)], torch.Generator().manual_seed(0)
+    while len(states) < simulator.hold:
+        states.append(simulator.advance(states[-1], generator)[0])
+    return states
+
+
+def _artist(simulator: Any, states: list[Any]) -> Callable[[int], NDArray[np.uint8]]:
+    """What draws one of these states."""
+    from games import navigation_draw
+    from games.navigation import Navigation
+
+    if getattr(type(simulator), "frame", None) is not Navigation.frame:
+        # A simulator's own: frame(state, game) -> [H, W, 3] uint8.
+        return lambda at: simulator.frame(states[at], 0)
+    trail = torch.stack([state.position[0] for state in states])  # [T, N, 2]
+    zeta = None
+    if hasattr(states[0], "parameters"):
+        zeta = torch.stack([state.parameters[0, :, 0] for state in states])  # [T, N]
+
+    def draw(at: int) -> NDArray[np.uint8]:
+        return navigation_draw.frame(simulator, states[at], 0, trail[: at + 1], zeta)
+
+    return draw
+
+
+def _rendered(games: Any) -> NDArray[np.uint8]:
     """What PettingZoo's own renderer says."""
     try:
         picture = games._games[0].env.env.render()

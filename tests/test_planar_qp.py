@@ -119,6 +119,8 @@ def test_kkt_residual_of_10000(kind):
         control = answer.control
         assert answer.feasible.all()
         assert (answer.violation == 0).all()
+        if where.low is not None:
+            assert ((where.low <= control) & (control <= where.high)).all()
         worst = max(worst, kkt_residual(control, reference, normals, offsets, where).max().item())
         worst = max(worst, missed(control, normals, offsets, where).max())
         for q in range(0, len(reference), 4):
@@ -280,20 +282,11 @@ DEGENERATE = [
 )
 @pytest.mark.parametrize("copies", [1, 5])
 def test_degenerate(kind, reference, normals, offsets, u, feasible, least, copies):
-    shape = (copies, len(offsets))
-    given = [torch.tensor(x, dtype=torch.float64) for x in (reference, normals, offsets)]
-    given = (
-        [
-            x.expand(copies, *s)
-            for x, s in zip(given, [(2,), (shape[1], 2), (shape[1],)], strict=True)
-        ]
-        if offsets
-        else [
-            given[0].expand(copies, 2),
-            torch.zeros(copies, 0, 2).double(),
-            torch.zeros(copies, 0).double(),
-        ]
-    )
+    m = len(offsets)
+    given = [
+        torch.tensor(part, dtype=torch.float64).reshape(1, *shape).expand(copies, *shape)
+        for part, shape in ((reference, (2,)), (normals, (m, 2)), (offsets, (m,)))
+    ]
     answer = nearest(*given, allowed(kind))
     want = torch.tensor(u, dtype=torch.float64).expand(copies, 2)
     # Where a line touches the circle, an error shows as its root.
@@ -302,6 +295,19 @@ def test_degenerate(kind, reference, normals, offsets, u, feasible, least, copie
     torch.testing.assert_close(
         answer.violation, torch.full((copies,), least, dtype=torch.float64), atol=1e-9, rtol=1e-9
     )
+
+
+def test_wedges_far_away():
+    """Of two rows that are all but opposite; their crossing by LAPACK."""
+    rng = np.random.default_rng(0)
+    turn, thin = rng.uniform(0, 6, 2000), 10.0 ** -rng.uniform(2, 9, 2000)
+    angle = np.stack((turn, turn + np.pi + thin), axis=-1)
+    normals, offsets = np.stack((np.cos(angle), np.sin(angle)), axis=-1), np.ones((2000, 2))
+    answer = nearest(*map(torch.as_tensor, (np.zeros((2000, 2)), normals, offsets)))
+    assert answer.feasible.all()
+    crossing = np.linalg.solve(normals, offsets[..., None])[..., 0]
+    apart = np.linalg.norm(answer.control.numpy() - crossing, axis=-1)
+    assert (apart <= 1e-13 / thin**2).all()
 
 
 def enumerated(reference, rows):
@@ -346,6 +352,41 @@ def test_whole_numbers_against_fractions(reference, rows, box, scale):
     if exact is not None:
         want = torch.tensor([[float(x) for x in exact]], dtype=torch.float64)
         torch.testing.assert_close(answer.control, want, atol=1e-11, rtol=1e-11)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_nearly_parallel_rows_against_fractions(seed):
+    """Angles of 1e-3 to 1e-17 between the same and opposite rows, as near to one point."""
+    rng, count, m = np.random.default_rng(seed), 200, 5
+    side = rng.integers(0, 2, (count, m)) * rng.integers(0, 2, (count, 1))
+    lean = rng.choice([0, 1, -1, 0.5], (count, m)) * 10.0 ** -rng.integers(3, 18, (count, m))
+    angle = rng.choice(rng.uniform(0, 6, 2), (count, m)) + np.pi * side + lean
+    normals = np.stack((np.cos(angle), np.sin(angle)), axis=-1)
+    normals *= np.exp(rng.normal(size=(count, m, 1)) * rng.choice([0, 1, 5], (count, 1, 1)))
+    gap = rng.choice([0, 1, -1, 0.3], (count, m)) * 10.0 ** -rng.integers(0, 18, (count, m))
+    offsets = (normals @ rng.uniform(-0.7, 0.7, (count, 2, 1)))[..., 0]
+    offsets += gap * np.linalg.norm(normals, axis=-1)
+    reference = rng.normal(size=(count, 2)) * rng.choice([1, 1000], (count, 1))
+    given, where = [*map(torch.as_tensor, (reference, normals, offsets))], allowed("box")
+    answer = nearest(*given, where)
+    over = missed(answer.control, *given[1:], where)
+    seen = 0
+    for q in range(count):
+        table = np.column_stack((normals[q], offsets[q])).tolist()
+        edges = [[1, 0, where.low[0]], [0, 1, where.low[1]]]
+        edges += [[-1, 0, -where.high[0]], [0, -1, -where.high[1]]]
+        rows = [tuple(Fraction(float(x)) for x in row) for row in (*table, *edges)]
+        exact = enumerated(tuple(map(Fraction, reference[q].tolist())), rows)
+        if exact is None:
+            assert not answer.feasible[q] or over[q] < 1e-9
+        else:
+            seen += 1
+            assert answer.feasible[q]
+            assert over[q] < 1e-9
+            r = reference[q]
+            theirs = np.linalg.norm(np.array([float(x) for x in exact]) - r)
+            assert np.linalg.norm(answer.control[q].numpy() - r) <= theirs * (1 + 1e-9) + 1e-9
+    assert seen > count / 4
 
 
 def test_float32_misses_little():
@@ -464,20 +505,10 @@ def test_gradients_are_finite_differences(name):
 
 
 def derivatives(function, given):
-    found = [
-        torch.autograd.grad(
-            function(*given)[0, i], [x for x in given if x.numel()], allow_unused=True
-        )
-        for i in range(2)
-    ]
-    found = [
-        [
-            torch.zeros_like(g) if d is None else d
-            for d, g in zip(row, [x for x in given if x.numel()], strict=True)
-        ]
-        for row in found
-    ]
-    return [torch.stack(pair) for pair in zip(*found, strict=True)]
+    some = [part for part in given if part.numel()]
+    rows = [torch.autograd.grad(function(*given)[0, i], some, allow_unused=True) for i in range(2)]
+    for part, *pair in zip(some, *rows, strict=True):
+        yield torch.stack([torch.zeros_like(part) if d is None else d for d in pair])
 
 
 def differences(function, given, step=1e-5):

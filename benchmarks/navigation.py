@@ -1,0 +1,329 @@
+"""Discs on barriers: fixed, by rules, and tuned by a policy that learns; writes docs/navigation.md.
+
+python -m benchmarks.navigation [--only sweep learned ...] [--quick]
+
+All players of a table meet the same layouts, from seeds that nobody trained on. The best fixed
+parameter is chosen on layouts of its own.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ.setdefault(variable, "1")
+
+import numpy as np  # noqa: E402
+import torch  # noqa: E402
+
+from benchmarks.page import Page, Section, table  # noqa: E402
+from games.vectors import altered  # noqa: E402
+from marl.comparison import compare  # noqa: E402
+from marl.comparison import table as compared  # noqa: E402
+from marl.evaluation import evaluate  # noqa: E402
+from marl.online_cbf import (  # noqa: E402
+    Fixed,
+    Heterogeneous,
+    Priority,
+    Yielding,
+    best_fixed,
+    sweep,
+)
+from scenarios import Run, find  # noqa: E402
+
+PAGE = Path(__file__).parent.parent / "docs" / "navigation.md"
+CHOOSING, JUDGING = 777, 4242  # seeds of the layouts that choose and that judge
+GAMES, FEWER = 1000, 300  # that judge, where it was trained and elsewhere; to choose by
+ZETAS = (0.1, 0.3, 1.0, 3.0, 8.0)
+RANGE = 0.3, 8.0  # of the zetas that rules choose
+CROWDED = "safe_navigation(layout=swap,obstacles=6)"
+HARD = "safe_navigation(layout=swap)"
+SINGLE, DOUBLE = DYNAMICS = ("single_integrator", "double_integrator")
+QUICK = False
+HEAD = """# Discs on barriers
+
+`make navigation` writes this page (`python -m benchmarks.navigation --only SECTION` one section of
+it). The game is `safe_navigation`: the swap, with six obstacles of 0.1 m in an area of 2 m if not
+said otherwise, 20 s. Every agent has a class-K function alpha(h) = zeta h^eta of its own; eta is 1
+for all that is fixed. `all` is the share of games in which all arrive and nobody touches, `success`
+the share of agents who do, `SPL` success weighted by the shortest path over the path gone, `speed`
+the way gone over what full speed would allow. Intervals are of 95%, over games. Seconds are of a
+machine with two cores.
+"""
+
+
+def games(most: int = GAMES) -> int:
+    return 16 if QUICK else most
+
+
+def game(base: str, agents: int, **options: Any) -> str:
+    return altered(base, {"agents": agents, **options})
+
+
+def swept() -> list[str]:
+    """Every fixed parameter, and random ones, for both dynamics."""
+    rows = []
+    for dynamics in DYNAMICS:
+        for agents in (4, 8):
+            name = game(CROWDED, agents, dynamics=dynamics)
+            players = {f"{zeta:g}": Fixed(zeta) for zeta in ZETAS}
+            found = compare(
+                name, players | {"random": Heterogeneous(*RANGE)}, episodes=games(), seed=JUDGING
+            )
+            rows += [
+                [dynamics.split("_")[0], agents, player, *cells(part)]
+                for player, part in found.groupby("player", sort=False)
+            ]
+    return [
+        f"Fixed parameters on {games():,} games each, and zetas drawn for each agent, between",
+        "0.3 and 8, at a game's beginning. Neither small nor large is best: careful agents wait",
+        "for each other, bold ones are jammed.",
+        "",
+        *table(["dynamics", "agents", "zeta", *COLUMNS], rows),
+    ]
+
+
+COLUMNS = (
+    "all", "success", "SPL (95%)", "speed", "dead-locked", "collisions", "least clearance, m",
+    "eased", "infeasible",
+)  # fmt: skip
+
+
+def cells(part: Any) -> list[str]:
+    """What the tables say of a player in a game."""
+    row = part.set_index("metric")
+    mean = row["mean"]
+    return [
+        f"{mean['all_arrived']:.2f}", f"{mean['success']:.2f}", within(row.loc["spl"]),
+        f"{mean['speed']:.2f}", f"{mean['deadlocked']:.2f}", f"{mean['collisions']:.3f}",
+        f"{row['least']['closest']:.4f}", share(mean["eased"]), share(mean["infeasible"]),
+    ]  # fmt: skip
+
+
+def within(row: Any) -> str:
+    return f"{row['mean']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+
+
+def share(value: float) -> str:
+    return "0" if value == 0 else f"{value:.1e}" if value < 1e-4 else f"{value:.4f}"
+
+
+@cache
+def trained(name: str, seed: int, *settings: str) -> tuple[Any, float, int]:
+    """The best policy of a shipped scenario, the seconds it took, and the steps."""
+    few = ("stop.steps=5120", "evaluation.episodes=8", "evaluation.every=1")
+    with tempfile.TemporaryDirectory() as folder:
+        scenario = find(name, (*settings, *few) if QUICK else settings, seed=seed)
+        run = Run.create(scenario, Path(folder) / "run")
+        began = time.perf_counter()
+        (result,) = run.execute()
+        return run.policy(best=True), time.perf_counter() - began, result.steps
+
+
+@cache
+def fixed(name: str) -> Fixed:
+    """The best fixed parameter of a game, on layouts of its own."""
+    zetas = [round(zeta, 3) for zeta in np.geomspace(0.1, 10, 3 if QUICK else 9)]
+    return best_fixed(sweep(name, zetas, episodes=games(FEWER), seed=CHOOSING))
+
+
+SEEDS = (0, 1, 2)
+
+
+def rules(name: str) -> dict[str, Any]:
+    best = fixed(name)
+    return {
+        f"fixed, zeta {best.zeta:g}": best,
+        "random": Heterogeneous(*RANGE),
+        "yielding": Yielding(*RANGE),
+        "priority": Priority(*RANGE),
+    }
+
+
+def learned() -> list[str]:
+    """The policy where it was trained, beside all that does not learn."""
+    name = game(CROWDED, 4)
+    players = rules(name)
+    first = next(iter(players))
+    spent = []
+    for seed in SEEDS[: 1 if QUICK else None]:
+        players[f"tuned, seed {seed}"], seconds, steps = trained("online-cbf", seed)
+        spent.append(f"{seconds / 60:.0f} minutes and {steps:,} steps (seed {seed})")
+    found = compare(name, players, episodes=games(), seed=JUDGING, greedy=True, to=first)
+    return [
+        f"Four agents, {games():,} held-out games, the same for all. The policies are",
+        f"`schelling run online-cbf` after {', '.join(spent)}; they play their likeliest actions.",
+        f"The fixed zeta is the best of nine from 0.1 to 10, on {games(FEWER)} other games.",
+        "Rules choose zetas between 0.3 and 8: at random as a game begins; the most unless",
+        "somebody nearby is closer to a goal (yielding); graded by the agents' numbers, which a",
+        "decentralised policy does not know (priority). The last column is the SPL against the",
+        "fixed one's.",
+        "",
+        *table(
+            ["player", *COLUMNS, "SPL against the best fixed"],
+            [
+                [player, *cells(part), gain(part)]
+                for player, part in found.groupby("player", sort=False)
+            ],
+        ),
+    ]
+
+
+def gain(part: Any) -> str:
+    row = part.set_index("metric").loc["spl"]
+    if not np.isfinite(row["relative"]):
+        return ""
+    low, high = 100 * row["relative_low"], 100 * row["relative_high"]
+    return f"{100 * row['relative']:+.0f}% ({low:+.0f} to {high:+.0f})"
+
+
+def transfer() -> list[str]:
+    """The same policy in larger teams and in other layouts."""
+    policy, _, _ = trained("online-cbf", 0)
+    rows = []
+    for what, base, agents, options in elsewhere():
+        name = game(base, agents, **options)
+        players = {**rules(name), "tuned": policy}
+        first = next(iter(players))
+        found = compare(name, players, episodes=games(FEWER), seed=JUDGING, greedy=True, to=first)
+        rows += [
+            [what, agents, player, *cells(part), gain(part)]
+            for player, part in found.groupby("player", sort=False)
+        ]
+    return [
+        "The policy of seed 0, trained with 4 agents among obstacles, in larger teams and in",
+        f"other layouts, where nothing was learned: {games(FEWER):,} games each. The fixed zeta is",
+        "the best one of each row's own game. The area is 2 m if not given.",
+        "",
+        *table(["layout", "agents", "player", *COLUMNS, "SPL against the best fixed"], rows),
+    ]
+
+
+def elsewhere() -> Iterator[tuple[str, str, int, Mapping[str, Any]]]:
+    for agents in (8, 16):
+        yield "swap, 6 obstacles", CROWDED, agents, {}
+    for agents, area in ((8, 2.83), (16, 4.0)):
+        yield f"swap, 6 obstacles, {area:g} m", CROWDED, agents, {"area": area}
+    for agents in (4, 8):
+        yield "random, 6 obstacles", CROWDED, agents, {"layout": "random"}
+
+
+def hard() -> list[str]:
+    """Games in which every fixed parameter fails."""
+    policy, _, _ = trained("online-cbf", 0)
+    rows = []
+    for agents in (4, 8):
+        name = game(HARD, agents)
+        players = {f"{zeta:g}": Fixed(zeta) for zeta in (*ZETAS, 10.0)}
+        players |= {"random": Heterogeneous(*RANGE), "tuned": policy}
+        found = compare(name, players, episodes=games(), seed=JUDGING, greedy=True)
+        rows += [
+            [agents, player, *cells(part)] for player, part in found.groupby("player", sort=False)
+        ]
+    return [
+        "The swap without obstacles: what would break the symmetry of equal agents is missing,",
+        "and they stand in a ring for ever, whatever their zeta. The policy is that of seed 0",
+        f"above, and has not seen this layout. {games():,} games.",
+        "",
+        *table(["agents", "zeta", *COLUMNS], rows),
+    ]
+
+
+def variants() -> list[str]:
+    """A policy that sees everything, and one that decides once."""
+    name = find("online-cbf").game
+    played, spent = {}, {}
+    for what, (change, settings) in VARIANTS.items():
+        changed = altered(name, change)
+        given = (f"game={changed}", *settings) if change else ()
+        policy, seconds, steps = trained("online-cbf", 0, *given)
+        played[what] = evaluate(policy, changed, episodes=games(), seed=JUDGING, greedy=True)
+        spent[what] = f"{seconds / 60:.0f}", f"{steps:,}"
+    found = compared(played, next(iter(played)))
+    rows = [
+        [player, *spent[player], *cells(part), gain(part)]
+        for player, part in found.groupby("player", sort=False)
+    ]
+    return [
+        f"Four agents, {games():,} held-out games. Each was trained by the same scenario, but for",
+        "what it may know and when it decides. Who decides once, as a game begins, sees all starts",
+        "and goals: nobody is near by then. A step of its is a whole game.",
+        "",
+        *table(["policy", "minutes", "steps", *COLUMNS, "SPL against the first"], rows),
+    ]
+
+
+ONCE = (
+    "method.games=256", "method.fragment=1", "stop.steps=25600",
+    "method.learning_rate=[[0, 1e-3], [25600, 1e-4]]", "evaluation.every=20",
+)  # fmt: skip
+VARIANTS: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
+    "decentralised, online": ({}, ()),
+    "central, online": ({"central": True}, ()),
+    "central, once a game": ({"central": True, "hold": 400}, ONCE),
+}
+
+
+def safety() -> list[str]:
+    """Whether anybody touches, whatever the parameters."""
+    players = {
+        f"{zeta:g}, eta {eta:g}": Fixed(zeta, eta)
+        for zeta in (0.1, 1.0, 10.0)
+        for eta in (0.5, 1.0, 2.0)
+    }
+    rows = []
+    for dynamics in DYNAMICS:
+        for agents in (4, 8):
+            name = game(CROWDED, agents, dynamics=dynamics)
+            for label, player in (players | {"random": Heterogeneous(*RANGE)}).items():
+                info = evaluate(player, name, episodes=games(), seed=JUDGING).info
+                unsafe, touched = info["infeasible"] > 0, info["collisions"] > 0
+                least = info["closest"][~unsafe].min() if not unsafe.all() else np.nan
+                counts = [len(unsafe), unsafe.sum(), (touched & ~unsafe).sum()]
+                counts.append((touched & unsafe).sum())
+                own = [dynamics.split("_")[0], agents, label]
+                rows.append([*own, *(f"{count:,}" for count in counts), f"{least:.4f}"])
+    return [
+        "Held-out games, by whether every quadratic program in them had a safe control.",
+        "",
+        *table(
+            [
+                "dynamics", "agents", "zeta", "games", "with an infeasible step",
+                "collisions in others", "in those", "least clearance in others, m",
+            ],
+            rows,
+        ),
+    ]  # fmt: skip
+
+
+SECTIONS: dict[str, Section] = {
+    "sweep": ("What a fixed parameter does", swept),
+    "learned": ("What tuning does", learned),
+    "transfer": ("Larger teams, other layouts", transfer),
+    "hard": ("Where every fixed parameter fails", hard),
+    "variants": ("What a policy knows, and when it decides", variants),
+    "safety": ("Safety", safety),
+}
+
+
+def main() -> None:
+    global QUICK
+    page = Page(PAGE, HEAD, SECTIONS)
+    arguments = page.arguments(__doc__)
+    QUICK = arguments.quick
+    torch.set_num_threads(1)
+
+    from games.workers import running_ray
+
+    with running_ray(cpus=1):
+        page.fill(arguments.only, keep=not QUICK)
+
+
+if __name__ == "__main__":
+    main()

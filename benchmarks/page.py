@@ -1,0 +1,56 @@
+"""A page of measured figures, written a section at a time."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Section = tuple[str, Callable[[], list[str]]]
+"""A title, and what measures the lines below it."""
+
+
+@dataclass(frozen=True)
+class Page:
+    """What stands above the sections, and the sections by the names that commands have for them."""
+
+    path: Path
+    head: str
+    sections: Mapping[str, Section]
+
+    def arguments(self, about: str | None) -> argparse.Namespace:
+        """The command's: `only`, the names of sections, and `quick`."""
+        parser = argparse.ArgumentParser(description=(about or "").split("\n")[0])
+        parser.add_argument("--only", nargs="+", choices=self.sections, default=list(self.sections))
+        parser.add_argument("--quick", action="store_true", help="see that it runs; writes nothing")
+        return parser.parse_args()
+
+    def fill(self, names: Iterable[str], keep: bool) -> None:
+        """Measure sections and print them; keep them on the page, too, if asked."""
+        for name in names:
+            title, section = self.sections[name]
+            lines = section()
+            print(f"## {title}\n", *lines, sep="\n", flush=True)
+            if keep:
+                self._write(title, lines)
+
+    def _write(self, title: str, lines: Sequence[str]) -> None:
+        """Put a section in its place, and leave the others as they are."""
+        found: dict[str, str] = {}
+        if self.path.exists():
+            for part in self.path.read_text(encoding="utf-8").split("\n## ")[1:]:
+                head, _, body = part.partition("\n")
+                found[head] = body.strip()
+        found[title] = "\n".join(lines).strip()
+        titles = [title for title, _ in self.sections.values() if title in found]
+        self.path.write_text(
+            self.head + "".join(f"\n## {name}\n\n{found[name]}\n" for name in titles),
+            encoding="utf-8",
+        )
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """The lines of a table."""
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
