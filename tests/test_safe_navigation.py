@@ -428,6 +428,28 @@ def test_nobody_touches_whatever_the_actions(settings, kind):
         assert (state.closest > game.buffer / 2).all()
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        # 0.1 m of two radii, 0.002 m of buffer and 0.05 m that two close in on each other in a step
+        dict(dynamics="single_integrator", communication=0.1521),
+        dict(dynamics="double_integrator", communication=0.2929),
+        dict(dynamics="double_integrator", communication=0.2137, inner=20.0),
+        dict(dynamics="double_integrator", communication=0.4746, inner=5.0, max_acceleration=2.3),
+    ],
+    ids=str,
+)
+def test_nobody_touches_who_sees_just_far_enough(settings):
+    game = SafeNavigation(agents=6, layout="random", max_steps=150, hold=1, **settings, **WIDE)
+    with pytest.raises(InputError, match="too late"):
+        replace(game, communication=game.communication - 0.0002)
+    state = play_hard(game, 20, lambda own: anything(game, 20, own), seed=7)
+    assert not state.collisions.any()
+    assert not state.infeasible.any()
+    assert not state.eased.any()
+    assert (state.closest < 0.03).any()
+
+
 THOUSANDS = [(4, kind) for kind in KINDS] + [(8, kind) for kind in KINDS[:2]]
 
 
@@ -477,7 +499,10 @@ def test_nobody_touches_in_a_thousand_games(parameters, agents, kind):
         (dict(buffer=0.0), "buffer is 0.0; give at least 1e-05, of rounding"),
         (dict(buffer=0.06), "discs may begin 0.05 m apart, where barriers already forbid to be"),
         (dict(dynamics=DYNAMICS[1], margin=0.003), "make margin at least 0.005"),
-        (dict(communication=0.14), "see each other too late to be safe; make communication larger"),
+        (
+            dict(communication=0.151),
+            "see each other too late to be safe; make communication larger",
+        ),
         (dict(max_speed=20.0), "see each other too late to be safe; make communication larger by"),
         (dict(dynamics=DYNAMICS[1], inner=1.0), "or inner larger"),
         (dict(responsibility="owm"), "unknown responsibility 'owm': did you mean own?"),
