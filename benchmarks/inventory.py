@@ -21,11 +21,11 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 
-from benchmarks.page import Page, Section, table  # noqa: E402
+from benchmarks.page import Page, Section, quick, table  # noqa: E402
 
 PAGE = Path(__file__).parent.parent / "docs" / "inventory.md"
 FRESH = 4242  # seed of the paths that judge
-QUICK = False
+QUICK = quick()
 HEAD = """# What inventory policies cost
 
 `make inventory` writes this page (`python -m benchmarks.inventory --only SECTION` one section of
@@ -489,18 +489,5 @@ SECTIONS: dict[str, Section] = {
 }
 
 
-def main() -> None:
-    global QUICK
-    page = Page(PAGE, HEAD, SECTIONS)
-    arguments = page.arguments(__doc__)
-    QUICK = arguments.quick
-    torch.set_num_threads(1)
-
-    from games.workers import running_ray
-
-    with running_ray(cpus=1):
-        page.fill(arguments.only, keep=not QUICK)
-
-
 if __name__ == "__main__":
-    main()
+    Page(PAGE, HEAD, SECTIONS).main(__doc__)

@@ -20,9 +20,8 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
     os.environ.setdefault(variable, "1")
 
 import numpy as np  # noqa: E402
-import torch  # noqa: E402
 
-from benchmarks.page import Page, Section, table  # noqa: E402
+from benchmarks.page import Page, Section, quick, table  # noqa: E402
 from games.vectors import altered  # noqa: E402
 from marl.comparison import compare  # noqa: E402
 from marl.comparison import table as compared  # noqa: E402
@@ -45,7 +44,7 @@ RANGE = 0.3, 8.0  # of the zetas that rules choose
 CROWDED = "safe_navigation(layout=swap,obstacles=6)"
 HARD = "safe_navigation(layout=swap)"
 SINGLE, DOUBLE = DYNAMICS = ("single_integrator", "double_integrator")
-QUICK = False
+QUICK = quick()
 HEAD = """# Discs on barriers
 
 `make navigation` writes this page (`python -m benchmarks.navigation --only SECTION` one section of
@@ -314,18 +313,5 @@ SECTIONS: dict[str, Section] = {
 }
 
 
-def main() -> None:
-    global QUICK
-    page = Page(PAGE, HEAD, SECTIONS)
-    arguments = page.arguments(__doc__)
-    QUICK = arguments.quick
-    torch.set_num_threads(1)
-
-    from games.workers import running_ray
-
-    with running_ray(cpus=1):
-        page.fill(arguments.only, keep=not QUICK)
-
-
 if __name__ == "__main__":
-    main()
+    Page(PAGE, HEAD, SECTIONS).main(__doc__)

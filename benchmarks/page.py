@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+QUICK = "--quick"
 Section = tuple[str, Callable[[], list[str]]]
 """A title, and what measures the lines below it."""
+
+
+def quick() -> bool:
+    """Whether the command is only to show that all runs."""
+    return QUICK in sys.argv
 
 
 @dataclass(frozen=True)
@@ -19,21 +26,25 @@ class Page:
     head: str
     sections: Mapping[str, Section]
 
-    def arguments(self, about: str | None) -> argparse.Namespace:
-        """The command's: `only`, the names of sections, and `quick`."""
+    def main(self, about: str | None) -> None:
+        """The command: measures the sections that are asked for, prints them and keeps them."""
         parser = argparse.ArgumentParser(description=(about or "").split("\n")[0])
         parser.add_argument("--only", nargs="+", choices=self.sections, default=list(self.sections))
-        parser.add_argument("--quick", action="store_true", help="see that it runs; writes nothing")
-        return parser.parse_args()
+        parser.add_argument(QUICK, action="store_true", help="see that it runs; writes nothing")
+        arguments = parser.parse_args()
 
-    def fill(self, names: Iterable[str], keep: bool) -> None:
-        """Measure sections and print them; keep them on the page, too, if asked."""
-        for name in names:
-            title, section = self.sections[name]
-            lines = section()
-            print(f"## {title}\n", *lines, sep="\n", flush=True)
-            if keep:
-                self._write(title, lines)
+        import torch
+
+        from games.workers import running_ray
+
+        torch.set_num_threads(1)
+        with running_ray(cpus=1):
+            for name in arguments.only:
+                title, section = self.sections[name]
+                lines = section()
+                print(f"## {title}\n", *lines, sep="\n", flush=True)
+                if not quick():
+                    self._write(title, lines)
 
     def _write(self, title: str, lines: Sequence[str]) -> None:
         """Put a section in its place, and leave the others as they are."""

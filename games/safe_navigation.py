@@ -12,7 +12,7 @@ paper leaves open is stated beside the parameters.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 
 import gymnasium
 import numpy as np
@@ -21,24 +21,21 @@ from torch import Tensor
 
 from games import navigation
 from games.barriers import (
-    ROUNDING,
     Barriers,
     Pairs,
     binding,
     class_k,
     double_integrator,
-    safe_distances,
     single_integrator,
     widest,
 )
-from games.errors import InputError, did_you_mean
 from games.navigation import EDGE_FEATURES, NODE_FEATURES, Navigation
 from games.planar_qp import Allowed, Answer, nearest
+from games.safe_navigation_check import check, contacts
 from games.shortest_paths import shortest_paths
 from games.simulator import Observation, Role, Spec, Step
 
 PARAMETERS = ("zeta", "eta")
-RESPONSIBILITIES = ("own", "half")
 SLOW, STUCK = 0.05, 2.0  # of the greatest speed, and seconds below it: a dead-lock
 
 
@@ -104,7 +101,7 @@ class SafeNavigation(Navigation):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._check_barriers()
+        check(self)
 
     @cached_property
     def spec(self) -> Spec:
@@ -255,7 +252,7 @@ class SafeNavigation(Navigation):
         game = torch.div(agent, self.agents, rounding_mode="floor")
         one = discs.flatten(0, 1)[agent]
         between = one - nodes[game * v + node]  # [P, 4]
-        contact, share = _nodes(self, node.device)[:, node]
+        contact, share = contacts(self, node.device)[:, node]
         pairs = Pairs(between[:, :2], between[:, 2:], contact, share, one[:, 2:])
         if self.dynamics == "single_integrator":
             return single_integrator(pairs), agent
@@ -311,63 +308,6 @@ class SafeNavigation(Navigation):
     def _scale(self, like: Tensor) -> tuple[Tensor, Tensor]:
         low, high = (self.zeta_least, self.eta_least), (self.zeta_most, self.eta_most)
         return like.new_tensor(low).log(), like.new_tensor(high).log()
-
-    def _check_barriers(self) -> None:
-        def refuse(why: str) -> InputError:
-            return InputError(f"safe_navigation: {why}")
-
-        if self.responsibility not in RESPONSIBILITIES:
-            mend = did_you_mean(str(self.responsibility), RESPONSIBILITIES)
-            raise refuse(f"unknown responsibility {self.responsibility!r}: {mend}")
-        for low, high in (("zeta_least", "zeta_most"), ("eta_least", "eta_most")):
-            least, most = getattr(self, low), getattr(self, high)
-            if not 0 < least <= most:
-                raise refuse(f"{low} is {least!r} and {high} {most!r}; give 0 < {low} <= {high}")
-        if not isinstance(self.hold, int) or isinstance(self.hold, bool) or self.hold < 1:
-            raise refuse(f"hold is {self.hold!r}; give a whole number of at least 1")
-        if not 0 <= self.team <= 1:
-            raise refuse(f"team is {self.team!r}; give a share from 0 to 1")
-        if not 0 < self.gain * self.dt <= 1:
-            raise refuse(f"gain is {self.gain!r}; give more than 0 and at most 1 / dt")
-        double = self.dynamics == "double_integrator"
-        if double and not 0 < self.inner * self.dt <= 2:
-            raise refuse(f"inner is {self.inner!r}; give more than 0 and at most 2 / dt")
-        contact, share = _nodes(self, torch.device("cpu"))
-        hair = ROUNDING * float(contact.max())
-        if self.buffer < hair:
-            raise refuse(f"buffer is {self.buffer!r}; give at least {hair:.2g}, of rounding")
-        closing = self.max_speed / share  # m/s, of a node and an agent
-        sight = self.communication - 2 * self.radius + contact - self.buffer
-        sight = sight - closing * self.dt  # when somebody is first seen
-        rest, first = contact, contact
-        if double:
-            rest, first = safe_distances(contact, closing, self.dt, self.inner)
-        if (sight < first).any():
-            late = float((first - sight).max())
-            raise refuse(
-                "discs at full speed see each other too late to be safe; make communication "
-                f"larger by {late:.2g} m, or max_speed smaller, or inner larger"
-            )
-        room = float((rest - contact).max()) + self.buffer
-        if self.margin < room:
-            raise refuse(
-                f"discs may begin {self.margin:g} m apart, where barriers already forbid to be; "
-                f"make margin at least {room:.2g}"
-            )
-
-
-@lru_cache(maxsize=64)
-def _nodes(game: SafeNavigation, device: torch.device) -> Tensor:
-    """[2, V] m between an agent's and a node's centre at which they touch, buffer included; share.
-
-    The share is what the agent grants of what the two may do.
-    """
-    n, v = game.agents, game.spec.num_nodes
-    table = torch.tensor([[2 * game.radius + game.buffer], [0.5]], dtype=torch.float64)
-    table = table.repeat(1, v)
-    table[0, n:] += game.obstacle_radius - game.radius
-    table[1, n:] = 1.0
-    return table.to(device)
 
 
 def _shortened(vectors: Tensor, length: float) -> Tensor:
