@@ -32,6 +32,7 @@ import pyspiel  # noqa: E402
 import analysis  # noqa: E402
 import games  # noqa: E402
 from benchmarks import equilibria, learning, navigation_speed, planar_qp  # noqa: E402
+from benchmarks.page import processor  # noqa: E402
 from marl import tabular  # noqa: E402
 
 LARGE = "goofspiel(num_cards=5,imp_info=True,points_order=random)"
@@ -254,7 +255,7 @@ def report(rates_rows, nash_rows, compile_rows, start, peak, convergence) -> str
         "",
         "Written by `make bench`; every figure on this page comes from one run of it. One thread,",
         "best of several chunks with the peers taking turns; ratios matter, absolute numbers are",
-        f"the machine's. {_cpu()}, Python {platform.python_version()}, OpenSpiel "
+        f"the machine's. {processor()}, Python {platform.python_version()}, OpenSpiel "
         f"{version('open_spiel')}, numba {version('numba')}, numpy {version('numpy')}.",
         "",
         "## CFR+ iterations per second",
@@ -336,14 +337,6 @@ def report(rates_rows, nash_rows, compile_rows, start, peak, convergence) -> str
 
 def _rate(rate: float) -> str:
     return f"{rate:,.0f}" if rate >= 100 else f"{rate:.3g}"
-
-
-def _cpu() -> str:
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":")[1].strip()
-    return platform.machine()
 
 
 if __name__ == "__main__":

@@ -43,7 +43,11 @@ ZETAS = (0.1, 0.3, 1.0, 3.0, 8.0)
 RANGE = 0.3, 8.0  # of the zetas that rules choose
 CROWDED = "safe_navigation(layout=swap,obstacles=6)"
 HARD = "safe_navigation(layout=swap)"
-SINGLE, DOUBLE = DYNAMICS = ("single_integrator", "double_integrator")
+DYNAMICS: dict[str, dict[str, Any]] = {
+    "single": {},
+    "double, own": {"dynamics": "double_integrator"},
+    "double, half": {"dynamics": "double_integrator", "responsibility": "half"},
+}
 QUICK = quick()
 HEAD = """# Discs on barriers
 
@@ -52,8 +56,8 @@ it). The game is `safe_navigation`: the swap, with six obstacles of 0.1 m in an 
 said otherwise, 20 s. Every agent has a class-K function alpha(h) = zeta h^eta of its own; eta is 1
 for all that is fixed. `all` is the share of games in which all arrive and nobody touches, `success`
 the share of agents who do, `SPL` success weighted by the shortest path over the path gone, `speed`
-the way gone over what full speed would allow. Intervals are of 95%, over games. Seconds are of a
-machine with two cores.
+the way gone over what full speed would allow. Intervals are of 95%, over games; what nobody did in
+1,000 games is done in less than 0.4% of them.
 """
 
 
@@ -68,21 +72,22 @@ def game(base: str, agents: int, **options: Any) -> str:
 def swept() -> list[str]:
     """Every fixed parameter, and random ones, for both dynamics."""
     rows = []
-    for dynamics in DYNAMICS:
+    for dynamics, options in DYNAMICS.items():
         for agents in (4, 8):
-            name = game(CROWDED, agents, dynamics=dynamics)
+            name = game(CROWDED, agents, **options)
             players = {f"{zeta:g}": Fixed(zeta) for zeta in ZETAS}
             found = compare(
                 name, players | {"random": Heterogeneous(*RANGE)}, episodes=games(), seed=JUDGING
             )
             rows += [
-                [dynamics.split("_")[0], agents, player, *cells(part)]
+                [dynamics, agents, player, *cells(part)]
                 for player, part in found.groupby("player", sort=False)
             ]
     return [
         f"Fixed parameters on {games():,} games each, and zetas drawn for each agent, between",
         "0.3 and 8, at a game's beginning. Neither small nor large is best: careful agents wait",
-        "for each other, bold ones are jammed.",
+        "for each other, bold ones are jammed. Double integrators answer for their own motion, and",
+        "always have a safe control, or for half of a pair's, and may have none.",
         "",
         *table(["dynamics", "agents", "zeta", *COLUMNS], rows),
     ]
@@ -277,16 +282,16 @@ def safety() -> list[str]:
         for eta in (0.5, 2.0)
     }
     rows = []
-    for dynamics in DYNAMICS:
+    for dynamics, options in DYNAMICS.items():
         for agents in (4, 8):
-            name = game(CROWDED, agents, dynamics=dynamics)
+            name = game(CROWDED, agents, **options)
             for label, player in (players | {"random": Heterogeneous(*RANGE)}).items():
                 info = evaluate(player, name, episodes=games(), seed=JUDGING).info
                 unsafe, touched = info["infeasible"] > 0, info["collisions"] > 0
                 least = info["closest"][~unsafe].min() if not unsafe.all() else np.nan
                 counts = [len(unsafe), unsafe.sum(), (touched & ~unsafe).sum()]
                 counts.append((touched & unsafe).sum())
-                own = [dynamics.split("_")[0], agents, label]
+                own = [dynamics, agents, label]
                 rows.append([*own, *(f"{count:,}" for count in counts), f"{least:.4f}"])
     return [
         "Held-out games, by whether every quadratic program in them had a safe control. Parameters",

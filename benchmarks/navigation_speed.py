@@ -20,6 +20,7 @@ import torch  # noqa: E402
 from scipy import sparse  # noqa: E402
 
 from benchmarks.equilibria import table  # noqa: E402
+from benchmarks.page import processor  # noqa: E402
 from games.safe_navigation import SafeNavigation, State  # noqa: E402
 from games.simulator import take  # noqa: E402
 
@@ -160,7 +161,8 @@ def lines() -> list[str]:
         f"Python, sets up OSQP {version('osqp')} for each agent, with tolerances of "
         f"{TOLERANCE:g}, and leaves",
         f"out the rewards. Medians of {ROUNDS} states on the way through games with random",
-        "parameters, in each of which the peers take turns; ratios are medians, too.",
+        "parameters, in each of which the peers take turns; ratios are medians, too. (`python -m",
+        f"benchmarks.navigation_speed` measures this section alone. {processor()}.)",
         "",
         *table(
             ["agents, games", "game steps/s", "agent steps/s", "loop: game steps/s",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import platform
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +30,9 @@ class Page:
 
     def main(self, about: str | None) -> None:
         """The command: measures the sections that are asked for, prints them and keeps them."""
-        parser = argparse.ArgumentParser(description=(about or "").split("\n")[0])
+        parser = argparse.ArgumentParser(
+            description=(about or "").split("\n")[0], allow_abbrev=False
+        )
         parser.add_argument("--only", nargs="+", choices=self.sections, default=list(self.sections))
         parser.add_argument(QUICK, action="store_true", help="see that it runs; writes nothing")
         arguments = parser.parse_args()
@@ -65,3 +69,11 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]
     """The lines of a table."""
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+
+
+def processor() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":")[1].strip()
+    return platform.machine()

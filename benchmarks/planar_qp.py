@@ -22,6 +22,7 @@ import torch  # noqa: E402
 from scipy import sparse  # noqa: E402
 
 from benchmarks.equilibria import table  # noqa: E402
+from benchmarks.page import processor  # noqa: E402
 from games.planar_qp import Allowed, kkt_residual, nearest  # noqa: E402
 
 HALF_PLANES = (3, 8)
@@ -124,7 +125,8 @@ def lines() -> list[str]:
         f"called one by one. OSQP {version('osqp')}, to {TOLERANCE:g}, is set up at each call, or",
         "keeps its workspace and is updated; it knows no disc. Clarabel",
         f"{version('clarabel')} is set up at each call. Ratios, medians over the rounds, are to",
-        "our batch of 1,000.",
+        "our batch of 1,000. (`python -m benchmarks.planar_qp` measures this section alone. "
+        f"{processor()}.)",
         "",
         *table(
             ["set, half-planes", *(f"{count:,}" for count in BATCHES), "OSQP", "ratio",
