@@ -33,7 +33,7 @@ class Trajectories:
     parameters: Float64  # [T, B, N, 2]  zeta in 1/s and eta, by which a step was played
     goal: Float64  # [B, N, 2] m
     obstacle: Float64  # [B, M, 2] m, centres
-    shortest: Float64  # [B, N] m, no path from the start to the goal's rim is shorter
+    shortest: Float64  # [B, N] m, to the goal's rim: see `games.safe_navigation.State`
     clearance: Float64  # [T + 1, B, N] m of free way to whatever is nearest
     arrived: Bools  # [T + 1, B, N]  is at its goal
     waiting: Bools  # [T, B, N]  hardly moved, away from its goal
@@ -57,6 +57,12 @@ class Trajectories:
         """[T, B, N] whether the game goes on and the agent is not at its goal."""
         counts = np.arange(len(self.parameters))[:, None] < self.length
         return counts[..., None] & ~self.arrived[:-1]
+
+    @cached_property
+    def until(self) -> NDArray[np.int64]:
+        """[B, N] control steps until it was last away from its goal."""
+        steps = np.arange(len(self.parameters))[:, None, None]
+        return np.where(self.underway, steps + 1, 0).max(axis=0)
 
     @cached_property
     def went(self) -> Float64:
@@ -158,23 +164,24 @@ def by_agent(played: Trajectories) -> pd.DataFrame:
     ).min(axis=0)
     success = arrived & (closest >= 0)
     travelled = (played.went * away).sum(axis=0)
-    gone = np.maximum(np.maximum(travelled, played.shortest), 1e-9)
+    path = np.maximum(travelled, played.shortest)
+    ratio = np.where(path > 0, played.shortest / np.maximum(path, 1e-9), 1)  # 1: it was there
     underway = away.sum(axis=0)
     moved = np.where(counts & ~played.waiting, steps + 1, 0).max(axis=0)  # steps until it stood
     still = (last[:, None] - moved) * game.dt
-    until = np.where(away, steps + 1, 0).max(axis=0)
+    most = np.maximum(last, 1)[:, None]  # a game may be over as it begins
     zeta = (np.log(played.zeta) * away).sum(axis=0) / np.maximum(underway, 1)
     columns = {
         "success": success,
-        "spl": success * played.shortest / gone,
+        "spl": success * ratio,
         "speed": travelled / np.maximum(underway * game.dt * game.max_speed, 1e-9),
-        "seconds": np.where(arrived, until * game.dt, np.nan),
+        "seconds": np.where(arrived, played.until * game.dt, np.nan),
         "waits": (played.waiting & away).sum(axis=0) * game.dt,
         "zeta": np.exp(zeta),
         "closest": closest,
         "deadlocked": ~arrived & (still > STUCK - game.dt / 2),
-        "eased": (played.eased & counts).sum(axis=0) / last[:, None],
-        "infeasible": (played.infeasible & counts).sum(axis=0) / last[:, None],
+        "eased": (played.eased & counts).sum(axis=0) / most,
+        "infeasible": (played.infeasible & counts).sum(axis=0) / most,
     }
     rows = pd.MultiIndex.from_product([batch, range(game.agents)], names=["game", "agent"])
     table = {name: np.asarray(value).ravel() for name, value in columns.items()}

@@ -82,7 +82,7 @@ def _plane(ax: Axes, played: Trajectories, b: int, scale: Any) -> None:
     )  # fmt: skip
     second = max(round(1 / game.dt), 1)
     for i in range(game.agents):
-        until = int(np.where(played.underway[:last, b, i], np.arange(last) + 1, 0).max())
+        until = int(played.until[b, i])
         way = place[: until + 1, i]
         ax.add_collection(
             LineCollection(
@@ -145,8 +145,8 @@ def over_time(
     simulator, last = played.game, int(played.length[b])
     figure, ax = new_axes(ax, (7.2, 3.2))
     for i in range(simulator.agents):
-        until = int(np.where(played.underway[:last, b, i], np.arange(last) + 1, 0).max())
-        time, zeta = played.time[: until + 1], played.zeta[:until, b, i]
+        until = int(played.until[b, i])
+        time, zeta = played.time[: until + 1 if until else 0], played.zeta[:until, b, i]
         colour = OWN[i % len(OWN)]
         style: dict[str, Any] = {"color": colour, "drawstyle": "steps-post"}
         # Who has the same zeta is drawn on top of others, narrower.

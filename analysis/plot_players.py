@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,9 +53,8 @@ def team_size(
     players = list(dict.fromkeys(measured["player"]))
     sizes = sorted(set(measured["agents"]))
     span = max(sizes[-1] / sizes[0], 2)
-    figure = Figure(figsize=(3.4 * len(metrics) + 0.3, 3.4), layout="constrained")
-    figure.suptitle(title)
-    for ax, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+
+    def draw(ax: Axes, metric: str) -> None:
         rows = _of_metric(measured, metric)
         for k, player in enumerate(players):
             own = rows[rows["player"] == player].sort_values("agents")
@@ -65,13 +64,8 @@ def team_size(
         ax.set_xticks(sizes, [str(size) for size in sizes])
         ax.xaxis.set_minor_locator(NullLocator())
         ax.set_xlabel("agents")
-        _dress(ax, metric)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(
-        handles, labels, loc="outside lower center", ncols=min(len(players), 5), frameon=False,
-        fontsize=8,
-    )  # fmt: skip
-    return figure
+
+    return _panels(metrics, title, draw)
 
 
 def sweep(
@@ -98,10 +92,9 @@ def sweep(
     _needs(measured, ("zeta", "eta", *(name + end for name in metrics for end in ends)))
     if against is not None:
         _needs(against, ("player", "metric", "mean", "low", "high"))
-    figure = Figure(figsize=(3.4 * len(metrics) + 0.3, 3.4), layout="constrained")
-    figure.suptitle(title)
     etas = sorted(set(measured["eta"]))
-    for ax, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+
+    def draw(ax: Axes, metric: str) -> None:
         rows = measured.rename(
             columns={metric: "mean", f"{metric}_low": "low", f"{metric}_high": "high"}
         )
@@ -111,11 +104,21 @@ def sweep(
         if against is not None:
             others = _of_metric(against, metric)
             for k, other in enumerate(others.to_dict("records"), start=len(etas)):
-                colour, style = COLOURS[k % len(COLOURS)], {"lw": 1.6, "ls": "--"}
+                colour = COLOURS[k % len(COLOURS)]
                 ax.axhspan(other["low"], other["high"], color=colour, alpha=0.15, lw=0)
-                ax.axhline(other["mean"], color=colour, label=other["player"], **style)
+                ax.axhline(other["mean"], color=colour, label=other["player"], lw=1.6, ls="--")
         ax.set(xscale="log", xlabel="zeta, 1/s")
         ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+
+    return _panels(metrics, title, draw)
+
+
+def _panels(metrics: Sequence[str], title: str, draw: Callable[[Axes, str], None]) -> Figure:
+    """A panel for each metric, beside each other, and one legend for all."""
+    figure = Figure(figsize=(3.4 * len(metrics) + 0.3, 3.4), layout="constrained")
+    figure.suptitle(title)
+    for ax, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):
+        draw(ax, metric)
         _dress(ax, metric)
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(

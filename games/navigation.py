@@ -24,6 +24,7 @@ from games.simulator import Observation, Role, Spec, Step
 
 DYNAMICS = ("double_integrator", "single_integrator")
 NODE_FEATURES = 7
+REACH = 4  # of a node's features the one that grows with the way to its goal
 EDGE_FEATURES = 5
 POSITIVE = (
     "area", "radius", "communication", "obstacle_radius", "dt", "max_speed", "max_acceleration",

@@ -39,6 +39,7 @@ MOST_NUMBERED = 26  # agents
 BAR = 0.5  # inches below it, for the scale of colours
 
 
+@torch.no_grad()  # a picture may be one of a state with a gradient
 def frame(
     simulator: Navigation,
     state: State,

@@ -44,7 +44,11 @@ class State(navigation.State):
     """B games of N discs, and what is told of them at the end."""
 
     parameters: Tensor  # [B, N, 2] float32  zeta in 1/s and eta, as they are now
-    shortest: Tensor  # [B, N] float32  m, no path from the start to the goal's rim is shorter
+    shortest: Tensor
+    """[B, N] float32  m, of the shortest path among the obstacles to the goal, less `goal_radius`.
+    No path to the goal's rim is shorter if no obstacle's centre is nearer to the goal than
+    hypot(goal_radius, radius + obstacle_radius), as in all layouts with the default sizes; else the
+    rim may have a side from which it is further to the goal."""
     travelled: Tensor  # [B, N] float32  m, while it was not at its goal
     underway: Tensor  # [B, N] float32  s, likewise
     still: Tensor  # [B, N] float32  s for which it has hardly moved, away from its goal
@@ -72,7 +76,8 @@ class SafeNavigation(Navigation):
     `control`); `closest`, the least clearance in m.
 
     Raises:
-        InputError: a parameter out of its range; discs that would see each other too late.
+        InputError: a parameter out of its range; discs that would see each other too late, or
+            could not brake.
     """
 
     dynamics: str = "single_integrator"  # or double_integrator
@@ -88,10 +93,11 @@ class SafeNavigation(Navigation):
     eta_most: float = 2.0
     inner: float = 10.0  # 1/s, of double integrators: see `games.barriers`; GCBF+: 10
     responsibility: str = "own"
-    """What each of two double integrators answers for: `own` motion, so that braking is always safe
-    (if inner dt <= 1 and max_acceleration (2 / inner + dt) >= 2 max_speed); or `half` of how the
-    two move, as in GCBF+, so that others make way, and sometimes have no safe control. Single
-    integrators may stop at once, and always have one."""
+    """What each of two double integrators answers for. `own` motion: there always is a safe
+    control, which is to brake (so inner dt <= 1 and max_acceleration (2 / inner + dt) >=
+    2 max_speed are asked for), but nobody has to make way, and agents jam earlier. `half` of how
+    the two move, as in GCBF+: others make way, and it flows better, but there may be no safe
+    control. Single integrators may stop at once, and always have one."""
     buffer: float = 0.002  # m, by which discs count as wider than they are
     gain: float = 2.0  # 1/s, of the controller: speed asked for, for the distance to the goal
     team: float = 0.0  # share of the mean of all rewards in everybody's own
@@ -279,17 +285,19 @@ class SafeNavigation(Navigation):
 
     def _info(self, state: State) -> dict[str, Tensor]:
         done = state.arrived & ~state.collided
-        path = state.travelled.maximum(state.shortest).clamp_min(1e-9)
+        path = state.travelled.maximum(state.shortest)
+        ratio = torch.where(path > 0, state.shortest / path.clamp_min(1e-9), 1.0)  # 1: was there
+        steps = state.steps.clamp_min(1)[:, None]
         full = (state.underway * self.max_speed).clamp_min(1e-9)
         stuck = ~state.arrived & (state.still >= STUCK)
         float32 = torch.float32
         return {
             "all_arrived": done.all(dim=1).to(float32),
-            "spl": (done * state.shortest / path).mean(dim=1),
+            "spl": (done * ratio).mean(dim=1),
             "speed": (state.travelled / full).mean(dim=1),
             "deadlocked": stuck.mean(dim=1, dtype=float32),
-            "eased": (state.eased / state.steps[:, None]).mean(dim=1),
-            "infeasible": (state.infeasible / state.steps[:, None]).mean(dim=1),
+            "eased": (state.eased / steps).mean(dim=1),
+            "infeasible": (state.infeasible / steps).mean(dim=1),
             "closest": state.closest,
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -21,33 +22,34 @@ def check(game: SafeNavigation) -> None:
     """Refuse parameters with which discs would not be safe.
 
     Raises:
-        InputError: a parameter out of its range; discs that would see each other too late, or begin
-            nearer than they may be.
+        InputError: a parameter out of its range; discs that would see each other too late, that
+            could not brake, or that begin nearer than they may be.
     """
-
-    def refuse(why: str) -> InputError:
-        return InputError(f"safe_navigation: {why}")
-
     if game.responsibility not in RESPONSIBILITIES:
         mend = did_you_mean(str(game.responsibility), RESPONSIBILITIES)
-        raise refuse(f"unknown responsibility {game.responsibility!r}: {mend}")
+        raise _refused(f"unknown responsibility {game.responsibility!r}: {mend}")
     for low, high in (("zeta_least", "zeta_most"), ("eta_least", "eta_most")):
         least, most = getattr(game, low), getattr(game, high)
         if not 0 < least <= most:
-            raise refuse(f"{low} is {least!r} and {high} {most!r}; give 0 < {low} <= {high}")
+            raise _refused(f"{low} is {least!r} and {high} {most!r}; give 0 < {low} <= {high}")
     if not isinstance(game.hold, int) or isinstance(game.hold, bool) or game.hold < 1:
-        raise refuse(f"hold is {game.hold!r}; give a whole number of at least 1")
+        raise _refused(f"hold is {game.hold!r}; give a whole number of at least 1")
+    if not isinstance(game.central, bool):
+        raise _refused(f"central is {game.central!r}; give True or False")
     if not 0 <= game.team <= 1:
-        raise refuse(f"team is {game.team!r}; give a share from 0 to 1")
+        raise _refused(f"team is {game.team!r}; give a share from 0 to 1")
     if not 0 < game.gain * game.dt <= 1:
-        raise refuse(f"gain is {game.gain!r}; give more than 0 and at most 1 / dt")
+        raise _refused(
+            f"gain is {game.gain!r}; give more than 0 and at most {_floor(1 / game.dt)} "
+            f"with dt={game.dt:g}"
+        )
     double = game.dynamics == "double_integrator"
-    if double and not 0 < game.inner * game.dt <= 2:
-        raise refuse(f"inner is {game.inner!r}; give more than 0 and at most 2 / dt")
+    if double:
+        _check_brakes(game)
     contact, share = contacts(game, torch.device("cpu"))
-    hair = ROUNDING * float(contact.max())
+    hair = ROUNDING / (1 - ROUNDING) * float(contact.max() - game.buffer)  # ROUNDING of contact
     if game.buffer < hair:
-        raise refuse(f"buffer is {game.buffer!r}; give at least {hair:.2g}, of rounding")
+        raise _refused(f"buffer is {game.buffer!r}; give at least {_ceiling(hair)}, of rounding")
     closing = game.max_speed / share  # m/s, of a node and an agent
     sight = game.communication - 2 * game.radius + contact - game.buffer
     sight = sight - closing * game.dt  # when somebody is first seen
@@ -56,16 +58,55 @@ def check(game: SafeNavigation) -> None:
         rest, first = safe_distances(contact, closing, game.dt, game.inner)
     if (sight < first).any():
         late = float((first - sight).max())
-        raise refuse(
+        raise _refused(
             "discs at full speed see each other too late to be safe; make communication "
-            f"larger by {late:.2g} m, or max_speed smaller, or inner larger"
+            f"larger by {_ceiling(late)} m, or max_speed smaller, or inner larger"
         )
     room = float((rest - contact).max()) + game.buffer
     if game.margin < room:
-        raise refuse(
+        raise _refused(
             f"discs may begin {game.margin:g} m apart, where barriers already forbid to be; "
-            f"make margin at least {room:.2g}"
+            f"make margin at least {_ceiling(room)}"
         )
+
+
+def _check_brakes(game: SafeNavigation) -> None:
+    """Refuse double integrators whose barriers are unsafe, or for which braking may not be enough.
+
+    Raises:
+        InputError: as said; the conditions are those of `games.barriers`.
+    """
+    own = game.responsibility == "own"
+    if not 0 < game.inner * game.dt <= (1 if own else 2):
+        more = _floor(2 / game.dt)
+        most = f"{_floor(1 / game.dt)} (or {more} with responsibility=half)" if own else more
+        raise _refused(
+            f"inner is {game.inner!r}; give more than 0 and at most {most} with dt={game.dt:g}"
+        )
+    if not own:
+        return
+    fastest = 2 * game.max_speed
+    needed = fastest / (2 / game.inner + game.dt)
+    if game.max_acceleration < needed:
+        inner = 2 / (fastest / game.max_acceleration - game.dt)
+        raise _refused(
+            f"max_acceleration is {game.max_acceleration!r}, too little to brake in time; make it "
+            f"at least {_ceiling(needed)}, inner at most {_floor(inner)}, or responsibility=half"
+        )
+
+
+def _refused(why: str) -> InputError:
+    return InputError(f"safe_navigation: {why}")
+
+
+def _floor(number: float) -> str:
+    """Three digits of a number, rounded so that what is to be at most that is allowed."""
+    return f"{float(Context(3, ROUND_FLOOR).create_decimal_from_float(number)):g}"
+
+
+def _ceiling(number: float) -> str:
+    """Likewise of what is to be at least that."""
+    return f"{float(Context(3, ROUND_CEILING).create_decimal_from_float(number)):g}"
 
 
 @lru_cache(maxsize=64)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Integral
 from typing import TYPE_CHECKING
 
 from scipy.special import stdtrit
 from scipy.stats import binomtest
 
-from games.errors import InputError, did_you_mean
+from games.errors import InputError, did_you_mean, one_line
 from games.sequence_form import Float64
 from marl.evaluation import Played, Player, evaluate
 
@@ -44,9 +45,10 @@ def compare(
         to: whom the others are compared with; see `table`.
 
     Raises:
-        InputError: see `marl.evaluation.evaluate` and `table`.
+        InputError: see `marl.evaluation.evaluate` and `table`; too few games, or no players.
     """
-    check(players, to)
+    check(players, to, "for_game", "a policy or a rule")
+    check_episodes(episodes)
     played = {
         name: evaluate(player, game, episodes=episodes, seed=seed, greedy=greedy)
         for name, player in players.items()
@@ -76,7 +78,7 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
     """
     import pandas as pd
 
-    check(played, to)
+    check(played, to, "info", "what `evaluate` returns")
     counts = {name: len(games.steps) for name, games in played.items()}
     if len(set(counts.values())) > 1 or min(counts.values()) < 2:
         raise InputError(
@@ -142,8 +144,20 @@ def relative(each: Float64, other: Float64) -> tuple[float, float, float]:
     return ratio - 1, ratio - 1 + low, ratio - 1 + high
 
 
-def check(players: Mapping[str, object], to: str | None) -> None:
+def check(players: Mapping[str, object], to: str | None, has: str, kind: str) -> None:
+    """Raises InputError unless players by name are of a kind, which has such an attribute."""
+    if not isinstance(players, Mapping):
+        raise InputError(f"players are no {type(players).__name__}: give a dict, {kind} by name")
     if not players:
         raise InputError("nobody is compared: give at least one player")
-    if to is not None and to not in players:
-        raise InputError(f"nobody is called {to!r}: {did_you_mean(to, list(players))}")
+    for name, player in players.items():
+        if isinstance(player, type) or not hasattr(player, has):
+            raise InputError(f"player {name!r} is {one_line(repr(player))}; give {kind}")
+    if to is not None and to not in list(players):
+        raise InputError(f"nobody is called {to!r}: {did_you_mean(str(to), map(str, players))}")
+
+
+def check_episodes(episodes: int) -> None:
+    """Raises InputError where games are too few for an interval."""
+    if not isinstance(episodes, Integral) or episodes < 2:
+        raise InputError(f"episodes is {episodes!r}; give a whole number, 2 at least for intervals")

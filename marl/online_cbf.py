@@ -9,25 +9,27 @@ zeta gives way, a high one goes first. Rules are played as a `Policy` is:
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import TYPE_CHECKING, NamedTuple
 
 import torch
 from torch import Tensor
 
-from games.errors import InputError, did_you_mean
+from games.errors import InputError, did_you_mean, one_line
+from games.navigation import REACH
 from games.safe_navigation import SafeNavigation
 from games.simulator import Observation, Spec
 from games.vectors import suited
-from marl.comparison import interval, standard_error
+from marl.comparison import check_episodes, interval, standard_error
 from marl.evaluation import evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-REACH = 4  # the feature of an agent's node that grows with the way to its goal
 LESS_IS_BETTER = ("collisions", "deadlocked", "eased", "infeasible")
 
 
@@ -43,10 +45,23 @@ class Scale(NamedTuple):
 
 
 class Rule(ABC):
-    """What rules have in common: frozen dataclasses of zetas in 1/s, and everybody's eta."""
+    """What rules have in common: frozen dataclasses of zetas in 1/s, and everybody's eta.
+
+    Raises:
+        InputError: a zeta or an eta that is no number above 0.
+    """
 
     memory_width = 0  # numbers that an agent remembers
     eta: float
+
+    def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if value is None and name in ("low", "high"):
+                continue  # the game's
+            number = isinstance(value, Real) and not isinstance(value, bool)
+            if not number or not 0 < value < math.inf:
+                kind, given = type(self).__name__, one_line(repr(value))
+                raise InputError(f"{kind}: {name} is {given}; give a number above 0")
 
     def for_game(self, game: str, spec: Spec) -> Tuner:
         """The rule in a game.
@@ -92,12 +107,14 @@ class Tuner:
     scale: Scale
 
     def start(self, games: int) -> Tensor:
+        """Memory [B, N, M] float32 at the start of a game, on the CPU as a policy's is."""
         return torch.zeros(games, self.game.agents, self.rule.memory_width)
 
     @torch.no_grad()
     def act(
         self, seen: Observation, memory: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
+        memory = memory.to(seen.nodes.device)
         shares, memory = self.rule.shares(seen, memory, generator)
         zeta = self.scale.at(shares)
         eta = torch.full_like(zeta, self.rule.eta)
@@ -125,11 +142,22 @@ class Range(Rule):
     """Some agents are more careful than others: their zetas are between two, in 1/s.
 
     None: the least, or the most, that the game lets agents have.
+
+    Raises:
+        InputError: see `Rule`; more as the low than as the high.
     """
 
     low: float | None = None
     high: float | None = None
     eta: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise InputError(
+                f"{type(self).__name__}: low is {self.low!r} and high {self.high!r}; "
+                "give the lower one first"
+            )
 
     def between(self) -> tuple[float | None, float | None]:
         return self.low, self.high
@@ -148,7 +176,8 @@ class Heterogeneous(Range):
     ) -> tuple[Tensor, Tensor]:
         drawn, share = memory.unbind(-1)
         if not drawn.all():
-            share = torch.where(drawn > 0, share, torch.rand(share.shape, generator=generator))
+            new = torch.rand(share.shape, generator=generator, device=generator.device)
+            share = torch.where(drawn > 0, share, new.to(share.device))
             memory = torch.stack((torch.ones_like(share), share), dim=-1)
         return share, memory
 
@@ -177,7 +206,7 @@ class Priority(Range):
     def shares(
         self, seen: Observation, memory: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        order = torch.linspace(1, 0, seen.acting.shape[1])
+        order = torch.linspace(1, 0, seen.acting.shape[1], device=seen.nodes.device)
         return order.expand(seen.acting.shape), memory
 
 
@@ -204,10 +233,15 @@ def sweep(
         error and 95% interval; see `marl.comparison.interval`.
 
     Raises:
-        InputError: see `marl.evaluation.evaluate` and `Rule.for_game`; no parameters.
+        InputError: see `marl.evaluation.evaluate`, `Rule` and `Rule.for_game`; no parameters, or
+            too few games.
     """
     import pandas as pd
 
+    check_episodes(episodes)
+    for name, given in (("zetas", zetas), ("etas", etas)):
+        if isinstance(given, str) or not isinstance(given, Iterable):
+            raise InputError(f"{name} are {given!r}; give a list of numbers")
     rules = [Fixed(zeta, eta) for eta in etas for zeta in zetas]
     if not rules:
         raise InputError("a sweep needs parameters: give at least one zeta and one eta")
@@ -227,10 +261,12 @@ def best_fixed(frame: pd.DataFrame, by: str = "spl") -> Fixed:
     """The best row of a `sweep`, the first of several; of what one wants little of, the least.
 
     Raises:
-        InputError: no such column, or nothing in it.
+        InputError: no such metric, or nothing in it.
     """
-    if by not in frame:
-        raise InputError(f"a sweep has no {by!r}: {did_you_mean(by, list(frame.columns))}")
+    known = [name for name in frame.columns if not name.endswith(("_error", "_low", "_high"))]
+    metrics = [name for name in known if name not in ("zeta", "eta", "episodes")]
+    if by not in metrics:
+        raise InputError(f"a sweep has no metric {by!r}: {did_you_mean(str(by), metrics)}")
     if frame[by].isna().all():
         raise InputError(f"a sweep without any {by} has no best row")
     row = frame.loc[frame[by].idxmin() if by in LESS_IS_BETTER else frame[by].idxmax()]

@@ -395,6 +395,18 @@ def test_pictures(tmp_path):
         assert (shown.n_frames, shown.size, shown.info["duration"]) == (4, (480, 480), 200)
 
 
+def test_a_picture_of_a_state_with_a_gradient():
+    game = Navigation(agents=2, obstacles=1)
+    state, actions = game.reset(1, generator()), torch.ones(1, 2, 2, requires_grad=True)
+    after, _ = game.step(state, actions, generator())
+    assert after.position.requires_grad
+    trail = torch.stack((state.position[0], after.position[0]))
+    plain = replace(after, **{name: value.detach() for name, value in vars(after).items()})
+    np.testing.assert_array_equal(
+        frame(game, after, 0, trail), frame(game, plain, 0, trail.detach())
+    )
+
+
 @pytest.mark.parametrize(
     ("pictures", "name", "message"),
     [

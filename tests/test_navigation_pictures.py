@@ -90,7 +90,7 @@ GAMES = [
     SafeNavigation(agents=5, layout="random", area=1.5, max_steps=90, hold=7),
     SafeNavigation(
         agents=8, layout="random", dynamics="double_integrator", max_steps=60, area=1.2, hold=4,
-        max_acceleration=1.0,
+        max_acceleration=1.0, responsibility="half",
     ),
 ]  # fmt: skip
 
@@ -112,6 +112,40 @@ def test_tables_are_what_the_game_reports(game):
     if game.max_acceleration == 1.0:  # where the rest is put to the test
         assert found["infeasible"].max() > 0
         assert found["collisions"].max() > 0
+
+
+class AtGoals(SafeNavigation):
+    """The first agent of two begins at its goal; in the first of two games, the second does, too.
+
+    Else it is alone on its way.
+    """
+
+    def reset(self, batch, generator):
+        begin = torch.tensor([(-0.5, 0.8), (-0.5, 0.0)]).expand(2, 2, 2)
+        goal = begin.clone()
+        goal[1, 1, 0] = 0.5
+        return self.start(begin, goal, torch.zeros(2, 0, 2))
+
+
+def test_who_begins_at_its_goal():
+    at_goals = AtGoals(agents=2)
+    played = trajectories(at_goals, tuned(at_goals, 1.0), games=2)
+    info, _ = end_of(at_goals, tuned(at_goals, 1.0), 2, 0)
+    table = by_agent(played).set_index(["game", "agent"])
+    assert table["success"].all()
+    assert table["spl"].tolist() == pytest.approx([1, 1, 1, 2 * info["spl"][1] - 1])
+    assert 0.9 < table["spl"][1, 1] < 1
+    assert table["seconds"][:3].tolist() == [0, 0, 0]
+    assert (table[["eased", "infeasible", "waits"]] == 0).all(axis=None)
+    for name in ("spl", "eased", "infeasible"):
+        np.testing.assert_allclose(by_game(played)[name], info[name], atol=2e-5)
+    np.testing.assert_array_equal(played.until[:, 0], 0)
+    assert played.until[1, 1] == played.length[1]
+    for game in (0, 1):
+        plot_navigation.paths(played, game).canvas.draw()
+        figure = plot_navigation.over_time(played, game)
+        figure.canvas.draw()
+        assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == ["0", "1"]
 
 
 def test_one_agent_alone():
@@ -373,6 +407,9 @@ def test_trails_show_the_zeta_of_then():
         return int(np.argmin(away))
 
     assert [nearer(y, k) for y in (-0.6, -0.2) for k in (0, 1)] == [0, 1, 1, 0]
+    position = state.position.clone().requires_grad_()  # or with gradients
+    again = frame(game, replace(state, position=position), 0, trail, zeta.requires_grad_())
+    np.testing.assert_array_equal(again, picture)
     plain = frame(game, state, 0, trail)
     assert len(painted(plain[:480], shade(0.1))[0]) == 0  # without zeta, agents' own colours
 

@@ -1,5 +1,6 @@
 """Safe navigation against a plain controller in NumPy, finite differences, and hard play."""
 
+import re
 from dataclasses import fields, replace
 
 import numpy as np
@@ -199,10 +200,11 @@ def test_controls_and_what_is_told_of_a_game(kind):
     """Controls and all of the info, in plain NumPy, game by game and agent by agent."""
     halves, dynamics = kind not in DYNAMICS, kind if kind in DYNAMICS else DYNAMICS[1]
     game = SafeNavigation(
-        agents=4, obstacles=3, dynamics=dynamics, area=1.5, max_acceleration=2.0, hold=2,
-        responsibility="half" if halves else "own", **WIDE,
+        agents=4, obstacles=3, dynamics=dynamics, area=1.5, hold=2, **WIDE,
+        max_acceleration=2.0 if halves else 4.0, responsibility="half" if halves else "own",
     )  # fmt: skip
-    own, unit = generator(5), game.max_speed if dynamics == DYNAMICS[0] else 2.0
+    own = generator(5)
+    unit = game.max_speed if dynamics == DYNAMICS[0] else game.max_acceleration
     drawn = Navigation(agents=4, obstacles=3, layout="swap", area=1.5).reset(3, own)
     state = game.start(*(p.double() for p in (drawn.position, drawn.goal, drawn.obstacle)))
     shortest = state.shortest.numpy()
@@ -260,6 +262,8 @@ def test_controls_and_what_is_told_of_a_game(kind):
     if halves:
         assert eased.sum() > 10
         assert unsafe.sum() > 0
+    else:  # 4 m/s^2 is the least acceleration with which braking keeps all barriers
+        assert not eased.any()
 
 
 def test_lengths_and_speeds_of_a_disc_that_is_alone():
@@ -279,6 +283,36 @@ def test_lengths_and_speeds_of_a_disc_that_is_alone():
     assert step.info["speed"].item() == pytest.approx(went / ((30 + after) * 0.05 * 0.5))
     assert step.info["spl"].item() == pytest.approx(0.9 / went)
     assert step.info["deadlocked"].item() == 0
+
+
+@pytest.mark.parametrize("off", [0.0, 0.05], ids=["on it", "near it"])
+def test_who_begins_at_its_goal(off):
+    """It has gone the shortest path, which is none; the other one has 0.9 m to go, undisturbed."""
+    game = SafeNavigation(agents=2, max_steps=200)
+    begin, actions = [(-0.5, 0.9), (-0.5, 0.0)], torch.zeros(1, 2, 2).double()
+    state = placed(game, begin, [(-0.5 + off, 0.9), (-0.5, off)])
+    state, step = game.step(state, actions, generator())
+    found = {name: value.item() for name, value in step.info.items()}
+    for name in ("success", "arrived", "safe", "all_arrived", "spl"):
+        assert found[name] == 1, name
+    for name in ("deadlocked", "eased", "infeasible", "collisions"):
+        assert found[name] == 0, name
+    state = placed(game, begin, [(-0.5 + off, 0.9), (0.5, 0.0)])
+    while not step.over.all() or not state.steps.any():
+        state, step = game.step(state, actions, generator())
+    ratio = 0.9 / (1 - (0.5 - state.position[0, 1, 0].item()))
+    assert ratio < 1
+    assert step.info["spl"].item() == pytest.approx((1 + ratio) / 2)
+    assert step.info["success"].item() == 1
+
+
+@pytest.mark.parametrize("layout", ["random", "swap", "corridor"])
+def test_no_obstacle_hides_a_goal_from_its_rim(layout):
+    """So that what `State.shortest` says of the rim holds; 0.1 m, and 0.15 m of radii."""
+    game = SafeNavigation(layout=layout, obstacles=0 if layout == "corridor" else 6)
+    state = game.reset(200, generator(3))
+    apart = torch.cdist(state.goal.double(), state.obstacle.double())
+    assert apart.min() > np.hypot(0.1, 0.15)
 
 
 def test_two_that_face_each_other_are_deadlocked():
@@ -492,11 +526,27 @@ def test_nobody_touches_in_a_thousand_games(parameters, agents, kind):
         (dict(hold=2.5), "hold is 2.5; give a whole number of at least 1"),
         (dict(team=1.5), "team is 1.5; give a share from 0 to 1"),
         (dict(team=-0.5), "team is -0.5; give 0 or more"),
-        (dict(gain=0.0), "gain is 0.0; give more than 0 and at most 1 / dt"),
-        (dict(gain=21.0), "gain is 21.0; give more than 0 and at most 1 / dt"),
-        (dict(dynamics=DYNAMICS[1], inner=0.0), "inner is 0.0; give more than 0 and at most 2 /"),
-        (dict(dynamics=DYNAMICS[1], inner=41.0), "inner is 41.0; give more than 0 and at most 2 /"),
-        (dict(buffer=0.0), "buffer is 0.0; give at least 1e-05, of rounding"),
+        (dict(central="yes"), "central is 'yes'; give True or False"),
+        (dict(gain=0.0), "gain is 0.0; give more than 0 and at most 20 with dt=0.05"),
+        (dict(gain=21.0), "gain is 21.0; give more than 0 and at most 20 with dt=0.05"),
+        (
+            dict(dynamics=DYNAMICS[1], inner=0.0),
+            "inner is 0.0; give more than 0 and at most 20 (or 40 with responsibility=half)",
+        ),
+        (
+            dict(dynamics=DYNAMICS[1], inner=20.5),
+            "inner is 20.5; give more than 0 and at most 20 (or 40 with responsibility=half)",
+        ),
+        (
+            dict(dynamics=DYNAMICS[1], inner=41.0, responsibility="half"),
+            "inner is 41.0; give more than 0 and at most 40 with dt=0.05",
+        ),
+        (  # 2 max_speed / (2 / inner + dt) = 1 / 0.25, and 1 where inner = 2 / 0.95
+            dict(dynamics=DYNAMICS[1], max_acceleration=1.0),
+            "max_acceleration is 1.0, too little to brake in time; make it at least 4, inner at "
+            "most 2.1, or responsibility=half",
+        ),
+        (dict(buffer=0.0), "buffer is 0.0; give at least 1.01e-05, of rounding"),
         (dict(buffer=0.06), "discs may begin 0.05 m apart, where barriers already forbid to be"),
         (dict(dynamics=DYNAMICS[1], margin=0.003), "make margin at least 0.005"),
         (
@@ -517,16 +567,35 @@ def test_parameters_out_of_range(settings, message):
 
 
 def test_mends_mend():
-    """What a message says to do is enough."""
-    late = dict(dynamics=DYNAMICS[1], inner=4.0)
-    with pytest.raises(InputError, match=r"larger by 0\.") as error:
-        SafeNavigation(**late)
-    more = float(str(error.value).split("larger by ")[1].split(" m")[0])
-    SafeNavigation(**late, communication=0.5 + 1.05 * more)
-    near = dict(dynamics=DYNAMICS[1], margin=0.001)
-    with pytest.raises(InputError, match="make margin at least") as error:
-        SafeNavigation(**near)
-    SafeNavigation(**near | {"margin": 1.05 * float(str(error.value).split("at least ")[1])})
+    """What a message says to do is enough, and not much more than is needed."""
+
+    def number(settings, before):
+        with pytest.raises(InputError) as error:
+            SafeNavigation(**settings)
+        return float(re.search(before + r" ([\d.e-]+)", str(error.value))[1])
+
+    double = dict(dynamics=DYNAMICS[1])
+    late = double | dict(inner=4.0)
+    more = number(late, "larger by")
+    SafeNavigation(**late, communication=0.5 + more)
+    with pytest.raises(InputError, match="too late"):
+        SafeNavigation(**late, communication=0.5 + 0.98 * more)
+    weak = double | dict(max_acceleration=2.9, communication=1.0, dt=0.07)
+    hard = double | dict(dt=0.07, inner=30.0, margin=0.1)
+    for settings, name, before, off in (
+        (double | dict(margin=0.001), "margin", "make margin at least", 0.98),
+        (dict(buffer=0.0), "buffer", "give at least", 0.98),
+        (weak, "max_acceleration", "make it at least", 0.98),
+        (weak, "inner", "inner at most", 1.02),
+        (hard, "inner", "at most", 1.02),
+        (hard | dict(responsibility="half"), "inner", "at most", 1.02),
+        (dict(dt=0.07, gain=15.0), "gain", "at most", 1.02),
+    ):
+        mend = number(settings, before)
+        SafeNavigation(**settings | {name: mend})
+        with pytest.raises(InputError, match=before):
+            SafeNavigation(**settings | {name: off * mend})
+    SafeNavigation(**weak, responsibility="half")
 
 
 def test_an_action_outside_the_box_is_refused():
