@@ -77,9 +77,9 @@ class LearningMethod(Table):
     def shards(self, plan: Plan, update: int, learners: int) -> list[Any]:
         """What each learner is handed for an update (the first is 0), where they play themselves.
 
-        With env runners it is the fragments that these played.
+        With env runners it is the fragments that these played, and nobody asks.
         """
-        raise NotImplementedError
+        raise AssertionError(f"learners of {type(self).__name__} do not play")
 
     @classmethod
     def learner_class(cls) -> type[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -33,11 +34,11 @@ class FragmentLearner(BatchedLearner):
         self.generator = torch.Generator()  # of the order of minibatches, seeded anew every update
         super().build()
 
+    @abstractmethod
     def loss(
         self, name: str, found: Output, minibatch: Minibatch, entropy: float
     ) -> tuple[Tensor, ...]:
         """The parts of the loss of some decisions, by the entropy coefficient of now."""
-        raise NotImplementedError
 
     def after(self, name: str, means: dict[str, float]) -> None:
         """Called after an update with the means of the loss's parts."""

@@ -7,6 +7,7 @@ own, take their steps and return a row of means a policy.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from typing import Any
 
 import torch
@@ -71,9 +72,9 @@ class BatchedLearner(TorchLearner):
         steps = int((timesteps or {}).get(NUM_ENV_STEPS_SAMPLED_LIFETIME, 0))
         return self.learn(training_data.batch, steps)
 
+    @abstractmethod
     def learn(self, batch: Any, steps: int) -> Rows:
         """One update from this learner's part of it, after so many steps of all games."""
-        raise NotImplementedError
 
     def optimiser(self, name: str, steps: int) -> tuple[torch.optim.Optimizer, list[nn.Parameter]]:
         """A policy's, with the learning rate of now, and the parameters that it moves."""
@@ -113,7 +114,7 @@ class BatchedLearner(TorchLearner):
         self, *, module_id: str, config: Any, batch: Any, fwd_out: Any
     ) -> Tensor:
         """RLlib's hook, which nothing here calls: losses are the methods' own functions."""
-        raise NotImplementedError
+        raise AssertionError("the losses are those of `learn`")
 
     @override(TorchLearner)
     def get_state(self, components: Any = None, **options: Any) -> dict[str, Any]:
