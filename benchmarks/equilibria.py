@@ -24,6 +24,7 @@ from open_spiel.python.algorithms import lp_solver, sequence_form_lp, stackelber
 
 import analysis
 import games
+from benchmarks.page import table
 from games.gambit import to_gambit
 
 PLAIN = {
@@ -312,12 +313,6 @@ def quantal(quick: bool) -> list[str]:
         "",
         *table(["kind", "precision", "schelling", "Gambit", "ratio", "difference"], rows),
     ]
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """A table in Markdown, the first column to the left, with an empty line below."""
-    lines = [f"| {' | '.join(line)} |" for line in (head, *rows)]
-    return [lines[0], f"|---|{'---:|' * (len(head) - 1)}", *lines[1:], ""]
 
 
 def _seconds(seconds: float) -> str:

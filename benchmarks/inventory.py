@@ -192,7 +192,6 @@ def lost_sales() -> list[str]:
              "knowing demand", "ordered"],
             rows,
         ),
-        "",
         f"Mean gap of the sixteen: {np.mean(gaps):.2f}%; the largest {np.max(gaps):.2f}%. "
         f"Ordered in {'all' if ordered else sum(row[-1] == 'yes' for row in rows)} of them.",
     ]  # fmt: skip
@@ -284,7 +283,6 @@ def backlogged() -> list[str]:
         "longer the lead time, the more gradient steps it takes.",
         "",
         *table(["L", "p", "gradient steps", "seconds", "optimum", "gap (95%)"], rows),
-        "",
         f"Mean gap: {np.mean(gaps):.2f}%; the largest {np.max(gaps):.2f}%.",
     ]
 
@@ -319,7 +317,6 @@ def serial() -> list[str]:
         "which 500 do not count.",
         "",
         *table(["L of the store", "p", "seconds", "optimum", "gap (95%)"], rows),
-        "",
         f"Mean gap: {np.mean(gaps):.2f}%; the largest {np.max(gaps):.2f}%.",
     ]
 
@@ -358,7 +355,6 @@ def transshipment() -> list[str]:
         "which 500 do not count.",
         "",
         *table(["L", "p", "correlation", "seconds", "bound", "HDPO", "above it (95%)"], rows),
-        "",
         f"Mean: {np.mean(gaps):.2f}%; the largest {np.max(gaps):.2f}%.",
     ]
 
@@ -448,7 +444,6 @@ def samples() -> list[str]:
         "gradient step here, PPO and REINFORCE 256 games of 50 periods an update.",
         "",
         *table(["method", "seed", "best cost", "gap %", "after steps"], rows),
-        "",
         *(f"- {line}." for line in verdicts),
     ]
 

@@ -175,7 +175,7 @@ def table(seconds: float = 2.0, device: str = "cpu") -> tuple[list[str], float]:
         "| game | locations | plain loop | "
         + " | ".join(f"{batch:,} at once" for batch in BATCHES)
         + f" | ratio | {BATCHES[-1]:,} with gradients |",
-        "|---" * (len(BATCHES) + 5) + "|",
+        "|---|" + "---:|" * (len(BATCHES) + 4),
     ]
     least = float("inf")
     for title, name in GAMES.items():

@@ -199,7 +199,7 @@ def warehouse(quick: bool = False, say: Callable[[str], None] = lambda _: None) 
         "are of the paths that judge, not of training. Seconds are of a processor.",
         "",
         "| N | vanilla: % above (95%) | seconds | GNN: % above (95%) | seconds | difference |",
-        "|---|---|---|---|---|---|",
+        "|---|---:|---:|---:|---:|---:|",
         *(row(n) for n in sorted({n for sizes in TRACES.values() for n in sizes})),
         "",
         *(f"Tuned {kind}, on fresh traces: {cell(found)}." for kind, found in rules.items()),

@@ -27,7 +27,7 @@ from ray.rllib.algorithms.algorithm import Algorithm  # noqa: E402
 from ray.rllib.algorithms.ppo import PPOConfig  # noqa: E402
 from ray.rllib.env.multi_agent_env import MultiAgentEnv  # noqa: E402
 
-from benchmarks.equilibria import table  # noqa: E402
+from benchmarks.page import table  # noqa: E402
 from games.navigation import Navigation  # noqa: E402
 from games.workers import running_ray  # noqa: E402
 from marl.fragment import Decisions  # noqa: E402

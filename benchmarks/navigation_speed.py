@@ -19,8 +19,7 @@ import osqp  # noqa: E402
 import torch  # noqa: E402
 from scipy import sparse  # noqa: E402
 
-from benchmarks.equilibria import table  # noqa: E402
-from benchmarks.page import processor  # noqa: E402
+from benchmarks.page import processor, table  # noqa: E402
 from games.safe_navigation import SafeNavigation, State  # noqa: E402
 from games.simulator import take  # noqa: E402
 

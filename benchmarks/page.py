@@ -66,9 +66,9 @@ class Page:
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
-    """The lines of a table."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+    """A table in Markdown, the first column to the left, with an empty line below."""
+    first, *rest = (f"| {' | '.join(map(str, line))} |" for line in (columns, *rows))
+    return [first, f"|---|{'---:|' * (len(columns) - 1)}", *rest, ""]
 
 
 def processor() -> str:

@@ -21,8 +21,7 @@ import osqp  # noqa: E402
 import torch  # noqa: E402
 from scipy import sparse  # noqa: E402
 
-from benchmarks.equilibria import table  # noqa: E402
-from benchmarks.page import processor  # noqa: E402
+from benchmarks.page import processor, table  # noqa: E402
 from games.planar_qp import Allowed, kkt_residual, nearest  # noqa: E402
 
 HALF_PLANES = (3, 8)
