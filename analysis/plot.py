@@ -1,4 +1,4 @@
-"""Pictures: how solvers converge and learners learn, what a strategy or a defender does."""
+"""Pictures: how solvers converge, what a strategy or a defender does; what all pictures share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
-from matplotlib.ticker import EngFormatter, MaxNLocator
+from numpy.typing import ArrayLike
 
 from games import SequenceForm, Strategy
 from games.kernels import plans
@@ -24,8 +24,34 @@ STYLES = ("-", "--")
 LONGEST_LABEL = 52
 MOST_ACTIONS = 16  # with names in a legend
 MOST_TARGETS = 60
-MOST_PANELS = 9
-FEW_UPDATES = 200  # that are drawn as they are
+# What metrics are called in pictures, with their units; all others by their own names.
+NAMES = {
+    "nash_conv": "NashConv",
+    "return": "return a game",
+    "episode_steps": "steps a game",
+    "cost": "cost",
+    "gap": "gap, %",
+    "fill_rate": "fill rate",
+    "wins": "games won",
+    "success": "success",
+    "arrived": "agents that arrive",
+    "all_arrived": "games in which all arrive",
+    "spl": "SPL",
+    "safe": "agents that never touch",
+    "speed": "speed, share of the greatest",
+    "collisions": "contacts a game",
+    "closest": "least clearance, m",
+    "deadlocked": "agents dead-locked",
+    "eased": "steps with parameters given up",
+    "infeasible": "steps without safe control",
+    "entropy": "entropy of actions, nats",
+    "kl": "divergence of an update, nats",
+}
+# Metrics that are shares, on one scale from 0 to 1 in all pictures.
+SHARES = (
+    "fill_rate", "wins", "success", "arrived", "all_arrived", "spl", "safe", "speed", "deadlocked",
+    "eased", "infeasible",
+)  # fmt: skip
 
 
 def convergence(
@@ -62,81 +88,13 @@ def convergence(
     else:  # an equilibrium from the start: nothing that a logarithm could show
         ax.text(0.5, 0.5, "NashConv is 0", transform=ax.transAxes, ha="center", va="center")
     if target is not None and target > 0:
-        ax.axhline(target, color="0.6", linewidth=0.9, linestyle=":", label=f"target {target:g}")
+        ax.axhline(target, color="0.35", linewidth=1.2, linestyle=":", label=f"target {target:g}")
     ax.set_xlabel("iterations" if x == "iteration" else x)
     ax.grid(True, which="major", color="0.9")
     ax.spines[["top", "right"]].set_visible(False)
     if len(histories) > 1 or target is not None:
         ax.legend(frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     return figure
-
-
-def learning(
-    metrics: pd.DataFrame,
-    *,
-    title: str = "",
-    target: Mapping[str, float] | None = None,
-    names: Sequence[str] | None = None,
-) -> Figure:
-    """Metrics of training over steps, a panel each; averaged where they are many, drawn faint.
-
-    Args:
-        metrics: a row an update, with `steps`; `TrainingRun.metrics`.
-        title: of the picture.
-        target: drawn as a horizontal line, by metric.
-        names: metrics to draw; if not given what is learned, in at most nine panels: NashConv or
-            the gap to what is best, returns, what the game reports, what was evaluated, entropy and
-            divergence, or else the gradient's norm. A length that all games have is left out.
-    """
-    if names is None:
-        same = "episode_steps" in metrics and metrics["episode_steps"].nunique() <= 1 < len(metrics)
-        names = [n for n in _told(list(metrics.columns)) if n != "episode_steps" or not same]
-    shown = list(names)
-    columns = min(len(shown), 3) or 1
-    rows = max(-(-len(shown) // columns), 1)
-    figure = Figure(figsize=(3.6 * columns + 0.4, 2.5 * rows + 0.5), layout="constrained")
-    figure.suptitle(title.replace("$", r"\$"))
-    for k, (ax, name) in enumerate(
-        zip(np.ravel(figure.subplots(rows, columns, squeeze=False)), shown, strict=False)
-    ):
-        known = metrics[["steps", name]].dropna()
-        few = len(known) <= FEW_UPDATES
-        colour = COLOURS[1 + k % (len(COLOURS) - 1)]
-        style = {"marker": ".", "markersize": 3} if len(known) < 30 else {}
-        ax.plot(
-            known["steps"], known[name], color=colour, lw=1.2, alpha=1.0 if few else 0.3, **style
-        )
-        if not few:
-            smooth = known[name].rolling(len(known) // 40, min_periods=1).mean()
-            ax.plot(known["steps"], smooth, color=colour, lw=1.6)
-        if target and name in target:
-            ax.axhline(target[name], color="0.6", lw=0.9, ls=":")
-        ax.set_title(name.replace("_", " "), size=10)
-        ax.grid(True, color="0.92")
-        ax.tick_params(labelsize=8)
-        ax.xaxis.set_major_locator(MaxNLocator(5))
-        ax.xaxis.set_major_formatter(EngFormatter(sep=""))
-        ax.spines[["top", "right"]].set_visible(False)
-    for ax in figure.axes[len(shown) :]:
-        ax.set_axis_off()
-    for ax in figure.axes[max(len(shown) - columns, 0) : len(shown)]:
-        ax.set_xlabel("steps", size=9)
-    return figure
-
-
-def _told(columns: Sequence[str]) -> list[str]:
-    """Metrics worth a panel, the most telling first: at most nine."""
-    end = columns.index("loss") if "loss" in columns else len(columns)
-    exact = [name for name in columns if name.startswith(("nash_conv", "gap", "eval_gap"))]
-    played = [n for n in columns[:end] if n not in ("update", "steps", "games", *exact)]
-    evaluated = [
-        name
-        for name in columns
-        if name.startswith("eval_") and name != "eval_episode_steps" and name not in exact
-    ]
-    last = [name for name in ("entropy", "kl") if name in columns]
-    last = last or [name for name in ("gradient_norm",) if name in columns]
-    return [*(exact + evaluated + played)[: MOST_PANELS - len(last)], *last]
 
 
 def strategy(
@@ -181,8 +139,8 @@ def strategy(
     ):
         _bars(ax, profile, panel, labels, colours)
         total = len(form.players[i].information_sets)
-        left = f"{len(panel)} of {total:,} information sets" if total > len(panel) else ""
-        ax.set(title=f"player {i}", xlabel=left)
+        left = f" ({len(panel)} of {total:,} information sets)" if total > len(panel) else ""
+        ax.set(title=f"player {i}", xlabel=f"probability{left}")
     if 1 < len(colours) <= MOST_ACTIONS:
         figure.legend(
             handles=[Patch(color=colour) for colour in colours.values()],
@@ -250,7 +208,7 @@ def _bars(
             left += width
     labels = short_labels([profile.information_sets[row] for row in rows])
     ax.set_yticks(range(len(rows)), labels)
-    ax.tick_params(axis="y", labelsize=7, length=0)
+    ax.tick_params(axis="y", labelsize=8 if max(map(len, labels)) < 25 else 7, length=0)
     ax.set(xlim=(0, 1), ylim=(max(len(rows), 1) - 0.5, -0.5))
     ax.spines[["top", "right", "left"]].set_visible(False)
 
@@ -270,6 +228,26 @@ def _cut(text: str) -> str:
     """Its two ends, where it is too long for a picture."""
     half = LONGEST_LABEL // 2
     return text if len(text) <= LONGEST_LABEL else f"{text[:half]} … {text[-half:]}"
+
+
+def mark_cut_off(ax: Axes, x: ArrayLike, y: ArrayLike) -> None:
+    """Say how far values [K] go that lie beyond the range of an axis, where the farthest does."""
+    across, values = np.asarray(x, np.float64), np.asarray(y, np.float64)
+    low, high = ax.get_ylim()
+    middle = np.mean(ax.get_xlim())
+    box = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    for beyond, farthest, arrow, edge, side in (
+        (values > high, np.argmax(values), "▲ up to", 0.985, "top"),
+        (values < low, np.argmin(values), "▼ down to", 0.015, "bottom"),
+    ):
+        if beyond.any():
+            at, value = across[farthest], values[farthest]
+            number = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+            ax.text(
+                at, edge, f"{arrow} {number}", transform=ax.get_xaxis_transform(),
+                ha="left" if at < middle else "right", va=side, size=8, color="0.2", zorder=6,
+                gid="cut off", bbox=box,
+            )  # fmt: skip
 
 
 def new_axes(ax: Axes | None, size: tuple[float, float]) -> tuple[Figure, Axes]:

@@ -9,26 +9,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import FormatStrFormatter, NullLocator
 
-from analysis.plot import COLOURS, STYLES
+from analysis.plot import COLOURS, NAMES, SHARES, STYLES
 from games import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-NAMES = {
-    "spl": "SPL",
-    "all_arrived": "games in which all arrive",
-    "success": "success",
-    "arrived": "agents that arrive",
-    "speed": "speed, share of the greatest",
-    "collisions": "contacts a game",
-    "closest": "least clearance, m",
-    "deadlocked": "agents dead-locked",
-    "eased": "steps with parameters given up",
-    "infeasible": "steps without safe control",
-}
-SHARES = ("spl", "all_arrived", "success", "arrived", "speed", "deadlocked", "eased", "infeasible")
 ASIDE = 0.015  # from player to player, as a share of the axis
 
 
@@ -123,7 +110,7 @@ def _panels(metrics: Sequence[str], title: str, draw: Callable[[Axes, str], None
     handles, labels = figure.axes[0].get_legend_handles_labels()
     figure.legend(
         handles, labels, loc="outside lower center", ncols=min(len(labels), 5), frameon=False,
-        fontsize=8,
+        fontsize=8, title="bars and bands: 95% intervals", title_fontsize=8,
     )  # fmt: skip
     return figure
 

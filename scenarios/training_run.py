@@ -140,7 +140,7 @@ class TrainingRun:
             store.remove_answers(self.path)
             with stop_signals() as stopped:
                 result = work.run(stopped, progress)
-            self._draw()
+            self._draw(result)
             store.write_result(self.path, [result.to_json()])
         return [result]
 
@@ -158,12 +158,17 @@ class TrainingRun:
         over = self.scenario.is_done(rows[-1], rows[-1].get(SECONDS, 0.0))
         return results if over else None
 
-    def _draw(self) -> None:
-        from analysis import plot
+    def _draw(self, result: TrainingResult) -> None:
+        from analysis import plot_learning
+        from analysis.inventory_reference import reference
 
-        title = f"{self.scenario.game}, {self.scenario.method.name}"
-        target = dict(self.scenario.stop.target)
-        picture = plot.learning(self.metrics, title=title, target=target)
+        picture = plot_learning.learning(
+            self.metrics,
+            title=f"{self.scenario.game}, {self.scenario.method.name}",
+            target=dict(self.scenario.stop.target),
+            reference=reference(self.scenario.game),
+            final=result.evaluation,
+        )
         picture.savefig(self.path / "learning.png", dpi=150)
 
 

@@ -8,7 +8,7 @@ checkpoint/exact-*    averages of exact play, where they are wanted, one a check
 checkpoint/best.pt    the best policy
 policy.pt             the policy, once the run is done
 strategy.npz          the average of exact play, where it is wanted, once the run is done
-learning.png          metrics over steps
+learning.png          metrics over steps, evaluations, and the optimum of a cost
 """
 
 from __future__ import annotations

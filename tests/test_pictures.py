@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
+import pandas as pd
 import pytest
+from matplotlib.colors import to_rgb
 
 import analysis
 import games
-from analysis import plot, plot_equilibria
+from analysis import plot, plot_equilibria, plot_learning
 from analysis.region import payoff_region
 from games import NormalForm
 from tests.conftest import KUHN, form
@@ -110,6 +114,158 @@ def test_coverage_is_a_bar_a_target():
     (ax,) = plot.coverage(many, "t99").axes
     assert ax.get_yticklabels()[-1].get_text() == "t99"
     assert "61 of 100 targets" in ax.get_xlabel()
+
+
+def test_shades_are_the_legends():
+    """Where an action is best there is one colour, opaque, under the lines, and it is named."""
+    figure = plot_equilibria.best_response_regions(CHICKEN, 0)
+    names = {text.get_text(): patch for text, patch in zip(
+        figure.legends[0].get_texts(), figure.legends[0].legend_handles, strict=True
+    )}  # fmt: skip
+    shades = {tuple(patch.get_facecolor()) for ax in figure.axes for patch in ax.patches}
+    told = {tuple(names[f"where {name} is best"].get_facecolor()) for name in ("yield", "go")}
+    assert shades == told
+    assert {shade[3] for shade in shades} == {1.0}
+    assert {patch.get_zorder() for ax in figure.axes for patch in ax.patches} == {0}
+
+
+def test_axes_of_strategies_say_what_they_are():
+    figure = plot.strategy(form(KUHN), games.Strategy.uniform(form(KUHN)))
+    assert [ax.get_xlabel() for ax in figure.axes] == ["probability", "probability"]
+    leduc = form("leduc_poker")
+    figure = plot.strategy(leduc, games.Strategy.uniform(leduc), most=5)
+    assert figure.axes[0].get_xlabel() == "probability (5 of 468 information sets)"
+
+
+# --- learning
+
+
+def updates(count, every, **metrics):
+    """Metrics of so many updates, evaluated after every so many: functions of the update."""
+    rows = []
+    for k in range(1, count + 1):
+        row = {"update": k, "steps": 100 * k, "games": 2 * k}
+        row |= {name: f(k) for name, f in metrics.items()}
+        row |= {"loss": 1 / k, "entropy": 2 - k / count, "kl": 0.01 / k, "seconds": float(k)}
+        if k % every == 0:
+            row |= {f"eval_{name}": f(k) + 0.05 for name, f in metrics.items()}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def panels(figure):
+    return {ax.get_title(): ax for ax in figure.axes}
+
+
+def drawn(ax):
+    """Points [K, 2] of each line, by the name that the legend has for it."""
+    handles, names = ax.get_legend_handles_labels()
+    return {
+        name: np.column_stack([handle.get_xdata(), handle.get_ydata()])
+        for name, handle in zip(names, handles, strict=True)
+        if hasattr(handle, "get_xdata")
+    }
+
+
+def test_every_update_is_drawn_and_evaluations_are_marked_in_the_same_panel():
+    """80 updates, two evaluations: nothing that every update measures is shown as two points."""
+    metrics = updates(
+        80, 40, **{"return": lambda k: k / 8, "spl": lambda k: k / 100, "success": lambda k: k / 90,
+        "collisions": lambda k: 0.0, "arrived": lambda k: k / 90},
+    )  # fmt: skip
+    metrics["eval_collisions"] = metrics["eval_collisions"] * 0
+    figure = plot_learning.learning(metrics, title="cbf")
+    assert list(panels(figure)) == [
+        "return a game", "success", "SPL",
+        "entropy of actions, nats", "divergence of an update, nats",
+    ]  # fmt: skip
+    for name, title in {"return": "return a game", "success": "success", "spl": "SPL"}.items():
+        ax = panels(figure)[title]
+        lines = drawn(ax)
+        np.testing.assert_array_equal(lines["training"], metrics[["steps", name]])
+        judged = metrics[["steps", f"eval_{name}"]].dropna()
+        np.testing.assert_array_equal(lines["evaluation"], judged)
+        (marked,) = [line for line in ax.get_lines() if line.get_label() == "evaluation"]
+        assert marked.get_marker() == "o"
+    assert labels(figure) == ["training", "evaluation"]
+    said = figure.legends[0].get_title().get_text().split("\n")
+    assert said == ["the same throughout: contacts a game 0", "agents that arrive: as success"]
+    assert panels(figure)["SPL"].get_ylim() == (-0.03, 1.03)  # a share that varies widely
+    bottom = {ax.get_xlabel() for ax in figure.axes[-3:]}
+    assert bottom == {"steps of all games"}
+
+
+def test_what_is_only_evaluated_and_what_only_now_and_then():
+    metrics = updates(40, 10, **{"return": lambda k: 0.1 * k})
+    metrics["eval_wins"] = np.where(metrics["update"] % 10 == 0, metrics["update"] / 50, np.nan)
+    metrics["nash_conv"] = np.where(metrics["update"] % 5 == 0, 1 / metrics["update"], np.nan)
+    metrics["nash_conv_average"] = metrics["nash_conv"] / 2
+    figure = plot_learning.learning(metrics, target={"nash_conv": 0.1})
+    assert list(panels(figure))[:3] == ["NashConv", "return a game", "games won"]
+    lines = drawn(panels(figure)["NashConv"])
+    assert len(lines["training"]) == len(lines["average policy, training"]) == 8
+    np.testing.assert_allclose(lines["target"][:, 1], 0.1)
+    assert len(drawn(panels(figure)["games won"])["evaluation"]) == 4
+
+
+def test_many_updates_have_a_running_mean():
+    metrics = updates(400, 500, **{"return": lambda k: float(k % 10)})
+    (faint, mean, *_) = plot_learning.learning(metrics, names=["return"]).axes[0].get_lines()
+    np.testing.assert_array_equal(faint.get_ydata(), metrics["return"])
+    assert (faint.get_alpha(), mean.get_label()) == (0.3, "training, mean of 10 updates")
+    expected = metrics["return"].rolling(10, min_periods=1).mean()
+    np.testing.assert_allclose(mean.get_ydata(), expected, atol=1e-12)
+
+
+def cut_off(ax):
+    return [text.get_text() for text in ax.texts if text.get_gid() == "cut off"]
+
+
+def test_the_start_is_cut_off_if_it_hides_the_rest():
+    metrics = updates(100, 200, **{
+        "falls": lambda k: 5 + math.cos(k) + (2000 / k**3),
+        "rises": lambda k: -900 / k**3 + k / 100,
+        "slow": lambda k: 100.0 - k,
+    })  # fmt: skip
+    metrics = metrics.drop(columns=["entropy", "kl"])
+    falls, rises, slow = plot_learning.learning(metrics).axes
+    assert cut_off(falls) == ["▲ up to 2,006"]
+    assert 3.5 < falls.get_ylim()[0] < 4.1
+    assert 6 < falls.get_ylim()[1] < 12
+    assert cut_off(rises) == ["▼ down to -900"]
+    assert rises.get_ylim()[0] > -3
+    assert cut_off(slow) == []
+    assert slow.get_ylim()[0] < 0
+    assert slow.get_ylim()[1] > 99
+    short = plot_learning.learning(metrics[:1], names=["falls"])  # one update has no rest
+    assert cut_off(short.axes[0]) == []
+
+
+def test_the_evaluation_at_the_end_has_an_interval():
+    metrics = updates(40, 50, **{"return": lambda k: 0.1 * k})
+    final = {"return": 4.2, "return_error": 0.1}
+    ax = plot_learning.learning(metrics, names=["return"], final=final).axes[0]
+    (container,) = ax.containers
+    point, _, (bar,) = container
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == (4000, 4.2)
+    np.testing.assert_allclose(bar.get_segments()[0][:, 1], [4.2 - 0.196, 4.2 + 0.196])
+    assert container.get_label() == "evaluation at the end, 95%"
+
+
+def test_a_metric_that_is_not_there():
+    metrics = updates(4, 2, **{"return": float})
+    with pytest.raises(
+        games.InputError, match=r"^there is no metric 'cost' to draw: there are ret"
+    ):
+        plot_learning.learning(metrics, names=["return", "cost"])
+    assert plot_learning.learning(metrics[:0]).axes == []
+
+
+def test_a_target_is_seen():
+    history = pd.DataFrame({"iteration": [1, 10], "nash_conv": [1.0, 0.1], "seconds": [0.1, 0.2]})
+    ax = plot.convergence({"cfr": history}, target=0.01).axes[0]
+    (line,) = [line for line in ax.get_lines() if line.get_label() == "target 0.01"]
+    assert max(to_rgb(line.get_color())) < 0.5  # the grid's lines are 0.9
 
 
 def test_what_cannot_be_drawn_is_refused():
