@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from matplotlib.colors import to_rgba
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -15,7 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from analysis.inventory_history import HOLDING, KINDS, LINKS, PENALTY, REVENUE, History
 from analysis.inventory_lost_sales import LostSales
-from analysis.plot import COLOURS, new_axes
+from analysis.plot import COLOURS, mark_cut_off, new_axes
 from games import InputError
 from games.sequence_form import Float64
 
@@ -25,10 +26,11 @@ if TYPE_CHECKING:
 Orders = Callable[[NDArray, NDArray], ArrayLike]
 """Units on hand [M] and on their way [M, L - 1], next to arrive first -> units ordered [M]."""
 
-SHADE_OF = {  # lighter, so that the line and the band are seen on them
-    kind: to_rgba(COLOURS[k], 0.7)
+SHADE_OF = {  # lighter, so that lines are seen on them; opaque, so that they are the legend's
+    kind: tuple(0.3 + 0.7 * np.array(to_rgb(COLOURS[k])))
     for kind, k in {HOLDING: 1, PENALTY: 2, LINKS: 6, REVENUE: 3}.items()
 }
+START = 0.1  # share of the periods that are the beginning, where it is not said
 MOST_LOCATIONS = 60
 BAND = (10, 90)  # percentiles of games
 HELD = (0.99, 0.9, 0.5)  # shares of visits inside the contours
@@ -38,8 +40,10 @@ MOST_POINTS = 4000  # of visits that are drawn
 def costs(history: History, *, ignore: int = 0, title: str = "") -> Figure:
     """Costs by period, of all locations; and by location, a period, on average.
 
-    On the left kinds of costs are stacked, what is earned below 0; the line is their sum, the band
-    the middle 80% of games. On the right one bar a location; at most 60 are shown, the dearest.
+    On the left kinds of costs are stacked, what is earned below 0; the line is their sum, and
+    between the dashed ones lie the middle 80% of games. Where the beginning costs far more than the
+    periods that count, these are what is shown, and an arrow says how far the rest goes. On the
+    right one bar a location; at most 60 are shown, the dearest.
 
     Args:
         history: what happened.
@@ -57,16 +61,19 @@ def costs(history: History, *, ignore: int = 0, title: str = "") -> Figure:
     left, right = figure.subplots(1, 2, width_ratios=(1.5, 1))
     periods = np.arange(len(history.total))
     by_period = {kind: history.cost[kind].sum(axis=2).mean(axis=1) for kind in kinds}  # [T]
+    edges = []  # of the areas, [T] each
     for kind, base, top in _stacked(by_period):
         left.fill_between(periods, base, top, color=SHADE_OF[kind], lw=0)
+        edges += [base, top]
     total = history.total
     band = np.percentile(total, BAND, axis=1)
-    left.fill_between(periods, *band, color="black", alpha=0.12, lw=0)
     left.plot(periods, band.T, color="black", lw=0.6, ls="--")
     left.plot(periods, total.mean(axis=1), color="black", lw=1.4)
-    if ignore:
-        left.axvline(ignore, color="0.5", lw=0.9, ls=":")
     left.set(xlabel="period", ylabel="cost a period", xlim=(0, max(len(periods) - 1, 1)))
+    drawn = np.stack((*band, total.mean(axis=1), *edges))
+    _show_what_counts(left, periods, drawn, ignore or math.ceil(START * len(periods)))
+    if ignore:
+        left.axvline(ignore, color="0.35", lw=1.2, ls=":")
     left.xaxis.set_major_locator(MaxNLocator(integer=True))
     for kind, base, top in _stacked({kind: by_location[kind][shown] for kind in kinds}):
         right.barh(range(len(shown)), top - base, left=base, color=SHADE_OF[kind], height=0.75)
@@ -84,15 +91,32 @@ def costs(history: History, *, ignore: int = 0, title: str = "") -> Figure:
         ax.spines[["top", "right"]].set_visible(False)
         ax.tick_params(labelsize=8)
     right.spines["left"].set_visible(False)
+    handles = [
+        *(Patch(color=SHADE_OF[kind], label=kind) for kind in kinds),
+        Line2D([], [], color="black", lw=1.4, label="all together"),
+        Line2D([], [], color="black", lw=0.6, ls="--", label="80% of games"),
+    ]
+    if ignore:
+        since = f"from period {ignore}: counted"
+        handles.append(Line2D([], [], color="0.35", lw=1.2, ls=":", label=since))
     figure.legend(
-        handles=[
-            *(Patch(color=SHADE_OF[kind], label=kind) for kind in kinds),
-            Line2D([], [], color="black", lw=1.4, label="all together"),
-            Line2D([], [], color="black", lw=0.6, ls="--", label="80% of games"),
-        ],
-        loc="outside lower center", ncols=6, frameon=False, fontsize=8,
-    )  # fmt: skip
+        handles=handles, loc="outside lower center", ncols=len(handles), frameon=False, fontsize=8
+    )
     return figure
+
+
+def _show_what_counts(ax: Axes, periods: NDArray, lines: Float64, first: int) -> None:
+    """Cut off what the periods before `first` have far beyond the lines [K, T] of all others."""
+    rest = lines[:, min(first, len(periods) - 1) :]
+    low, high = min(float(rest.min()), 0.0), max(float(rest.max()), 0.0)
+    room = high - low
+    if room <= 0 or (lines.max() <= high + room and lines.min() >= low - room):
+        return
+    ax.set_ylim(
+        low - 0.1 * room if lines.min() < low - room else min(float(lines.min()), low),
+        high + 0.2 * room if lines.max() > high + room else max(float(lines.max()), high),
+    )
+    mark_cut_off(ax, np.tile(periods, len(lines)), lines.ravel())
 
 
 def _stacked(values: Mapping[str, Float64]) -> Iterator[tuple[str, Float64, Float64]]:
@@ -119,7 +143,8 @@ def order_surface(
     """What two policies order over the stock on hand and what is on its way, and the difference.
 
     Lines hold 99%, 90% and 50% of the visits. The difference that is said is the mean over visits,
-    in their own states; orders that are shown are those of whole states.
+    in their own states; orders that are shown are those of whole states. The scale of differences
+    is that of the states met: where nobody comes they can be larger, and then it ends in an arrow.
 
     Args:
         policy: the learned one.
@@ -179,11 +204,22 @@ def order_surface(
         ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.yaxis.set_major_locator(MaxNLocator(6, integer=True))
         if ax is not panels[0]:
-            figure.colorbar(image, ax=ax, pad=0.02).set_label("units", size=8)
+            bar = figure.colorbar(image, ax=ax, pad=0.02, extend=_beyond(table, low, high))
+            bar.set_label("units", size=8)
     panels[0].set_ylabel("on its way, units" if against == "total" else "arriving next, units")
     said = f"in the states met: {off.mean():+.2f} units on average, {np.abs(off).mean():.2f} apart"
     panels[2].set_title(f"{panels[2].get_title()}\n{said}", size=9)
+    note = "lines hold 50%, 90% and 99% of the states met"
+    if _beyond(tables[0] - tables[1], -widest, widest) != "neither":
+        note += "; the darkest colour: differences beyond the scale, where nobody comes"
+    figure.supxlabel(note, size=8, color="0.35")
     return figure
+
+
+def _beyond(table: Float64, low: float, high: float) -> Literal["neither", "min", "max", "both"]:
+    """The ends of a scale of colours that something lies beyond."""
+    under, over = bool(table.min() < low), bool(table.max() > high)
+    return "both" if under and over else "min" if under else "max" if over else "neither"
 
 
 def order_line(
@@ -233,7 +269,7 @@ def order_line(
     ax.plot(x, np.clip(level - x, 0, cap), color=COLOURS[2], lw=1.6, label=name)
     apart = np.abs(ordered - line).mean()
     ax.set(xlabel="inventory position before the order, units", ylabel="order, units")
-    ax.set_title(f"{title}\n{apart:.2f} units apart on average".strip(), size=10)
+    ax.set_title(f"{title}\n{apart:.2f} units from the line on average".strip(), size=10)
     ax.legend(frameon=False)
     ax.spines[["top", "right"]].set_visible(False)
     return figure

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import networkx as nx
 import numpy as np
@@ -11,17 +13,21 @@ import pytest
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgba
-from matplotlib.patches import FancyArrowPatch
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyArrowPatch, Patch
 
 import analysis
-from analysis import plot, plot_inventory, plot_network
+import scenarios
+from analysis import plot_inventory, plot_learning, plot_network
 from analysis.inventory_history import KINDS, record
 from games import InputError
-from games.inventory.draw import ON_ITS_WAY, STOCK, WAITING, places
+from games.inventory.draw import DOTS, KEY, ON_ITS_WAY, STOCK, WAITING, places
 from games.inventory.network import SupplyNetwork
 from games.navigation_draw import animate
 from games.vectors import simulator
+from scenarios.training_run import TrainingResult, TrainingRun
 
+NOTEBOOKS = Path(analysis.__file__).parent / "notebooks"
 NAMES = [
     "inventory.lost_sales(lead_time=2,periods=20)",
     "inventory.backlogged(lead_time=7,periods=20)",
@@ -215,18 +221,20 @@ def test_bars_are_means(game):
         sums[round(bar.get_y() + bar.get_height() / 2)] += bar.get_width()
     expected = sum(history.cost[kind][2:].mean(axis=(0, 1)) for kind in KINDS)
     np.testing.assert_allclose(sums, expected, atol=1e-9)
+    assert len(left.get_lines()) == 4
     *_, line, since = left.get_lines()
     np.testing.assert_allclose(line.get_ydata(), history.total.mean(axis=1))
     assert list(since.get_xdata()) == [2, 2]
     kinds = [kind for kind in KINDS if history.cost[kind].any()]
     shown = [text.get_text() for text in figure.legends[0].get_texts()]
-    assert shown == [*kinds, "all together", "80% of games"]
+    assert shown == [*kinds, "all together", "80% of games", "from period 2: counted"]
 
 
 def test_stacks_end_at_the_sum_and_bands_hold_four_fifths():
     history = played(simulator("inventory.or_gym(periods=12)"), games=50)
-    left, _ = plot_inventory.costs(history).axes
-    *areas, band = left.collections
+    figure = plot_inventory.costs(history)
+    left, _ = figure.axes
+    areas = left.collections
     ends = np.zeros(12)
     for area in areas:
         (path,) = area.get_paths()
@@ -240,7 +248,32 @@ def test_stacks_end_at_the_sum_and_bands_hold_four_fifths():
     total = history.total.T
     inside = (total >= low) & (total <= high)
     assert set(inside.sum(axis=0)) <= {40, 41, 42}  # of 50; more where games are as dear
-    assert band.get_paths()
+    # Nothing tints the areas: each is opaque, of the colour that the legend gives its kind.
+    handles = figure.legends[0].legend_handles
+    legend = [handle.get_facecolor() for handle in handles if isinstance(handle, Patch)]
+    assert {tuple(c) for area in areas for c in area.get_facecolor()} == {tuple(c) for c in legend}
+    assert {color[3] for color in legend} == {1.0}
+
+
+def cut_off(ax):
+    return [text.get_text() for text in ax.texts if text.get_gid() == "cut off"]
+
+
+def test_costs_of_the_beginning_do_not_squash_the_rest():
+    """Ten stores that begin with next to nothing: the periods that count fill the picture."""
+    history = played(simulator("inventory.one_warehouse(stores=10,periods=40)"))
+    left, _ = plot_inventory.costs(history, ignore=20).axes
+    low, high = left.get_ylim()
+    dear = np.percentile(history.total, 90, axis=1)
+    assert dear.max() > 2 * dear[20:].max()
+    assert low <= 0
+    assert dear[20:].max() < high < 1.5 * dear[20:].max()
+    assert cut_off(left) == [f"▲ up to {dear.max():,.0f}"]
+    # Not said from when on: the first tenth is the beginning. A calm game is shown whole.
+    calm = played(simulator("inventory.or_gym(periods=30)"))
+    left, _ = plot_inventory.costs(calm).axes
+    assert cut_off(left) == []
+    assert left.get_ylim()[1] > calm.total.mean(axis=1).max()
 
 
 def test_many_locations_are_cut():
@@ -287,6 +320,30 @@ def test_surfaces_are_the_policies(against):
     assert all(len(ax.collections) == 1 for ax in panels)  # the contours
 
 
+def scales(figure):
+    """What the ends of its scales of colours say, from left to right."""
+    bars = [ax._colorbar for ax in figure.axes if hasattr(ax, "_colorbar")]
+    return [bar.extend for bar in bars]
+
+
+@pytest.mark.parametrize(
+    ("rare", "extend"), [(9, "max"), (-9, "min"), (0, "neither")], ids=["more", "less", "as much"]
+)
+def test_scales_that_saturate_say_so(rare, extend):
+    """Where nobody comes the difference is larger than the scale, which is that of the visits."""
+
+    def away(on_hand, pipeline):
+        nobody = (on_hand == 0) & (pipeline.sum(-1) == 0)
+        return BEST.order(on_hand, pipeline) + np.where(nobody, rare, 0)
+
+    states = visits()
+    assert (states.sum(axis=1) > 0).all()
+    figure = plot_inventory.order_surface(away, BEST, states)
+    assert scales(figure) == ["neither", extend]
+    assert ("beyond the scale" in figure.get_supxlabel()) == (extend != "neither")
+    assert figure.get_supxlabel().startswith("lines hold 50%, 90% and 99% of the states met")
+
+
 def test_contours_hold_the_visits():
     rng = np.random.default_rng(0)
     density = rng.dirichlet(np.full(400, 0.3)).reshape(20, 20)
@@ -303,10 +360,10 @@ def test_the_line_of_a_base_stock_policy():
     np.testing.assert_allclose(
         np.interp(position, line.get_xdata(), line.get_ydata()), points.get_ydata(), atol=1e-9
     )
-    assert "0.00 units apart" in figure.axes[0].get_title()
+    assert "0.00 units from the line" in figure.axes[0].get_title()
     figure = plot_inventory.order_line(capped, 25, states)
     expected = np.abs(capped(states[:, 0], states[:, 1:]) - np.maximum(25 - position, 0)).mean()
-    assert f"{expected:.2f} units apart" in figure.axes[0].get_title()
+    assert f"{expected:.2f} units from the line" in figure.axes[0].get_title()
 
 
 # --- frames
@@ -316,6 +373,47 @@ def painted(picture, colour):
     """[2, n] rows and columns of the pixels of a colour."""
     wanted = np.round(255 * np.array(to_rgba(colour)[:3]))
     return np.argwhere((np.abs(picture.astype(int) - wanted) <= 2).all(axis=2)).T
+
+
+def without_key(picture):
+    return picture[: -round(DOTS * KEY)]
+
+
+def test_frames_say_what_is_what(game):
+    """Below every frame stand all colours that it may have, the same ones in all of a game."""
+    first, later = (game.frame(game.reset(1, torch.Generator().manual_seed(k))) for k in (0, 1))
+    key = first[-round(DOTS * KEY) :]
+    np.testing.assert_array_equal(key, later[-round(DOTS * KEY) :])
+    assert min(len(painted(key, colour)[0]) for colour in (STOCK, WAITING, ON_ITS_WAY)) > 10
+    assert len(painted(key, "black")[0]) + len(painted(key, "0.25")[0]) > 100  # and words
+
+
+def test_the_disc_of_the_key_is_a_periods_flow():
+    game = simulator("inventory.lost_sales(lead_time=4)")
+    pipeline = torch.zeros(1, 1, 3)
+    pipeline[0, 0, 1] = 5.0  # the mean demand
+    picture = game.frame(replace(game.begin(1), pipeline=pipeline))
+    disc, key = (len(painted(part, ON_ITS_WAY)[0]) for part in np.split(picture, [-50]))
+    assert key == pytest.approx(disc, rel=0.15)
+    pipeline[0, 0, 1] = 5.0 * 99  # as at most six periods' flow
+    more = without_key(game.frame(replace(game.begin(1), pipeline=pipeline)))
+    assert len(painted(more, ON_ITS_WAY)[0]) == pytest.approx(6 * disc, rel=0.25)
+
+
+def test_more_than_a_full_gauge_is_marked():
+    """A gauge of 5 units * 6 periods is full at 30; beyond, an arrow points out of its end."""
+    game = simulator("inventory.backlogged(lead_time=4)")
+
+    def outside(units, columns):
+        on_hand = torch.tensor([[units]])
+        picture = without_key(game.frame(replace(game.begin(1), on_hand=on_hand)))
+        return int((picture[60:180, columns].max(axis=2) < 120).sum())
+
+    right, left = slice(594, 597), slice(524, 529)  # pixels beside the gauge
+    assert outside(29.0, right) == outside(29.0, left) == outside(-29.0, left) == 0
+    assert outside(31.0, right) > 5
+    assert outside(31.0, left) == outside(-31.0, right) == 0
+    assert outside(-31.0, left) > 5
 
 
 def test_frames_of_all_settings(game, tmp_path):
@@ -340,7 +438,7 @@ def test_gauges_say_what_is_on_hand():
     state = game.begin(1)
 
     def pixels(units, colour):
-        frame = game.frame(replace(state, on_hand=torch.tensor([[units]])))
+        frame = without_key(game.frame(replace(state, on_hand=torch.tensor([[units]]))))
         return len(painted(frame, colour)[0])
 
     full = pixels(30.0, STOCK)
@@ -351,7 +449,7 @@ def test_gauges_say_what_is_on_hand():
     assert pixels(-15.0, STOCK) == pixels(15.0, WAITING) == 0
     left, right = 530, 592  # pixels, the gauge's ends
     for units, colour, end in ((15.0, STOCK, left), (-15.0, WAITING, right)):
-        frame = game.frame(replace(state, on_hand=torch.tensor([[units]])))
+        frame = without_key(game.frame(replace(state, on_hand=torch.tensor([[units]]))))
         assert painted(frame, colour)[1].mean() == pytest.approx((end + 561) / 2, abs=2)
 
 
@@ -362,7 +460,8 @@ def test_goods_travel_along_their_link():
     for slot in (2, 1, 0):
         pipeline = torch.zeros(1, 1, 3)
         pipeline[0, 0, slot] = 5.0 * (slot + 1)
-        rows, columns = painted(game.frame(replace(game.begin(1), pipeline=pipeline)), ON_ITS_WAY)
+        frame = without_key(game.frame(replace(game.begin(1), pipeline=pipeline)))
+        rows, columns = painted(frame, ON_ITS_WAY)
         middle.append(columns.mean())
         areas.append(len(rows))
     start, end = 110, 530  # pixels, the supplier and the store's gauge
@@ -373,24 +472,97 @@ def test_goods_travel_along_their_link():
 # --- learning
 
 
-def test_learning_curves_of_an_inventory_run():
-    """The gap first; no panel for a length that all games share, nor for how fast it went."""
+def rows_of_a_run(**more):
     rows = [
         {
-            "update": k, "steps": 100 * k, "games": 2 * k, "return": -9 / k, "episode_steps": 50.0,
-            "cost": 9.0 / k, "fill_rate": 1 - 0.5 / k, "loss": 0.2 / k, "gradient_norm": 1.0 / k,
-            "learn_seconds": 0.1, "eval_cost": 8.0 / k, "eval_gap": 30.0 / k,
+            "update": k, "steps": 100 * k, "games": 2 * k, "return": -450 / k,
+            "episode_steps": 50.0, "cost": 9.0 / k, "fill_rate": 1 - 0.5 / k, "loss": 0.2 / k,
+            "gradient_norm": 1.0 / k, "learn_seconds": 0.1,
         }
         for k in range(1, 6)
     ]  # fmt: skip
-    figure = plot.learning(pd.DataFrame(rows), target={"eval_gap": 0.5})
-    panels = {ax.get_title(): ax for ax in figure.axes if ax.get_title()}
-    assert list(panels) == ["eval gap", "eval cost", "return", "cost", "fill rate", "gradient norm"]
-    line, target = panels["eval gap"].get_lines()
-    np.testing.assert_allclose(line.get_ydata(), [30 / k for k in range(1, 6)])
-    assert list(target.get_ydata()) == [0.5, 0.5]
+    return [row | {name: f(row["update"]) for name, f in more.items()} for row in rows]
+
+
+def named(ax):
+    handles, names = ax.get_legend_handles_labels()
+    return dict(zip(names, handles, strict=True))
+
+
+def test_learning_curves_of_an_inventory_run():
+    """The cost with its optimum, and the gap in percent; not the return, its mirror image, nor a
+    length that all games share, nor how fast it went."""
+    rows = rows_of_a_run(
+        eval_cost=lambda k: 6 + 2 / k, eval_optimum=lambda k: 6.0, eval_gap=lambda k: 100 / (3 * k),
+        eval_return=lambda k: -5000 * (6 + 2 / k),
+    )  # fmt: skip
+    figure = plot_learning.learning(pd.DataFrame(rows), target={"eval_gap": 0.5})
+    panels = {ax.get_title(): ax for ax in figure.axes}
+    assert list(panels) == ["cost a period", "gap, %", "fill rate", "gradient norm"]
+    cost = named(panels["cost a period"])
+    assert list(cost) == ["training", "evaluation", "optimum in the long run, 6"]
+    np.testing.assert_allclose(cost["training"].get_ydata(), [9 / k for k in range(1, 6)])
+    np.testing.assert_allclose(cost["evaluation"].get_ydata(), [6 + 2 / k for k in range(1, 6)])
+    assert list(cost["optimum in the long run, 6"].get_ydata()) == [6, 6]
+    low, high = panels["cost a period"].get_ylim()
+    assert low < 6 < high
+    gap = named(panels["gap, %"])
+    np.testing.assert_allclose(gap["evaluation"].get_ydata(), [100 / (3 * k) for k in range(1, 6)])
+    assert list(gap["target"].get_ydata()) == [0.5, 0.5]
+    assert panels["gap, %"].get_yscale() == "log"
+    said = figure.legends[0].get_title().get_text()
+    assert said == "the same throughout: steps a game 50"
     rows[2]["episode_steps"] = 40.0
-    assert "episode steps" in [ax.get_title() for ax in plot.learning(pd.DataFrame(rows)).axes]
+    titles = [ax.get_title() for ax in plot_learning.learning(pd.DataFrame(rows)).axes]
+    assert "steps a game" in titles
+
+
+def test_a_return_that_is_no_mirror_of_the_cost_is_shown():
+    """Of others' games, in which a cost is something else."""
+    rows = rows_of_a_run()
+    rows[3]["return"] = -1.0
+    titles = [ax.get_title() for ax in plot_learning.learning(pd.DataFrame(rows)).axes]
+    assert titles[:2] == ["cost", "return a game"]  # and nothing is said to be a period's
+
+
+def test_two_evaluations_make_no_panel_of_the_gap():
+    rows = rows_of_a_run()
+    for k in (1, 3):
+        rows[k] |= {"eval_cost": 7.0, "eval_lower_bound": 5.0, "eval_gap": 40.0}
+    final = {"cost": 6.0, "cost_error": 0.1, "gap": 20.0, "gap_low": 16.0, "gap_high": 24.0}
+    figure = plot_learning.learning(pd.DataFrame(rows), final=final)
+    assert [ax.get_title() for ax in figure.axes] == ["cost a period", "fill rate", "gradient norm"]
+    assert "lower bound in the long run, 5" in named(figure.axes[0])
+    said = figure.legends[0].get_title().get_text().split("\n")
+    assert said[-1] == "evaluation at the end: 20.00% (16.00 to 24.00) above the lower bound"
+
+
+def test_a_run_is_drawn_with_its_optimum_and_last_evaluation(tmp_path, monkeypatch):
+    """learning.png of lost sales, L = 4, p = 9: Zipkin (2008) has 6.84 as its optimum."""
+    scenario = scenarios.find("lost-sales")
+    pd.DataFrame(rows_of_a_run(seconds=float)).to_csv(tmp_path / "metrics.csv", index=False)
+    result = TrainingResult(
+        scenario.game, "hdpo", 5, 500, 1.0, {}, {}, {"cost": 6.9, "cost_error": 0.01}
+    )
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path, dpi: figures.append((figure, path)))
+    TrainingRun(tmp_path, scenario)._draw(result)
+    ((figure, path),) = figures
+    assert path == tmp_path / "learning.png"
+    cost = named(figure.axes[0])
+    assert list(cost) == [
+        "training",
+        "optimum in the long run, 6.836",
+        "evaluation at the end, 95%",
+    ]
+    assert cost["optimum in the long run, 6.836"].get_ydata()[0] == pytest.approx(6.84, abs=0.005)
+
+
+@pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.stem)
+def test_two_axes_of_a_notebook_have_a_legend(file):
+    cells = ["".join(cell["source"]) for cell in json.loads(file.read_text())["cells"]]
+    bare = [cell for cell in cells if "twinx()" in cell and ".legend(" not in cell]
+    assert not bare
 
 
 # --- what is refused
