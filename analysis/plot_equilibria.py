@@ -7,7 +7,9 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 
 from analysis.equilibrium import Equilibrium, require_two_players
 from analysis.plot import COLOURS, new_axes, short_labels
@@ -156,7 +158,7 @@ def _on_a_line(
     edges = np.concatenate([[0], np.flatnonzero(np.diff(reply)) + 1, [len(x) - 1]])
     for ax, payoff, label in ((above, other, "follower's payoff"), (below, own, "leader's payoff")):
         for a, b in pairwise(edges):
-            ax.axvspan(x[a], x[b], color=COLOURS[1 + reply[a] % 7], alpha=0.12, linewidth=0)
+            ax.axvspan(x[a], x[b], color=_tint(reply[a]), zorder=0, linewidth=0)
         for k, name in enumerate(names):
             ax.plot(x, payoff[:, k] @ mixed, color=COLOURS[1 + k % 7], linewidth=0.9, label=name)
         got = np.take_along_axis(payoff.T @ mixed, reply[None], axis=0)[0].copy()
@@ -178,8 +180,16 @@ def _on_a_line(
     below.set_xlabel(f"probability of {actions[1]} (else {actions[0]})")
     below.set_xlim(0, 1)
     handles, labels = above.get_legend_handles_labels()
+    for k in sorted({int(reply[a]) for a in edges[:-1]}):
+        handles.append(Patch(color=_tint(k)))
+        labels.append(f"where {names[k]} is best")
     figure.legend(handles, labels, loc="outside right center", frameon=False)
     return figure
+
+
+def _tint(action: int) -> tuple[float, ...]:
+    """A light shade of the colour of an action's line."""
+    return tuple(0.86 + 0.14 * np.array(to_rgb(COLOURS[1 + action % 7])))
 
 
 def _on_a_triangle(

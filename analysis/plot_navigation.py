@@ -132,6 +132,8 @@ def over_time(
 ) -> Figure:
     """The zeta of every agent over time, until it has arrived for good; thin while it waits.
 
+    A dot is where it arrives.
+
     Args:
         played: what happened.
         game: which of the games.
@@ -166,8 +168,8 @@ def over_time(
     ax.spines[["top", "right"]].set_visible(False)
     ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     ax.legend(
-        title="agent\n(thin: waits)", frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5),
-        fontsize=8, title_fontsize=8,
+        title="agent\n(thin: waits,\ndot: has arrived)", title_fontsize=8, fontsize=8,
+        frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5),
     )  # fmt: skip
     return figure
 
@@ -202,7 +204,7 @@ def who_yields(
     ax.set_xticks(range(agents))
     ax.set_yticks(range(agents))
     ax.set(xlabel="yields to agent", ylabel="agent")
-    ax.set_title(f"{title}\ncm yielded".strip(), size=10)
+    ax.set_title(f"{title}\ncm that the row yields to the column".strip(), size=10)
     ax.tick_params(length=0)
     for spine in ax.spines.values():
         spine.set_visible(False)

@@ -36,7 +36,8 @@ ZETA_COLOURS = ListedColormap(matplotlib.colormaps["plasma"](np.linspace(0.03, 0
 INCHES, DOTS = 4.8, 100  # side of a picture, and dots an inch
 TOUCHED = "#E00000"
 MOST_NUMBERED = 26  # agents
-BAR = 0.5  # inches below it, for the scale of colours
+KEY = 0.28  # inches below it, for what is what
+BAR = 0.5  # inches below that, for the scale of colours
 
 
 @torch.no_grad()  # a picture may be one of a state with a gradient
@@ -52,7 +53,7 @@ def frame(
     Discs are filled circles with a line of their speed; a ring of the disc's colour is its goal, as
     wide as the distance at which it has arrived. A disc that has touched something has a red rim.
     Grey circles are obstacles; thin lines join who sees whom. In safe navigation the filling says
-    how large zeta is, and the rim has the disc's own colour.
+    how large zeta is, and the rim has the disc's own colour. Below stands what is what.
 
     Args:
         trail: [T, N, 2] positions of that game so far, drawn as lines.
@@ -93,16 +94,36 @@ def frame(
         transform=ax.transAxes, ha="left", va="top", size=9, color="0.25",
         bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 2}, zorder=7,
     )  # fmt: skip
-    picture = _pixels(figure)
-    if not isinstance(simulator, SafeNavigation):
-        return picture
-    return np.concatenate((picture, _bar(simulator.zeta_least, simulator.zeta_most)))
+    parts = [_pixels(figure), _key(len(obstacle) > 0)]
+    if isinstance(simulator, SafeNavigation):
+        parts.append(_bar(simulator.zeta_least, simulator.zeta_most))
+    return np.concatenate(parts)
 
 
 def _pixels(figure: Figure) -> NDArray[np.uint8]:
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+
+
+@lru_cache(maxsize=2)
+def _key(obstacles: bool) -> NDArray[np.uint8]:
+    """What is what, to go below a picture: the same for all of an animation."""
+    figure = Figure(figsize=(INCHES, KEY), dpi=DOTS)
+    ax = figure.add_axes((0, 0, 1, 1), xlim=(0, INCHES), ylim=(0, KEY))
+    ax.set_axis_off()
+    y, around = KEY / 2, {"ls": "", "marker": "o", "ms": 9}
+    discs(ax, np.array([[0.2, y]]), 0.08, facecolors="none", edgecolors="0.3", linestyles="--")
+    ax.plot([0.76, 0.96], [y, y], color="0.15", lw=1.2)
+    ax.plot([1.92, 2.12], [y, y], color="0.6", lw=0.7)
+    ax.plot(2.68, y, mfc="white", mec=TOUCHED, mew=2.2, **around | {"ms": 7})
+    words = [(0.34, "goal"), (1.02, "way of 0.3 s"), (2.18, "sees"), (2.8, "has touched")]
+    if obstacles:
+        ax.plot(3.8, y, mfc="0.72", mec="0.5", **around)
+        words.append((3.93, "obstacle"))
+    for x, word in words:
+        ax.text(x, y, word, ha="left", va="center_baseline", size=8, color="0.25")
+    return _pixels(figure)
 
 
 @lru_cache(maxsize=16)

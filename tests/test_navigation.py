@@ -382,7 +382,7 @@ def test_pictures(tmp_path):
     states = [state for state, _, _ in wander(game, 3)]
     trail = torch.stack([state.position[1] for state in states])
     pictures = [frame(game, state, 1, trail[: t + 1]) for t, state in enumerate(states)]
-    assert pictures[0].shape == (480, 480, 3)
+    assert pictures[0].shape == (508, 480, 3)
     assert pictures[0].dtype == np.uint8
     # The middle of each disc has its colour, but for the number on it: look beside that.
     colours = {(0, 114, 178), (213, 94, 0), (0, 158, 115)}
@@ -392,7 +392,7 @@ def test_pictures(tmp_path):
     np.testing.assert_array_equal(game.frame(states[3], 1), game.frame(alone))
     animate(pictures, tmp_path / "play.gif", seconds=0.2)
     with Image.open(tmp_path / "play.gif") as shown:
-        assert (shown.n_frames, shown.size, shown.info["duration"]) == (4, (480, 480), 200)
+        assert (shown.n_frames, shown.size, shown.info["duration"]) == (4, (480, 508), 200)
 
 
 def test_a_picture_of_a_state_with_a_gradient():

@@ -16,7 +16,7 @@ from analysis import plot_navigation, plot_players
 from analysis.navigation import Trajectories, by_agent, by_game, trajectories, yielding
 from games import InputError
 from games.navigation import Navigation
-from games.navigation_draw import COLOURS, ZETA_COLOURS, frame
+from games.navigation_draw import BAR, COLOURS, DOTS, KEY, TOUCHED, ZETA_COLOURS, frame
 from games.safe_navigation import SafeNavigation
 from marl.comparison import compare
 from marl.evaluation import Uniform, evaluate
@@ -290,11 +290,25 @@ def test_zeta_over_time():
     np.testing.assert_allclose(second.get_xdata(), 0.1 * np.arange(5))  # until it arrives
     assert (end.get_xdata()[0], end.get_ydata()[0]) == (pytest.approx(0.4), 10)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["0", "1"]
+    said = ax.get_legend().get_title().get_text().split("\n")
+    assert said == ["agent", "(thin: waits,", "dot: has arrived)"]
+
+
+def test_no_zeta_lies_beyond_its_scale(players):
+    """So the scale of colours ends at its ends, and says no more."""
+    figure = plot_navigation.paths(players, 0)
+    bar = figure.axes[-1]._colorbar
+    assert bar.extend == "neither"
+    assert (bar.vmin, bar.vmax) == pytest.approx((0.1, 10.0))
+    for played in players.values():
+        assert played.zeta.min() >= 0.1 * (1 - 1e-6)
+        assert played.zeta.max() <= 10.0 * (1 + 1e-6)
 
 
 def test_who_yields(players):
     figure = plot_navigation.who_yields(players["graded"], 1)
     ax = figure.axes[0]
+    assert ax.get_title() == "cm that the row yields to the column"
     table = yielding(players["graded"], 1)
     np.testing.assert_allclose(ax.images[0].get_array(), 100 * table)
     np.testing.assert_allclose(table, -table.T, atol=1e-12)
@@ -326,6 +340,7 @@ def test_fixed_parameters_and_others():
         )
     shown = [text.get_text() for text in figure.legends[0].get_texts()]
     assert sorted(shown) == ["drawn", "fixed, eta = 0.5", "fixed, eta = 1"]
+    assert figure.legends[0].get_title().get_text() == "bars and bands: 95% intervals"
 
 
 MEASURED = pd.DataFrame(
@@ -375,8 +390,9 @@ def placed(zeta):
 def test_discs_show_their_zeta():
     game, state = placed([0.1, 10.0])
     picture = frame(game, state)
-    assert (picture.shape, picture.dtype) == ((530, 480, 3), np.uint8)
-    field = picture[:480]
+    height = 480 + round(DOTS * KEY) + round(DOTS * BAR)
+    assert (picture.shape, picture.dtype) == ((height, 480, 3), np.uint8)
+    field, bar = picture[:480], picture[-round(DOTS * BAR) :]
     for zeta, x in ((0.1, -0.5), (10.0, 0.5)):
         rows, columns = painted(field, shade(zeta))
         assert len(rows) > 150  # of the 375 that a disc has, less its number and rim
@@ -384,9 +400,24 @@ def test_discs_show_their_zeta():
         assert (rows.mean(), columns.mean()) == pytest.approx((240, middle), abs=1.5)
     assert len(painted(field, COLOURS[0])[0]) > 30  # its own colour is its rim
     for zeta in (0.1, 1.0, 10.0):  # the scale has them all, from left to right
-        assert len(painted(picture[480:], shade(zeta), off=4)[0]) > 0
-    ends = [painted(picture[480:], shade(zeta), off=4)[1].mean() for zeta in (0.1, 1.0, 10.0)]
+        assert len(painted(bar, shade(zeta), off=4)[0]) > 0
+    ends = [painted(bar, shade(zeta), off=4)[1].mean() for zeta in (0.1, 1.0, 10.0)]
     assert ends[1] - ends[0] == pytest.approx(ends[2] - ends[1], abs=8)
+
+
+@pytest.mark.parametrize("obstacles", [0, 2])
+@pytest.mark.parametrize("made", [Navigation, SafeNavigation])
+def test_frames_say_what_is_what(made, obstacles):
+    """Below every frame, the same in all of a game; obstacles where there are any."""
+    game = made(agents=2, layout="random", obstacles=obstacles)
+    below = slice(480, 480 + round(DOTS * KEY))
+    first, later = (
+        frame(game, game.reset(1, torch.Generator().manual_seed(k)))[below] for k in (0, 1)
+    )
+    np.testing.assert_array_equal(first, later)
+    assert len(painted(first, TOUCHED)[0]) > 10
+    assert (first.max(axis=2) < 128).sum() > 100  # words
+    assert (len(painted(first, "0.72")[0]) > 30) == (obstacles > 0)
 
 
 def test_trails_show_the_zeta_of_then():

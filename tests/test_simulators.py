@@ -544,7 +544,7 @@ def test_pictures_of_a_view():
     env = parallel_env(Navigation(agents=2), render_mode="rgb_array")
     env.reset(seed=0)
     picture = env.render()
-    assert picture.shape == (480, 480, 3)
+    assert picture.shape == (508, 480, 3)
     assert picture.dtype == np.uint8
     assert parallel_env(Navigation()).render() is None
 
