@@ -7,7 +7,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
 
-.PHONY: help install demo test test-slow lint bench learned inventory lot-sizing navigation memory sweep limits clean
+.PHONY: help install demo test test-slow lint bench learned inventory lot-sizing navigation memory sweep limits pictures clean
 help:
 	@echo "make demo       install, then solve Leduc poker: progress, a table, a picture"
 	@echo "make test       install, then run the test suite"
@@ -20,6 +20,7 @@ help:
 	@echo "make inventory  learn to order, against optima and bounds; writes docs/inventory.md"
 	@echo "make lot-sizing post-decision PPO beside PPO; writes docs/lot-sizing.md"
 	@echo "make navigation tune barriers while moving, against fixed ones; writes docs/navigation.md"
+	@echo "make pictures   draw the pictures of the documentation; writes docs/images"
 	@echo "make memory     half an hour of training, watched; writes docs/memory.md"
 
 # Installed again only when what is to be installed has changed.
@@ -67,6 +68,11 @@ sweep: install
 
 limits: install
 	$(BIN)/python -m benchmarks.limits
+
+pictures: install
+	rm -rf build/compare
+	$(BIN)/schelling run compare --out build/compare
+	cp build/compare/convergence.png docs/images/compare.png
 
 clean:
 	rm -rf $(VENV) build *.egg-info

@@ -32,6 +32,7 @@ FEWEST_GAPS = 3  # that make a curve
 WIDE = 0.25  # of shares: drawn from 0 to 1 if they vary more than this
 START = 0.1  # share of a curve that counts as its start
 CORE = (0.01, 0.99)  # quantiles of the rest that are shown whatever else is cut off
+FAR = 2.0  # what is farther away than so many times the rest's range is cut off
 TRAINED, EVALUATION, AVERAGED, HELD_AGAINST = COLOURS[1], COLOURS[2], COLOURS[4], COLOURS[3]
 
 
@@ -245,18 +246,21 @@ def _frame(
         ax.set_ylim(-0.03, 1.03)
     if name in SHARES or not len(values):
         return
-    rest = [each[math.ceil(START * len(each)) :] for _, each in curves]
-    core = np.concatenate([each if len(each) else whole for each, (_, whole) in
-                           zip(rest, curves, strict=True)])  # fmt: skip
-    shown += [float(q) for q in np.quantile(core, CORE)]
+    known = [each for _, each in curves if len(each)]
+    core = np.concatenate([each[min(math.ceil(START * len(each)), len(each) - 1) :]
+                           for each in known])  # fmt: skip
+    inner = [float(q) for q in np.quantile(core, CORE)]
+    shown += [*inner, *(float(each[-1]) for each in known)]
     low, high = min(shown), max(shown)
-    room = high - low
     least, most = float(values.min()), float(values.max())
-    cut_low, cut_high = least < low - room, most > high + room
-    if not (cut_low or cut_high) or room <= 0:
+    # Far off is what would leave little room both to the curve and to all that is shown with it.
+    far = max(FAR * (inner[1] - inner[0]), (high - low) / FAR)
+    cut_low, cut_high = least < low - far, most > high + far
+    if high <= low or not (cut_low or cut_high):
         return
     low, high = (low if cut_low else min(least, low)), (high if cut_high else max(most, high))
-    ax.set_ylim(low - 0.08 * room, high + 0.08 * room)
+    edge = 0.08 * (high - low)
+    ax.set_ylim(low - edge, high + edge)
     mark_cut_off(ax, np.concatenate([steps for steps, _ in curves]), values)
 
 

@@ -112,7 +112,8 @@ def _key(obstacles: bool) -> NDArray[np.uint8]:
     figure = Figure(figsize=(INCHES, KEY), dpi=DOTS)
     ax = figure.add_axes((0, 0, 1, 1), xlim=(0, INCHES), ylim=(0, KEY))
     ax.set_axis_off()
-    y, around = KEY / 2, {"ls": "", "marker": "o", "ms": 9}
+    y = KEY / 2
+    around: dict[str, Any] = {"ls": "", "marker": "o", "ms": 9}
     discs(ax, np.array([[0.2, y]]), 0.08, facecolors="none", edgecolors="0.3", linestyles="--")
     ax.plot([0.76, 0.96], [y, y], color="0.15", lw=1.2)
     ax.plot([1.92, 2.12], [y, y], color="0.6", lw=0.7)

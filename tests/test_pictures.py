@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -237,6 +238,8 @@ def test_the_start_is_cut_off_if_it_hides_the_rest():
     assert cut_off(slow) == []
     assert slow.get_ylim()[0] < 0
     assert slow.get_ylim()[1] > 99
+    collapsed = metrics.assign(rises=np.where(metrics["update"] == 100, -50, metrics["rises"]))
+    assert plot_learning.learning(collapsed, names=["rises"]).axes[0].get_ylim()[0] < -50
     short = plot_learning.learning(metrics[:1], names=["falls"])  # one update has no rest
     assert cut_off(short.axes[0]) == []
 
@@ -266,6 +269,14 @@ def test_a_target_is_seen():
     ax = plot.convergence({"cfr": history}, target=0.01).axes[0]
     (line,) = [line for line in ax.get_lines() if line.get_label() == "target 0.01"]
     assert max(to_rgb(line.get_color())) < 0.5  # the grid's lines are 0.9
+
+
+def test_pictures_of_the_documentation_are_made_by_a_command():
+    root = Path(__file__).parents[1]
+    pictures = [file.relative_to(root).as_posix() for file in (root / "docs/images").iterdir()]
+    rules = (root / "Makefile").read_text(encoding="utf-8").split("\npictures: ")[1]
+    assert pictures
+    assert all(f" {picture}\n" in rules for picture in pictures)
 
 
 def test_what_cannot_be_drawn_is_refused():
