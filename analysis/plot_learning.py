@@ -31,6 +31,7 @@ FEW_POINTS = 30  # that are marked one by one
 FEWEST_GAPS = 3  # that make a curve
 WIDE = 0.25  # of shares: drawn from 0 to 1 if they vary more than this
 START = 0.1  # share of a curve that counts as its start
+FEWEST = 5  # points of a curve that has one
 CORE = (0.01, 0.99)  # quantiles of the rest that are shown whatever else is cut off
 FAR = 2.0  # what is farther away than so many times the rest's range is cut off
 TRAINED, EVALUATION, AVERAGED, HELD_AGAINST = COLOURS[1], COLOURS[2], COLOURS[4], COLOURS[3]
@@ -93,7 +94,7 @@ def learning(
     panels = list(np.ravel(figure.subplots(rows, columns, squeeze=False)))
     for ax, name in zip(panels, shown, strict=False):
         goals = [target[key] for key in (name, EVALUATED + name) if key in target]
-        _panel(ax, name, metrics, goals, reference if name == "cost" else None, final)
+        _panel(ax, name, metrics, goals, reference, final)
     for ax in panels[len(shown) :]:
         ax.remove()
     for ax in panels[max(len(shown) - columns, 0) : len(shown)]:
@@ -128,12 +129,14 @@ def _told(metrics: pd.DataFrame, reference: Reference | None) -> tuple[list[str]
     drawn: dict[str, Float64] = {}
     constant, alike = [], []
     for name in sorted(every, key=lambda n: FIRST.index(n) if n in FIRST else len(FIRST)):
-        values = np.concatenate([_series(metrics, n)[1] for n in (name, EVALUATED + name)])
+        parts = [_series(metrics, n)[1] for n in (name, EVALUATED + name)]
+        values = np.concatenate(parts)
         if name in left_out or name.endswith(AVERAGE) or not len(values):
             continue
         same = [n for n, other in drawn.items() if np.array_equal(values, other)]
-        if len(values) > 1 and np.ptp(values) == 0:
-            constant.append(f"{_title(name)} {values[0]:.4g}")
+        if max(map(len, parts)) > 1 and all(np.ptp(part) == 0 for part in parts if len(part)):
+            numbers = dict.fromkeys(f"{part[0]:.4g}" for part in parts if len(part))
+            constant.append(f"{_title(name)} {', evaluated '.join(numbers)}")
         elif len(values) > 1 and same:
             alike.append(f"{_title(name)}: as {_title(same[0])}")
         else:
@@ -180,7 +183,7 @@ def _panel(
     point: dict[str, Any] = {"color": EVALUATION, "mec": "white", "mew": 0.6, "zorder": 4}
     if len(judged[0]):
         ax.plot(*judged, "o-", lw=0.8, ms=5, label="evaluation", **point)
-    must = [*judged[1], *targets]
+    must = list(targets)
     if name in final and len(metrics):
         mean, (low, high) = final[name], _interval(name, final)
         ax.errorbar(
@@ -190,18 +193,18 @@ def _panel(
         must += [low, high]
     for value in targets:
         ax.axhline(value, color="0.45", lw=1.0, ls=":", label="target")
-    if reference is not None:
+    ax.set_title(_title(name, reference), size=10)
+    if reference is not None and name == "cost":
         ax.axhline(
             reference.value, color=HELD_AGAINST, lw=1.3, ls="--", zorder=3,
             label=f"{reference.kind} in the long run, {reference.value:.4g}",
         )  # fmt: skip
         must.append(reference.value)
-    if name == "gap" and len(judged[1]) and judged[1].min() > 0:
+    if name == "gap" and min([*must, *trained[1], *judged[1]], default=0.0) > 0:
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     else:
-        _frame(ax, name, [trained, average], must)
-    ax.set_title("cost a period" if reference is not None else _title(name), size=10)
+        _frame(ax, name, [each for each in (trained, average, judged) if len(each[0])], must)
     ax.grid(True, color="0.92")
     ax.tick_params(labelsize=8)
     ax.xaxis.set_major_locator(MaxNLocator(5))
@@ -236,35 +239,37 @@ def _frame(
     ax: Axes, name: str, curves: Sequence[tuple[Float64, Float64]], must: Sequence[float]
 ) -> None:
     """The range of values that is shown: not that of the start, if that is far off the rest."""
-    values = np.concatenate([each for _, each in curves])
     shown = [value for value in must if math.isfinite(value)]
-    everything = (*values, *shown)
-    if not everything:
+    values = np.concatenate([*(each for _, each in curves), shown])
+    if not len(values):
         return
-    spread = max(everything) - min(everything)
-    if name in SHARES and spread > WIDE and min(everything) >= 0 and max(everything) <= 1:
-        ax.set_ylim(-0.03, 1.03)
-    if name in SHARES or not len(values):
-        return
-    known = [each for _, each in curves if len(each)]
-    core = np.concatenate([each[min(math.ceil(START * len(each)), len(each) - 1) :]
-                           for each in known])  # fmt: skip
-    inner = [float(q) for q in np.quantile(core, CORE)]
-    shown += [*inner, *(float(each[-1]) for each in known)]
-    low, high = min(shown), max(shown)
     least, most = float(values.min()), float(values.max())
-    # Far off is what would leave little room both to the curve and to all that is shown with it.
-    far = max(FAR * (inner[1] - inner[0]), (high - low) / FAR)
+    if name in SHARES:
+        if most - least > WIDE and least >= 0 and most <= 1:
+            ax.set_ylim(-0.03, 1.03)
+        return
+    starts = [math.ceil(START * len(each)) if len(each) >= FEWEST else 0 for _, each in curves]
+    inner = np.array(
+        [np.quantile(each[k:], CORE) for k, (_, each) in zip(starts, curves, strict=True)]
+    )
+    shown += [*inner.ravel(), *(each[-1] for _, each in curves)]
+    low, high = min(shown), max(shown)
+    # Far off is what would leave little room both to the curves and to all that is shown with them.
+    far = max([FAR * np.ptp(each) for each in inner] + [(high - low) / FAR])
     cut_low, cut_high = least < low - far, most > high + far
     if high <= low or not (cut_low or cut_high):
         return
     low, high = (low if cut_low else min(least, low)), (high if cut_high else max(most, high))
     edge = 0.08 * (high - low)
     ax.set_ylim(low - edge, high + edge)
-    mark_cut_off(ax, np.concatenate([steps for steps, _ in curves]), values)
+    mark_cut_off(ax, *np.concatenate(curves, axis=1))
 
 
-def _title(name: str) -> str:
+def _title(name: str, reference: Reference | None = None) -> str:
+    if reference is not None and name == "cost":
+        return "cost a period"
+    if reference is not None and name == "gap":
+        return f"gap to the {reference.kind}, %"
     return NAMES.get(name, name.replace("_", " "))
 
 

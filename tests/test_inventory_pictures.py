@@ -494,11 +494,13 @@ def test_learning_curves_of_an_inventory_run():
     length that all games share, nor how fast it went."""
     rows = rows_of_a_run(
         eval_cost=lambda k: 6 + 2 / k, eval_optimum=lambda k: 6.0, eval_gap=lambda k: 100 / (3 * k),
-        eval_return=lambda k: -5000 * (6 + 2 / k),
+        eval_return=lambda k: -5000 * (6 + 2 / k), eval_episode_steps=lambda k: 1500.0,
     )  # fmt: skip
     figure = plot_learning.learning(pd.DataFrame(rows), target={"eval_gap": 0.5})
     panels = {ax.get_title(): ax for ax in figure.axes}
-    assert list(panels) == ["cost a period", "gap, %", "fill rate", "gradient norm"]
+    assert list(panels) == [
+        "cost a period", "gap to the optimum, %", "fill rate", "gradient norm",
+    ]  # fmt: skip
     cost = named(panels["cost a period"])
     assert list(cost) == ["training", "evaluation", "optimum in the long run, 6"]
     np.testing.assert_allclose(cost["training"].get_ydata(), [9 / k for k in range(1, 6)])
@@ -506,12 +508,12 @@ def test_learning_curves_of_an_inventory_run():
     assert list(cost["optimum in the long run, 6"].get_ydata()) == [6, 6]
     low, high = panels["cost a period"].get_ylim()
     assert low < 6 < high
-    gap = named(panels["gap, %"])
+    gap = named(panels["gap to the optimum, %"])
     np.testing.assert_allclose(gap["evaluation"].get_ydata(), [100 / (3 * k) for k in range(1, 6)])
     assert list(gap["target"].get_ydata()) == [0.5, 0.5]
-    assert panels["gap, %"].get_yscale() == "log"
+    assert panels["gap to the optimum, %"].get_yscale() == "log"
     said = figure.legends[0].get_title().get_text()
-    assert said == "the same throughout: steps a game 50"
+    assert said == "the same throughout: steps a game 50, evaluated 1500"
     rows[2]["episode_steps"] = 40.0
     titles = [ax.get_title() for ax in plot_learning.learning(pd.DataFrame(rows)).axes]
     assert "steps a game" in titles
@@ -535,6 +537,18 @@ def test_two_evaluations_make_no_panel_of_the_gap():
     assert "lower bound in the long run, 5" in named(figure.axes[0])
     said = figure.legends[0].get_title().get_text().split("\n")
     assert said[-1] == "evaluation at the end: 20.00% (16.00 to 24.00) above the lower bound"
+
+
+def test_a_gap_within_its_error_is_on_a_plain_axis():
+    """Below 0 there are no logarithms; the first gap is cut off all the same."""
+    rows = rows_of_a_run(
+        eval_cost=lambda k: 6.0, eval_optimum=lambda k: 6.0, eval_gap=lambda k: 900 / k**4 - 2
+    )
+    final = {"gap": 0.1, "gap_low": -0.2, "gap_high": 0.4}
+    figure = plot_learning.learning(pd.DataFrame(rows), names=["gap"], final=final)
+    (ax,) = figure.axes
+    assert (ax.get_yscale(), cut_off(ax)) == ("linear", ["▲ up to 898"])
+    assert ax.get_ylim()[0] < -0.56 < 54.25 < ax.get_ylim()[1] < 100
 
 
 def test_a_run_is_drawn_with_its_optimum_and_last_evaluation(tmp_path, monkeypatch):
