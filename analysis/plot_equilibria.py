@@ -187,9 +187,10 @@ def _on_a_line(
     return figure
 
 
-def _tint(action: int) -> tuple[float, ...]:
+def _tint(action: int) -> tuple[float, float, float]:
     """A light shade of the colour of an action's line."""
-    return tuple(0.86 + 0.14 * np.array(to_rgb(COLOURS[1 + action % 7])))
+    red, green, blue = (0.86 + 0.14 * part for part in to_rgb(COLOURS[1 + action % 7]))
+    return red, green, blue
 
 
 def _on_a_triangle(

@@ -87,7 +87,7 @@ def learning(
         if name not in metrics and EVALUATED + name not in metrics:
             known = ", ".join(n for n in metrics.columns if n not in COUNTS)
             raise InputError(f"there is no metric {name!r} to draw: there are {known}")
-    columns = min(len(shown), 3) or 1
+    columns = 2 if len(shown) == 4 else min(len(shown), 3) or 1
     rows = max(-(-len(shown) // columns), 1)
     figure = Figure(figsize=(3.7 * columns + 0.4, 2.5 * rows + 0.9), layout="constrained")
     figure.suptitle(title.replace("$", r"\$"))
@@ -204,6 +204,9 @@ def _panel(
         ax.set_yscale("log")
         ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     else:
+        if name == "gap":
+            ax.axhline(0, color=HELD_AGAINST, lw=1.3, ls="--", zorder=3)
+            must.append(0.0)
         _frame(ax, name, [each for each in (trained, average, judged) if len(each[0])], must)
     ax.grid(True, color="0.92")
     ax.tick_params(labelsize=8)
@@ -215,8 +218,8 @@ def _panel(
 def _curve(ax: Axes, steps: Float64, values: Float64, *, colour: str, label: str) -> None:
     """One number an update; a running mean where they are many."""
     if len(values) <= FEW_UPDATES:
-        dots = {"marker": ".", "ms": 4} if len(values) < FEW_POINTS else {}
-        ax.plot(steps, values, color=colour, lw=1.3, label=label, **dots)
+        dot = "." if len(values) < FEW_POINTS else "none"
+        ax.plot(steps, values, color=colour, lw=1.3, label=label, marker=dot, ms=4)
         return
     count = len(values) // 40
     total = np.concatenate(([0.0], np.cumsum(values)))
