@@ -148,6 +148,11 @@ def utility_ranges(form: SequenceForm) -> tuple[Float64, Float64]:
     return reached.min(axis=0), np.ptp(reached, axis=0)
 
 
+def largest_utilities(form: SequenceForm) -> Float64:
+    """The largest absolute utility of each player [N] at any leaf."""
+    return np.abs(utilities(form)).max(axis=0, initial=0.0)
+
+
 def utility_scale(form: SequenceForm) -> float:
     """The largest range of a player's utilities, the unit of precisions; 1 if there is none."""
     return float(utility_ranges(form)[1].max()) or 1.0
