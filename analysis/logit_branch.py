@@ -148,11 +148,13 @@ def mirror(
         residual = response.residual(x, stage)
         while residual > wanted:
             plan, left = plan_of(layout, behaviour), math.ceil(3.0 / pull)
+            temperature = np.full(form.num_players, 1.0 / stage)
+            stepsize = np.full(form.num_players, pull * stage)
             while left:
                 now = min(left, report)
                 descend(
                     leaf_arrays(form), layout.blocks, layout.player_blocks, layout.parent,
-                    now, 1.0 / stage, pull * stage, 0.0, True, x, magnet, behaviour, plan, value,
+                    now, temperature, stepsize, 0.0, True, x, magnet, behaviour, plan, value,
                 )  # fmt: skip
                 left -= now
                 if progress is not None and progress(

@@ -164,13 +164,16 @@ def descend(
     leaves, blocks, player_blocks, parent, iterations, temperature, stepsize, rate, alternating,
     log_behaviour, log_magnet, behaviour, plan, value,
 ):  # fmt: skip
-    """The mirror steps of all players, `iterations` times; updates the iterate."""
+    """The mirror steps of all players, `iterations` times; updates the iterate.
+
+    temperature and stepsize are each player's, [N].
+    """
     for _ in range(iterations):
         for player in range(len(player_blocks) - 1):
             payoff_gradient(leaves, player, plan, value)
             for g in range(player_blocks[player + 1] - 1, player_blocks[player] - 1, -1):
                 _soften_block(
-                    block_of(blocks, g), parent, temperature, stepsize, rate,
+                    block_of(blocks, g), parent, temperature[player], stepsize[player], rate,
                     log_behaviour, log_magnet, behaviour, value,
                 )  # fmt: skip
             if alternating:

@@ -1,7 +1,7 @@
-"""CFR and CFR+ in exact rational arithmetic, by the textbook: a recursion over OpenSpiel's histories.
+"""CFR and CFR+ in exact rational arithmetic: the textbook's recursion over OpenSpiel's histories.
 
-An oracle for ties: here regrets that are equal are equal. For games of some hundred histories, since
-numerators and denominators grow with every iteration.
+An oracle for ties: here regrets that are equal are equal. For small games, or few iterations, since
+numerators and denominators grow with every one.
 """
 
 from __future__ import annotations

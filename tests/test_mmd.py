@@ -1,5 +1,6 @@
 """Magnetic mirror descent against OpenSpiel's, and quantal response by brute force."""
 
+import dataclasses
 import itertools
 
 import numpy as np
@@ -92,6 +93,37 @@ def test_last_iterate_approaches_nash(name, bound):
     solution = tabular.solve(form(name), "mmd", iterations=1500)
     assert solution.nash_conv < bound
     assert analysis.nash_conv(form(name), solution.strategy) == solution.nash_conv
+
+
+UNITS = [  # what each player's utilities are multiplied by, and what is added
+    ("matrix_brps", (100.0, 100.0), (0.0, 0.0)),
+    (KUHN, (100.0, 100.0), (0.0, 0.0)),
+    (KUHN, (1.0, 1.0), (1000.0, 1000.0)),
+    (KUHN, (1e-6, 1e3), (0.0, -7.0)),
+    ("first_sealed_auction(max_value=4)", (1.0, 50.0), (3.0, 0.0)),
+    ("kuhn_poker(players=3)", (1.0, 0.01, 10.0), (0.0, 5.0, 0.0)),
+]
+
+
+@pytest.mark.parametrize(("name", "factor", "constant"), UNITS)
+def test_play_does_not_depend_on_the_units_of_utility(name, factor, constant):
+    """Neither factors nor constants change what anybody prefers."""
+    compiled = form(name)
+    added = compiled.leaf_chance[:, None] * np.array(constant)
+    other = dataclasses.replace(compiled, leaf_utility=compiled.leaf_utility * factor + added)
+    expected = tabular.solve(compiled, "mmd", iterations=500).strategy.probabilities
+    found = tabular.solve(other, "mmd", iterations=500).strategy.probabilities
+    np.testing.assert_allclose(found, expected, atol=1e-8)
+
+
+def test_large_payoffs_are_solved_all_the_same():
+    """Rock-paper-scissors for 100 and more: the equilibrium is as in OpenSpiel's matrix_brps."""
+    compiled = form("matrix_brps")
+    large = dataclasses.replace(compiled, leaf_utility=100 * compiled.leaf_utility)
+    solution = tabular.solve(large, "mmd", iterations=2000)
+    assert solution.nash_conv < 1e-6
+    expected = [1 / 16, 10 / 16, 5 / 16] * 2
+    np.testing.assert_allclose(solution.strategy.probabilities, expected, atol=1e-6)
 
 
 def test_rock_paper_scissors_with_a_temperature():

@@ -50,9 +50,9 @@ from games.strategy import uniform_behaviour
 from marl.tabular.method import Method, State, floats
 
 POSITIVE, NEGATIVE, NEXT_POSITIVE, KEEP = range(4)
-# Regrets up to this share of a player's largest utility are the rounding of zero. From 1e-13 to 1e-11
-# results are the same on all games of the benchmarks; they are off by less than this times the
-# number of information sets.
+# Regrets up to this share of a player's largest utility are the rounding of zero. From 1e-13 to
+# 1e-11 results on the games of the benchmarks are the same; they are off by less than this times
+# the number of information sets.
 ROUNDING = 1e-12
 
 
@@ -277,10 +277,8 @@ def _match_block(
             instant = value[column + i] - expected[i]
             r = regret[column + i]
             r = r * (positive if r > 0 else negative) + instant
-            if clip:
-                r = r if r > tie else 0.0
-            else:
-                r = r if abs(r) > tie else 0.0
+            size = r if clip else abs(r)
+            r = r if size > tie else 0.0
             regret[column + i] = r
             if predictive:
                 r = r * ahead + instant

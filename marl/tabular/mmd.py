@@ -14,6 +14,7 @@ from pydantic import Field
 
 from games import Game, SequenceForm, Strategy, as_form
 from games.kernels import descend, leaf_arrays, plan_of
+from games.sequence_form import Float64, utility_ranges
 from games.strategy import uniform_behaviour
 from marl.tabular.method import Method, State, floats
 
@@ -32,16 +33,22 @@ class MMD(Method):
     stepsize is small enough (at most temperature / L^2, L the largest slope of the gradients). With
     more players or general sum a fixed point is an equilibrium of the same kind, but the iterates
     may circle.
+
+    By default play does not depend on the units of the players' utilities, nor on a constant that
+    is added to them.
     """
 
     name = "mmd"
     magnet: Literal["moving", "none"] = "moving"
     """What the play is pulled to: a slow average of itself (Nash), or just to entropy (quantal)."""
-    temperature: Annotated[float, Field(ge=0)] = 0.02
-    """Strength of the pull, in units of utility."""
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    """Strength of the pull, in units of utility; if not given, a hundredth of each player's range
+    of utilities, and at most a fifth over the default stepsize, so that an iteration forgets no
+    more than a sixth."""
     stepsize: Annotated[float, Field(gt=0)] | None = None
-    """How far an iteration follows the gradient, in 1 / utility; if not given, one over the largest
-    utility at a leaf, chance multiplied in."""
+    """How far an iteration follows the gradient, in 1 / utility; if not given, one over the
+    player's largest utility at a leaf, counted from the middle of its range, chance multiplied
+    in."""
     magnet_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
     """The share of the newest play that a moving magnet takes up, in log probabilities."""
     alternating: bool = True
@@ -51,6 +58,16 @@ class MMD(Method):
         return MMDSolver(as_form(game), self)
 
 
+def _sizes(form: SequenceForm) -> tuple[Float64, Float64]:
+    """Each player's range of utilities [N], and its largest at a leaf from the middle of the range,
+    chance multiplied in [N]; 1 for a player who always gets the same."""
+    lowest, spread = utility_ranges(form)
+    middle = lowest + spread / 2.0
+    largest = np.abs(form.leaf_utility - form.leaf_chance[:, None] * middle).max(axis=0)
+    varies = spread > 0
+    return np.where(varies, spread, 1.0), np.where(varies, largest, 1.0)
+
+
 class MMDSolver:
     """MMD at work on a sequence form; see `Solver`. Arrays are in the order of its layout."""
 
@@ -58,8 +75,13 @@ class MMDSolver:
         self.form = form
         self.config = config
         self.iteration = 0
-        largest = float(np.abs(form.leaf_utility).max(initial=0.0)) or 1.0
-        self.stepsize = 1.0 / largest if config.stepsize is None else config.stepsize
+        spread, largest = _sizes(form)
+        temperature = np.minimum(spread / 100.0, largest / 5.0)
+        if config.temperature is not None:
+            temperature = np.full_like(temperature, config.temperature)
+        self.temperature = temperature  # [N]
+        stepsize = 1.0 / largest if config.stepsize is None else config.stepsize
+        self.stepsize = np.broadcast_to(stepsize, largest.shape).copy()  # [N]
         layout = form.layout
         self.behaviour = uniform_behaviour(form)[layout.sequence]  # [S]
         # Logarithms are the iterate: probabilities that underflow keep their history.
@@ -76,7 +98,7 @@ class MMDSolver:
         rate = config.magnet_rate if config.magnet == "moving" else 0.0
         descend(
             leaf_arrays(self.form), layout.blocks, layout.player_blocks, layout.parent,
-            iterations, config.temperature, self.stepsize, rate, config.alternating,
+            iterations, self.temperature, self.stepsize, rate, config.alternating,
             self.log_behaviour, self.log_magnet, self.behaviour, self._plan, self._value,
         )  # fmt: skip
         self.iteration += iterations
