@@ -373,8 +373,8 @@ def iteration_lines(rows) -> list[str]:
         "joins in where it is installed (`pip install -c constraints.txt '.[bench]'`).",
         "",
         "*Time to equal NashConv* says how many times longer OpenSpiel iterates than schelling",
-        "until the average strategy has, for the first time, at most the NashConv of the second table,",
-        f"which is OpenSpiel's after {max(EQUALLED.values())} iterations "
+        "until the average strategy has, for the first time, at most the NashConv of the second",
+        f"table, which is OpenSpiel's after {max(EQUALLED.values())} iterations "
         f"({EQUALLED[next(reversed(EQUALLED))]} on the largest game). Seconds are iterations",
         "over iterations a second; loading and compiling the game and evaluating NashConv are in",
         "neither. The ratio is above that of iterations where OpenSpiel loses exact ties to",

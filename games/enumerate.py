@@ -108,13 +108,15 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
             stack.append((state.child(legal[k]), chance, (*before, first + k, *after)))
     if not terminals:
         raise GameError(f"{name}: no play of this game ever ends; choose other parameters")
-    sequence = np.frombuffer(leaf_sequence, dtype=np.int32).reshape(-1, num_players).copy()
-    utility = np.frombuffer(leaf_utility, dtype=np.float64).reshape(-1, num_players).copy()
-    chances = np.frombuffer(leaf_chance, dtype=np.float64).copy()
+    # Views of what the walk collected: a large game's leaves are not to be there twice.
+    sequence = np.frombuffer(leaf_sequence, dtype=np.int32).reshape(-1, num_players)
+    utility = np.frombuffer(leaf_utility, dtype=np.float64).reshape(-1, num_players)
+    chances = np.frombuffer(leaf_chance, dtype=np.float64)
     del leaf_sequence, leaf_utility, leaf_chance
     players = []
-    for i, own in enumerate(decisions):
-        player_form, renumber = _sorted_treeplex(own, sequence[:, i])
+    for i in range(num_players):
+        player_form, renumber = _sorted_treeplex(decisions[i], sequence[:, i])
+        decisions[i] = _Decisions()  # freed
         sequence[:, i] = renumber[sequence[:, i]]
         players.append(player_form)
     sequence, utility, chances = _merge(sequence, utility, chances)

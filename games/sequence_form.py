@@ -12,6 +12,8 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from games.coded import coded
+
 Int32 = NDArray[np.int32]
 Float64 = NDArray[np.float64]
 
@@ -55,8 +57,8 @@ class Layout:
     Indices are unsigned: numba then drops its test for negative ones.
     """
 
-    place: NDArray[np.int64]  # [S]  of each sequence, the players' sequences laid end to end
-    sequence: NDArray[np.int64]  # [S]  at each place: the inverse
+    place: Int32  # [S]  of each sequence, the players' sequences laid end to end
+    sequence: Int32  # [S]  at each place: the inverse
     players: NDArray[np.uint64]  # [N + 1]  where each player's places begin
     blocks: NDArray[np.uint64]  # [G, 4]  first information set, how many, first place, actions
     player_blocks: NDArray[np.int64]  # [N + 1]  where each player's blocks begin
@@ -75,6 +77,7 @@ class Layout:
         return int(self.blocks[:, 1].max(initial=0))
 
 
+@coded("leaf_utility", "leaf_chance")
 @dataclass(frozen=True, eq=False)
 class SequenceForm:
     """A finite game of N players with perfect recall, general sum and chance.
@@ -88,7 +91,7 @@ class SequenceForm:
     leaf_sequence: Int32  # [L, N]  last sequence of each player
     leaf_utility: Float64  # [L, N]  utility times chance probability
     leaf_chance: Float64  # [L]  chance probability; times all players' plans they add up to 1
-    num_histories: int  # nodes of the game tree, the root, chance nodes and terminals included
+    num_histories: int  # nodes of the game tree, root, chance and terminals included
     num_terminals: int
 
     @property
@@ -123,7 +126,7 @@ class SequenceForm:
         return (
             f"SequenceForm({self.game}: {self.num_players} players, {self.num_histories:,} "
             f"histories, {information_sets} information sets, {sequences} sequences, "
-            f"{len(self.leaf_utility):,} leaves)"
+            f"{len(self.leaf_sequence):,} leaves)"
         )
 
 
@@ -226,6 +229,26 @@ def _blocks(player: Treeplex) -> NDArray[np.int64]:
     return np.stack([starts, length, first, count], axis=1).astype(np.int64)
 
 
+def _paying(
+    form: SequenceForm, player: int, starts: NDArray[np.int64], place: NDArray[np.int64]
+) -> tuple[NDArray[np.uint32], NDArray[np.uint32], Float64]:
+    """The leaves that pay a player anything, by the place of its last sequence.
+
+    The others add nothing to any of its sweeps. Returns the places of the player's own last
+    sequences [L'], of the others' [L' * (N - 1)], and what the leaves pay [L'].
+    """
+    utility = form.leaf_utility[:, player]
+    paying = np.flatnonzero(utility)
+    utility, own_place = utility[paying], place.astype(np.uint32)
+    own = own_place[form.leaf_sequence[paying, player] + starts[player]]
+    order = np.argsort(own, kind="stable")
+    paying = paying[order]
+    rivals = np.empty((len(paying), form.num_players - 1), dtype=np.uint32)
+    for k, rival in enumerate(i for i in range(form.num_players) if i != player):
+        rivals[:, k] = own_place[form.leaf_sequence[paying, rival] + starts[rival]]
+    return own[order], rivals.ravel(), utility[order]
+
+
 def _layout(form: SequenceForm) -> Layout:
     starts = np.concatenate([[0], np.cumsum([p.num_sequences for p in form.players])])
     sets = np.concatenate([[0], np.cumsum([len(p.num_actions) for p in form.players])])
@@ -236,18 +259,15 @@ def _layout(form: SequenceForm) -> Layout:
         inside = np.arange(count * actions)
         place[first + inside] = first + inside % actions * count + inside // actions
     parents, rows, others, utilities = [], [np.zeros(1, np.int64)], [], []
-    leaf = place[form.leaf_sequence + starts[:-1]]  # [L, N]
     for i, player in enumerate(form.players):
         parents.append(place[player.parent_sequence + starts[i]])
-        # A leaf that pays this player nothing adds nothing to any of its sweeps.
-        paying = np.flatnonzero(form.leaf_utility[:, i])
-        paying = paying[np.argsort(leaf[paying, i], kind="stable")]
-        others.append(np.delete(leaf[paying], i, axis=1).astype(np.uint32).ravel())
-        utilities.append(form.leaf_utility[paying, i])
-        rows.append(np.bincount(leaf[paying, i] - starts[i], minlength=player.num_sequences))
+        own, rivals, utility = _paying(form, i, starts, place)
+        others.append(rivals)
+        utilities.append(utility)
+        rows.append(np.bincount(own - starts[i], minlength=player.num_sequences))
     return Layout(
-        place=place,
-        sequence=np.argsort(place),
+        place=place.astype(np.int32),
+        sequence=np.argsort(place).astype(np.int32),
         players=starts.astype(np.uint64),
         blocks=np.concatenate(blocks).astype(np.uint64),
         player_blocks=np.concatenate([[0], np.cumsum([len(b) for b in blocks])]),

@@ -144,6 +144,42 @@ def test_chance_and_scale_are_those_of_the_game(name, chance, scale):
     assert sequence_form.utility_scale(form(name)) == pytest.approx(scale, rel=1e-12)
 
 
+def array_bytes(compiled: games.SequenceForm) -> int:
+    """All arrays of a form, of its players and of its layout."""
+    holders = [compiled, compiled.layout, *compiled.players]
+    kept = [value for holder in holders for value in vars(holder).values()]
+    parts = [part for value in kept for part in (value if isinstance(value, tuple) else [value])]
+    return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
+
+
+@pytest.mark.parametrize(
+    ("name", "bytes_a_leaf"),
+    [(LD5, 45), (LD6, 44), pytest.param(GOOF5, 40, marks=pytest.mark.slow)],
+)
+def test_memory_a_leaf(name, bytes_a_leaf):
+    compiled = form(name)
+    assert array_bytes(compiled) <= bytes_a_leaf * len(compiled.leaf_sequence)
+
+
+CODED = [
+    np.repeat([0.1, -0.3, 1e-300, 1e300], 1000),
+    np.arange(5000) % 700 / 7.0,
+    np.concatenate([np.zeros(9000), [1.0], np.zeros(9000), [np.inf, -2.0]]),
+    np.random.default_rng(0).random(1000),
+    np.array([np.nan] + [1.0] * 99),
+    np.array([0.5]),
+    np.empty(0),
+]
+
+
+@pytest.mark.parametrize("values", CODED)
+def test_codes_keep_every_bit(values):
+    compiled = replace(form(KUHN), leaf_utility=values, leaf_chance=values[:, None])
+    assert compiled.leaf_utility.dtype == np.float64
+    np.testing.assert_array_equal(compiled.leaf_utility, values)
+    np.testing.assert_array_equal(compiled.leaf_chance, values[:, None])
+
+
 def with_paid(name: str, extra) -> games.SequenceForm:
     """The game in which the first player gets `extra` of the leaves' last sequences on top."""
     compiled = form(name)
