@@ -264,21 +264,19 @@ def _leaves_at(
 
 def _trigger_gains(plan: CorrelationPlan, player: int, concept: Trigger) -> list[float]:
     """What the best deviation at each trigger gains."""
-    form, pairs = plan.form, plan.pairs
+    form, pairs, paid = plan.form, plan.pairs, plan.form.leaf_utility[:, player]
     gains = []
     for trigger in trigger_points(form, player, concept):
         leaves, place = _leaves_at(form, player, trigger.sequences)
         other = form.leaf_sequence[leaves, 1 - player]
         weight = plan.probability[pairs.number(player, trigger.told, other)]
-        value = np.bincount(
-            place, weight * form.leaf_utility[leaves, player], minlength=len(trigger.sequences)
-        )
+        value = np.bincount(place, weight * paid[leaves], minlength=len(trigger.sequences))
         sub = trigger.treeplex
         for j in reversed(range(len(sub.information_sets))):
             first, count = sub.first_sequence[j], sub.num_actions[j]
             value[sub.parent_sequence[j]] += value[first : first + count].max()
         inside, _ = _leaves_at(form, player, trigger.followed)
-        follow = plan.probability[pairs.leaves[inside]] @ form.leaf_utility[inside, player]
+        follow = plan.probability[pairs.leaves[inside]] @ paid[inside]
         gains.append(float(value[0] - follow))
     return gains
 

@@ -217,13 +217,6 @@ for _ in range({iterations}):
     solver.evaluate_and_update_policy()
 print(pyspiel.nash_conv(game, solver.average_policy()))
 """
-PEAK = """
-import resource, games
-from marl import tabular
-form = games.load({game!r}).sequence_form(cached=False)
-tabular.solve(form, "cfr+", iterations=20)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
-"""
 
 
 def process(command: list[str], **environment: str) -> tuple[float, str]:
@@ -283,8 +276,8 @@ def main() -> None:
     start = cold_and_warm()
     peak = None
     if not options.quick:
-        code = PEAK.format(game=LARGE)
-        peak = int(process([sys.executable, "-c", code])[1]) / 1e6
+        footprint = [sys.executable, "-m", "benchmarks.footprint", LARGE]
+        peak = subprocess.run(footprint, capture_output=True, text=True, check=True).stdout
     page = report(rates_rows, nash_rows, compile_rows, start, peak, convergence_rows())
     sections = [*equilibria.sections(options.quick), *learning.sections(options.quick)]
     sections += [*planar_qp.lines(), *navigation_speed.lines()]
@@ -329,11 +322,7 @@ def report(rates_rows, nash_rows, compile_rows, start, peak, convergence) -> str
         "",
     ]
     if peak is not None:
-        lines += [
-            f"Peak memory of a whole process that compiles Goofspiel-5 random and runs CFR+ on it: "
-            f"{peak:.2f} GB.",
-            "",
-        ]
+        lines += [*peak.splitlines(), ""]
     lines += [
         "## From the command line to an answer",
         "",

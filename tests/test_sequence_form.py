@@ -12,6 +12,7 @@ from open_spiel.python.algorithms.expected_game_score import policy_value
 import analysis
 import games
 from analysis.equilibrium import is_constant_sum
+from benchmarks.footprint import array_bytes
 from games import Strategy, cache, sequence_form
 from games.game import CHANCE, TERMINAL
 from games.kernels import plans
@@ -144,21 +145,14 @@ def test_chance_and_scale_are_those_of_the_game(name, chance, scale):
     assert sequence_form.utility_scale(form(name)) == pytest.approx(scale, rel=1e-12)
 
 
-def array_bytes(compiled: games.SequenceForm) -> int:
-    """All arrays of a form, of its players and of its layout."""
-    holders = [compiled, compiled.layout, *compiled.players]
-    kept = [value for holder in holders for value in vars(holder).values()]
-    parts = [part for value in kept for part in (value if isinstance(value, tuple) else [value])]
-    return sum(part.nbytes for part in parts if isinstance(part, np.ndarray))
-
-
 @pytest.mark.parametrize(
     ("name", "bytes_a_leaf"),
     [(LD5, 45), (LD6, 44), pytest.param(GOOF5, 40, marks=pytest.mark.slow)],
 )
 def test_memory_a_leaf(name, bytes_a_leaf):
     compiled = form(name)
-    assert array_bytes(compiled) <= bytes_a_leaf * len(compiled.leaf_sequence)
+    kept = array_bytes([compiled, compiled.layout, *compiled.players])
+    assert kept <= bytes_a_leaf * len(compiled.leaf_sequence)
 
 
 CODED = [
