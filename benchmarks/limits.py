@@ -192,6 +192,25 @@ def _outcome(found: Any) -> str:
     return ""
 
 
+SOLVERS = """
+## Regret minimisation and mirror descent
+
+Methods of `tabular.solve` sweep the whole sequence form, which the walk over the tree limits: 20
+million histories unless `node_budget` says otherwise.
+
+*Memory.* The arrays of a compiled game take 40 bytes a leaf on goofspiel (1.7 million leaves), 45 on
+liar's dice: where leaves end 8, utilities and chance 3 (one byte each where there are at most 256
+different ones, two up to 4,096, else eight), the same leaves in the order of each player's sweep
+up to 24, sequences and information sets the rest. Names of information sets, Python's own tables
+while the game is walked, and the solver come on top: see *Compiling a game* in benchmarks.md
+(`python -m benchmarks.footprint`).
+
+*Deep, narrow games.* A sweep visits every block, a run of information sets of equal depth and
+number of actions, reached or not, at about 56 ns each. Where a block is a single information set,
+as in a centipede, nothing becomes a vector instruction, and OpenSpiel, which skips branches that no
+play reaches, can be faster: a centipede of 600 moves runs at .6 of its speed."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
@@ -215,7 +234,7 @@ def main() -> None:
             print(lines[-1], flush=True)
             if seconds is None or seconds > arguments.seconds:
                 break
-    arguments.out.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    arguments.out.write_text("\n".join([*lines, SOLVERS]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
