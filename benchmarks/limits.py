@@ -199,9 +199,9 @@ Methods of `tabular.solve` sweep the whole sequence form, which the walk over th
 million histories unless `node_budget` says otherwise.
 
 *Memory.* The arrays of a compiled game take 40 bytes a leaf on goofspiel (1.7 million leaves),
-45 on liar's dice: where leaves end 8, utilities and chance 3 (one byte each where there are at most 256
-different ones, two up to 4,096, else eight), the same leaves in the order of each player's sweep
-up to 24, sequences and information sets the rest. Names of information sets, Python's own tables
+45 on liar's dice: where leaves end 8, utilities and chance 3 (one byte each where there are at most
+256 different ones, two up to 4,096, else eight), the same leaves in the order of each player's
+sweep up to 24, sequences and information sets the rest. Names of information sets, Python's own tables
 while the game is walked, and the solver come on top: see *Compiling a game* in benchmarks.md
 (`python -m benchmarks.footprint`).
 
