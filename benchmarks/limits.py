@@ -201,8 +201,8 @@ million histories unless `node_budget` says otherwise.
 *Memory.* The arrays of a compiled game take 40 bytes a leaf on goofspiel (1.7 million leaves),
 45 on liar's dice: where leaves end 8, utilities and chance 3 (one byte each where there are at most
 256 different ones, two up to 4,096, else eight), the same leaves in the order of each player's
-sweep up to 24, sequences and information sets the rest. Names of information sets, Python's own tables
-while the game is walked, and the solver come on top: see *Compiling a game* in benchmarks.md
+sweep up to 24, sequences and information sets the rest. Names of information sets, Python's own
+tables while the game is walked, and the solver come on top: see *Compiling a game* in benchmarks.md
 (`python -m benchmarks.footprint`).
 
 *Deep, narrow games.* A sweep visits every block, a run of information sets of equal depth and
