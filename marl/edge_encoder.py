@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from games.errors import InputError
+from marl.linear import Linear
 
 
 class Topology(NamedTuple):
@@ -61,11 +62,11 @@ class EdgeEncoder(nn.Module):
         super().__init__()
         self.width = width
         self.node, self.edge = (
-            nn.Sequential(nn.Linear(before, width), activation(), nn.Linear(width, width))
+            nn.Sequential(Linear(before, width), activation(), Linear(width, width))
             for before in (features, edge_features)
         )
         self.rounds = nn.ModuleList(Round(width, activation) for _ in range(rounds))
-        self.last = nn.Sequential(nn.Linear(width, width), activation())
+        self.last = nn.Sequential(Linear(width, width), activation())
         self._topology: Topology | None = None
 
     def forward(
@@ -129,9 +130,9 @@ class Round(nn.Module):
         return nodes, self.edge(self.activation(heard)).add_(links)
 
 
-def _square(width: int) -> nn.Linear:
+def _square(width: int) -> Linear:
     # With a constant, its result would be a view, whose gradients torch copies back and forth.
-    return nn.Linear(width, width, bias=False)
+    return Linear(width, width, bias=False)
 
 
 def topology(edges: Tensor, rows: int, games: int) -> Topology:

@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from marl.linear import Linear
+
 
 class GraphEncoder(nn.Module):
     """Embedding, rounds of messages with residual connections, and the node's own embedding again.
@@ -37,7 +39,7 @@ class GraphEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.width = widths[-1]
-        self.embed = nn.Sequential(nn.Linear(features, widths[0]), activation())
+        self.embed = nn.Sequential(Linear(features, widths[0]), activation())
         self.rounds = nn.ModuleList(
             Convolution(before, width, edge_features)
             if heads is None
@@ -45,7 +47,7 @@ class GraphEncoder(nn.Module):
             for before, width in zip((widths[0], *widths), widths, strict=False)
         )
         self.activation = activation()
-        self.join = nn.Sequential(nn.Linear(widths[0] + widths[-1], widths[-1]), activation())
+        self.join = nn.Sequential(Linear(widths[0] + widths[-1], widths[-1]), activation())
 
     def forward(
         self, x: Tensor, edges: Tensor, edge_features: Tensor, deciding: Tensor | None
@@ -75,11 +77,11 @@ class Convolution(nn.Module):
 
     def __init__(self, before: int, width: int, edge_features: int) -> None:
         super().__init__()
-        self.target = nn.Linear(before, width)
-        self.source = nn.Linear(before, width, bias=False)
-        self.edge = nn.Linear(edge_features, width, bias=False) if edge_features else None
-        self.own = nn.Linear(before, width)
-        self.heard = nn.Linear(2 * width, width, bias=False)
+        self.target = Linear(before, width)
+        self.source = Linear(before, width, bias=False)
+        self.edge = Linear(edge_features, width, bias=False) if edge_features else None
+        self.own = Linear(before, width)
+        self.heard = Linear(2 * width, width, bias=False)
 
     def forward(self, x: Tensor, edges: Tensor, edge_features: Tensor | None) -> Tensor:
         """Nodes [R, before], edges [2, E], their features [E, G] to nodes [R, width]."""

@@ -24,6 +24,7 @@ from marl.activations import ACTIVATIONS
 from marl.distributions import MASKED, distribution
 from marl.edge_encoder import EdgeEncoder
 from marl.graph_encoder import GraphEncoder, mean_and_max
+from marl.linear import Linear
 from marl.packing import Input, Output
 from marl.recurrence import Memory
 from marl.tabular.method import Table
@@ -156,7 +157,7 @@ class PolicyNetwork(nn.Module):
         if not role.sizes:
             outputs = 1 if config.encoder == "edges" else outputs // 2
             self.log_std = nn.Parameter(torch.full((outputs,), config.log_std))
-        self.head = nn.Linear(width, outputs)  # of each edge, if there are
+        self.head = Linear(width, outputs)  # of each edge, if there are
         # Play starts out almost even: Andrychowicz et al., "What matters for on-policy deep
         # actor-critic methods?" (2021), section 3.2, found the last layer's scale to matter most.
         initialise(self.head, gain=0.01)
@@ -164,7 +165,7 @@ class PolicyNetwork(nn.Module):
         if self.central:
             self.others = mlp(spec.features, config.hidden, activation)
             heard = 2 * (config.hidden or (spec.features,))[-1]
-            self.joint = nn.Sequential(nn.Linear(width + heard, width), activation())
+            self.joint = nn.Sequential(Linear(width + heard, width), activation())
             initialise(self.others)
             initialise(self.joint)
         self.worth = nn.Linear(width, 1)
@@ -290,7 +291,7 @@ def second_critic(
 def mlp(features: int, widths: tuple[int, ...], activation: Callable[[], nn.Module]) -> nn.Module:
     """Layers with an activation behind each."""
     sizes = zip((features, *widths), widths, strict=False)
-    return nn.Sequential(*(m for a, b in sizes for m in (nn.Linear(a, b), activation())))
+    return nn.Sequential(*(m for a, b in sizes for m in (Linear(a, b), activation())))
 
 
 def initialise(module: nn.Module, gain: float = math.sqrt(2)) -> None:
