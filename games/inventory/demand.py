@@ -9,11 +9,14 @@ from typing import Annotated, Any, Literal, Self
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from scipy import stats
 from torch import Tensor
 
 from games.errors import InputError, did_you_mean, one_line
+from games.inventory.columns import by_number
 from games.sequence_form import Float64
 
+LONGEST_TABLE = 1000.0  # mean of a Poisson distribution that is inverted by looking it up
 VARIANTS = ("int", "float", "constrained-int", "constrained-float")  # of a field, to pydantic
 
 
@@ -147,6 +150,11 @@ class Drawn(Process):
 class Sampler(ABC):
     """Draws demand; its tensors are on one device."""
 
+    @property
+    def steady(self) -> bool:
+        """Whether every period is alike, whatever the time."""
+        return self.season is None
+
     def __init__(self, process: Process, stores: int, device: torch.device) -> None:
         self.stores, self.device, self.season = stores, device, process.season
         self.mean = torch.tensor(process.means(stores), dtype=torch.float32, device=device)  # [K]
@@ -191,8 +199,24 @@ class Poisson(Drawn):
 
 
 class PoissonSampler(Sampler):
+    """Where the mean stays as it is, by inversion: torch's own Poisson takes four times as long."""
+
+    def __init__(self, process: Poisson, stores: int, device: torch.device) -> None:
+        super().__init__(process, stores, device)
+        self.chances: Tensor | None = None  # [K, M] float64 of no more than 0, 1, 2, ... units
+        means = process.means(stores)
+        if self.season is None and 0 < means.min() and means.max() <= LONGEST_TABLE:
+            most = int(means.max() + 12 * math.sqrt(means.max()) + 20)
+            table = stats.poisson.cdf(np.arange(most), means[:, None])
+            self.chances = torch.tensor(table, dtype=torch.float64, device=device)
+
     def draw(self, trace: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        return torch.poisson(self._means(t), generator=generator)
+        if self.chances is None:
+            return torch.poisson(self._means(t), generator=generator)
+        u = torch.rand(
+            (self.stores, len(t)), generator=generator, device=self.device, dtype=torch.float64
+        )
+        return torch.searchsorted(self.chances, u, right=True).to(torch.float32).t()
 
 
 class Normal(Drawn):
@@ -222,16 +246,20 @@ class NormalSampler(Sampler):
         self.correlated, self.clip = process.correlation > 0, process.clip
 
     def draw(self, trace: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        shape = len(t), self.stores + self.correlated
-        z = torch.randn(shape, generator=generator, device=self.device)
+        shape = self.stores + self.correlated, len(t)
+        z = torch.randn(shape, generator=generator, device=self.device).t()
         demand = torch.addcmul(self._means(t), self.own, z[:, : self.stores])
         if self.correlated:
             demand = torch.addcmul(demand, self.common, z[:, -1:])
-        return demand.clamp_min(0) if self.clip else demand
+        return demand.clamp_min_(0) if self.clip else demand
 
 
 class Traces(Sampler):
     """Demand that was written down: games follow it, each from a place of its own."""
+
+    @property
+    def steady(self) -> bool:
+        return False
 
     def __init__(
         self, process: Process, table: Tensor, first: Tensor, device: torch.device, anywhere: bool
@@ -259,7 +287,7 @@ class Traces(Sampler):
         return trace, offset
 
     def draw(self, trace: Tensor, t: Tensor, generator: torch.Generator) -> Tensor:
-        return self.table[trace, t - self.first[trace]]
+        return by_number(self.table[trace, t - self.first[trace]])
 
 
 def too_short(length: int, shown: int, played: int) -> str:

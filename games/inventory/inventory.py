@@ -14,6 +14,7 @@ from torch.nn import functional as F
 
 from games.errors import InputError, did_you_mean
 from games.inventory import views
+from games.inventory.columns import by_number, padded, times
 from games.inventory.demand import Sampler, Traces
 from games.inventory.network import SupplyNetwork
 from games.inventory.period import TALLY, Flow, Period, State
@@ -124,15 +125,16 @@ class Inventory(Period):
             numbers = self.layout.on(generator.device, torch.float32)
             v, k, p = self.layout.num_locations, self.layout.num_stores, self.layout.pipeline
             width = k + self.layout.num_links * p
-            share = torch.rand(batch, width, generator=generator, device=generator.device)
-            more = F.pad(share[:, :k] * (self.start * numbers.mean), (0, v - k))
+            share = torch.rand(width, batch, generator=generator, device=generator.device).t()
+            more = padded(share[:, :k] * (self.start * numbers.mean), v - k)
             sent = share[:, k:].unflatten(1, numbers.begins.shape) * (self.start * numbers.begins)
             state = replace(state, on_hand=state.on_hand + more, pipeline=sent)
         if self.look_back:
             back = [
                 sampler.draw(trace, offset - w, generator) for w in range(self.look_back, 0, -1)
             ]
-            state = replace(state, past=torch.stack(back, dim=2))
+            lines = torch.stack([demand.t() for demand in back], dim=1)  # [K, W, B]
+            state = replace(state, past=lines.permute(2, 0, 1))
         return state
 
     def begin(
@@ -159,9 +161,10 @@ class Inventory(Period):
     def step(self, state: State, actions: Tensor, generator: torch.Generator) -> tuple[State, Step]:
         """Play actions [B, N, D]: [B, 1, E] of a planner; of locations, links in their order."""
         sampler = self.sampler(generator.device)
-        demand = sampler.draw(state.trace, state.offset + state.period, generator)
+        t = state.period if sampler.steady else state.offset + state.period
+        demand = sampler.draw(state.trace, t, generator)
         lead = self._lead(len(demand), generator) if self.layout.random_leads else None
-        orders = self.orders(state, self.shown.by_link(actions))
+        orders = self.orders(state, by_number(self.shown.by_link(actions)))
         fits = self.actions == SHARES and self.layout.shares_fit
         after, flow = self.advance(state, orders, demand, lead, fits)
         cost = flow.cost
@@ -212,11 +215,11 @@ class Inventory(Period):
             if not layout.has_inside:
                 return outside
         weight = actions.clamp(-20, 20).exp() * numbers.inside
-        rivals = torch.addmm(numbers.keeps, weight, numbers.same_source)
+        rivals = times(weight, numbers.same_source) + numbers.keeps
         there = state.on_hand.clamp_min(0)
         if layout.makes:
             there = there * numbers.yields
-        inside = weight / rivals * (there @ numbers.at_source)
+        inside = weight / rivals * times(there, numbers.at_source)
         return inside if outside is None else inside + outside
 
     def sampler(self, device: torch.device) -> Sampler:

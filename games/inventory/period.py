@@ -4,7 +4,8 @@ As in Alvo, Russo and Kanoria, "Deep reinforcement learning for inventory networ
 (arXiv 2306.11246): the state is seen; every link ships; demand is met from stock; costs are
 counted; goods whose lead time is over arrive. So an order placed in period t with lead time L can
 be used in period t + L. Everything is a sum, a minimum or a product of tensors, so that the
-gradient of the cost reaches every order.
+gradient of the cost reaches every order. In memory, a number's games lie next to each other: see
+`games.inventory.columns`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from games.inventory.columns import padded, pushed, times
 from games.inventory.layout import Layout
 from games.inventory.network import SupplyNetwork
 
@@ -87,12 +89,12 @@ class Period:
         shipped = self._ship(state, asked, fits)
         stock = state.on_hand
         if layout.has_inside:
-            stock = stock - shipped @ numbers.taken
+            stock = stock - times(shipped, numbers.taken)
         arrived, pipeline = self._travel(state.pipeline, shipped, lead)
         if layout.before_demand:
             stock = stock + self._into(arrived, numbers.to_target)
         rest = layout.num_locations - layout.num_stores
-        net = stock - (F.pad(demand, (0, rest)) if rest else demand)
+        net = stock - padded(demand, rest)
         over = net.clamp_min(0)
         short = over - net  # [B, V], 0 but at stores
         cost = numbers.holding * over + self.penalty(state) * short
@@ -108,20 +110,20 @@ class Period:
             cost = cost - self.revenue(state, demand, unmet, on_hand)
         past = state.past
         if self.look_back:
-            past = torch.cat((past[..., 1:], demand[..., None]), dim=2)
-        with torch.no_grad():
-            wanted = demand.clamp_min(0)  # what is brought back is no demand
-            late = torch.minimum(unmet, wanted)  # not what has waited for longer
-            row = torch.stack((cost.sum(1), late.sum(1), wanted.sum(1)), dim=1)
-            if self.ignore:
-                row = row * (state.period >= self.ignore)[:, None]
-            tally = state.tally + row
+            past = pushed(past, demand)
+        wanted = demand.clamp_min(0)  # what is brought back is no demand
+        late = unmet.detach()
+        if not layout.all_lost:
+            late = torch.minimum(late, wanted)  # not what has waited for longer
+        counted = torch.stack((cost.detach().sum(1), late.sum(1), wanted.sum(1))).t()
+        if self.ignore:
+            counted = counted * (state.period >= self.ignore)[:, None]
         after = State(
             on_hand=on_hand,
             pipeline=pipeline,
             owed=self._left(asked, shipped) if layout.owes else state.owed,
             past=past,
-            tally=tally,
+            tally=state.tally + counted,
             trace=state.trace,
             offset=state.offset,
             period=state.period + 1,
@@ -148,9 +150,9 @@ class Period:
         there = numbers.yields * state.on_hand.clamp_min(0)
         if layout.throughput:
             there = torch.minimum(there, numbers.throughput)
-        wanted = (asked * numbers.inside) @ numbers.from_source  # [B, V]
+        wanted = times(asked * numbers.inside, numbers.from_source)  # [B, V]
         share = (there / wanted.clamp_min(1e-30)).clamp_max(1)
-        shipped = asked * (share @ numbers.at_source + numbers.outside)
+        shipped = asked * (times(share, numbers.at_source) + numbers.outside)
         if not layout.passes_on:
             return shipped
         return torch.where(numbers.passes > 0, self._pass_on(there, asked), shipped)
@@ -164,15 +166,15 @@ class Period:
         layout, numbers = self.layout, self.layout.on(asked.device, asked.dtype)
         alike = numbers.same_source
         weight = asked * numbers.passes
-        nobody = weight @ alike < 1e-30
+        nobody = times(weight, alike) < 1e-30
         weight = torch.where(nobody, numbers.link_flow.clamp_min(1e-9) * numbers.passes, weight)
-        here = there @ numbers.at_source
-        sent = weight / (weight @ alike).clamp_min(1e-30) * here
+        here = times(there, numbers.at_source)
+        sent = weight / times(weight, alike).clamp_min(1e-30) * here
         if layout.link_capacity:
             most = torch.minimum(numbers.capacity, here) * numbers.passes
             sent = torch.minimum(sent, most)
-            room, left = most - sent, here - sent @ alike
-            sent = sent + room * (left / (room @ alike).clamp_min(1e-30)).clamp(0, 1)
+            room, left = most - sent, here - times(sent, alike)
+            sent = sent + room * (left / times(room, alike).clamp_min(1e-30)).clamp(0, 1)
         return sent
 
     def _left(self, asked: Tensor, shipped: Tensor) -> Tensor:
@@ -188,11 +190,12 @@ class Period:
         if layout.even_leads:  # all orders take the longest lead time: a queue
             if not layout.pipeline:
                 return shipped, pipeline
-            return pipeline[..., 0], torch.cat((pipeline[..., 1:], shipped[..., None]), dim=2)
-        row = F.pad(pipeline, (0, 1))  # [B, E, P + 1]
+            return pipeline[..., 0], pushed(pipeline, shipped)
+        lines = F.pad(pipeline.permute(1, 2, 0), (0, 0, 0, 1))  # [E, P + 1, B], a copy
+        row = lines.permute(2, 0, 1)
         numbers = layout.on(shipped.device, shipped.dtype)
         if not layout.random_leads:
-            row.view(len(row), -1).index_add_(1, numbers.slot, shipped)  # `row` is a copy
+            lines.flatten(0, 1).index_add_(0, numbers.slot, shipped.t())
         elif lead is None:
             row = row + shipped[..., None] * numbers.place
         else:
@@ -202,17 +205,18 @@ class Period:
 
     def _into(self, arrived: Tensor, to_target: Tensor) -> Tensor:
         """[B, V] of what arrives [B, E]."""
-        return arrived if self.layout.one_each else arrived @ to_target
+        return arrived if self.layout.one_each else times(arrived, to_target)
 
     def _prices(self, asked: Tensor, shipped: Tensor, pipeline: Tensor) -> Tensor:
         """[B, V] costs of links and of making goods, less what locations pay each other."""
         layout, numbers = self.layout, self.layout.on(shipped.device, shipped.dtype)
-        cost = (shipped * numbers.link_cost) @ numbers.to_target - shipped @ numbers.earned
+        cost = times(shipped * numbers.link_cost, numbers.to_target)
+        cost = cost - times(shipped, numbers.earned)
         if layout.pays_transit:
-            cost = cost + (pipeline.sum(2) * numbers.transit) @ numbers.to_target
+            cost = cost + times(pipeline.sum(2) * numbers.transit, numbers.to_target)
         if layout.pays_short:
             left = self._left(asked, shipped)
-            cost = cost + (left * numbers.link_penalty) @ numbers.to_target
+            cost = cost + times(left * numbers.link_penalty, numbers.to_target)
         return cost
 
     def revenue(self, state: State, demand: Tensor, unmet: Tensor, after: Tensor) -> Tensor:
@@ -227,4 +231,4 @@ class Period:
         before, waiting = (-stock[:, :k].clamp_max(0) for stock in (state.on_hand, after))
         lost = unmet * (1 - numbers.waits[:k])
         revenue = (demand + before - waiting - lost) * self.price(state)
-        return F.pad(revenue, (0, layout.num_locations - k))
+        return padded(revenue, layout.num_locations - k)

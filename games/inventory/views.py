@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from games.inventory.columns import by_game, joined
 from games.simulator import Observation, Role, Spec, no_edges
 
 if TYPE_CHECKING:
@@ -119,17 +120,17 @@ class Planner(View):
     def observe(self, state: State) -> Observation:
         parts = [state.on_hand]
         if self.layout.pipeline:
-            parts.append(state.pipeline.flatten(1))
+            parts.append(state.pipeline)
         if self.layout.owes:
             parts.append(state.owed)
         if self.game.look_back:
-            parts.append(state.past.flatten(1))
+            parts.append(state.past)
         if self.game.network.demand.season:
             parts.append(self._season(state))
         if _varies(self.game):
             parts.append(_unmet_cost(self.game, state))
-        row = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
-        nodes = (row * self._kept("scale", row, self.scale))[:, None]
+        row = joined(*parts)
+        nodes = by_game(row * self._kept("scale", row, self.scale))[:, None]
         return self._seen(state, nodes, no_edges(nodes))
 
 
