@@ -25,15 +25,27 @@ def by_game(x: Tensor) -> Tensor:
     return _ByGame.apply(x) if x.requires_grad else x.contiguous()
 
 
-def times(x: Tensor, matrix: Tensor) -> Tensor:
-    """[B, m] x @ matrix, for x [B, n] and matrix [n, m]; a number's games next to each other."""
+def times(
+    x: Tensor, matrix: Tensor, plus: Tensor | None = None, less_than: Tensor | None = None
+) -> Tensor:
+    """[B, m] x @ matrix, for x [B, n] and matrix [n, m]; a number's games next to each other.
+
+    Args:
+        plus: [m] or [B, m] to which the product is added.
+        less_than: [B, m] from which it is taken.
+    """
+    if less_than is not None:
+        return torch.addmm(less_than.t(), matrix.t(), x.t(), alpha=-1).t()
+    if plus is not None:
+        return torch.addmm(plus.t() if plus.dim() > 1 else plus[:, None], matrix.t(), x.t()).t()
     return (matrix.t() @ x.t()).t()
 
 
-def pushed(queue: Tensor, last: Tensor) -> Tensor:
-    """[B, n, P] without the first of P, and `last` [B, n] behind the others."""
-    lines = queue.permute(1, 2, 0)
-    return torch.cat((lines[:, 1:], last.t()[:, None]), dim=1).permute(2, 0, 1)
+def pushed(queue: Tensor, last: Tensor) -> tuple[Tensor, Tensor]:
+    """The first [B, n] of a queue [B, n, P], and the others [B, n, P] with `last` [B, n] behind."""
+    first, others = queue.permute(1, 2, 0).split((1, queue.shape[2] - 1), dim=1)
+    after = torch.cat((others, last.t()[:, None]), dim=1)
+    return first[:, 0].t(), after.permute(2, 0, 1)
 
 
 def joined(*parts: Tensor) -> Tensor:

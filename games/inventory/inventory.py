@@ -209,18 +209,18 @@ class Inventory(Period):
         layout, numbers = self.layout, self.layout.on(actions.device, actions.dtype)
         if self.actions == QUANTITIES:
             return actions.clamp_min(0)
-        outside = None
-        if layout.has_outside:
-            outside = F.softplus(actions + 1) * numbers.order_scale  # 0 where the source is inside
-            if not layout.has_inside:
-                return outside
-        weight = actions.clamp(-20, 20).exp() * numbers.inside
-        rivals = times(weight, numbers.same_source) + numbers.keeps
-        there = state.on_hand.clamp_min(0)
-        if layout.makes:
-            there = there * numbers.yields
-        inside = weight / rivals * times(there, numbers.at_source)
-        return inside if outside is None else inside + outside
+        outer = actions
+        if layout.has_inside:
+            outer = actions.t().index_select(0, numbers.outer).t()  # [B, O]
+        outside = F.softplus(outer + 1) * numbers.outer_scale
+        if not layout.has_inside:
+            return outside
+        weight = actions.clamp(-20, 20).exp()
+        rivals = times(weight, numbers.leaves, plus=numbers.keeps)  # [B, S]
+        inside = weight * times(self.sendable(state) / rivals, numbers.leaves.t())
+        if not layout.has_outside:
+            return inside
+        return times(outside, numbers.outer_place, plus=inside)
 
     def sampler(self, device: torch.device) -> Sampler:
         """What draws demand there."""

@@ -14,6 +14,8 @@ from torch import Tensor
 from games.inventory.network import SupplyNetwork
 from games.sequence_form import Float64
 
+INDICES = ("outer", "slot", "later")  # of whole numbers
+
 
 class Numbers(NamedTuple):
     """Tensors of one device and dtype; V locations, K stores, E links."""
@@ -29,12 +31,18 @@ class Numbers(NamedTuple):
     at_source: Tensor  # [V, E] 1 where a link leaves a location: stock @ it is [E]
     from_source: Tensor  # [E, V] the same, the other way round: sums over links that leave
     to_target: Tensor  # [E, V] 1 where a link ends at a location
+    sends: Tensor  # [V, S] 1 where a location is one of the S from which links leave
+    leaves: Tensor  # [E, S] 1 where a link leaves it
+    sender_throughput: Tensor  # [S]
+    sender_yields: Tensor  # [S]
+    outer: Tensor  # [O] int64 links that leave a supplier
+    outer_place: Tensor  # [O, E] 1 where they are among the links
+    outer_scale: Tensor  # [O] mean flow over softplus(1)
     taken: Tensor  # [E, V] units of a location's stock for a unit that leaves
     earned: Tensor  # [E, V] of a source for a unit that leaves, its operating cost taken off
     same_source: Tensor  # [E, E] 1 where two links leave the same location
-    keeps: Tensor  # [E] 1 where the source can keep stock
+    keeps: Tensor  # [S] 1 where a sender can keep stock
     passes: Tensor  # [E] 1 where it cannot
-    order_scale: Tensor  # [E] mean flow over softplus(1), of outside links
     flow: Tensor  # [V] mean units a period that pass through
     link_flow: Tensor  # [E]
     capacity: Tensor  # [E]
@@ -48,6 +56,7 @@ class Numbers(NamedTuple):
     begins: Tensor  # [E, P] mean flow, where a store's pipeline has a place for it; else 0
     place: Tensor  # [E, P + 1] 1 where what is shipped goes in the pipeline
     slot: Tensor  # [E] int64 the same as an index into E * (P + 1), where lead times are known
+    later: Tensor  # [E] int64 as an index into E * P, where nothing arrives at once
     lead_chances: Tensor  # [E, ...] of 0, 1, 2, ... periods
 
 
@@ -192,6 +201,11 @@ class Layout:
         return any(max(link.lead_times) < 1 for link in self.network.links)
 
     @cached_property
+    def at_once(self) -> bool:
+        """Whether something may arrive in the period in which it is shipped."""
+        return any(any(link.lead_times[: self.first_lead + 1]) for link in self.network.links)
+
+    @cached_property
     def longest(self) -> int:
         """Periods of the longest lead time."""
         return max(len(link.lead_times) - 1 for link in self.network.links)
@@ -238,7 +252,7 @@ class Layout:
         if key not in self._numbers:
             tensors = {
                 name: torch.tensor(
-                    np.array(value), dtype=torch.int64 if name == "slot" else dtype, device=device
+                    np.array(value), dtype=torch.int64 if name in INDICES else dtype, device=device
                 )
                 for name, value in self._arrays.items()
             }
@@ -274,6 +288,14 @@ class Layout:
             row[: len(link.lead_times)] = link.lead_times
         place = lead[:, self.first_lead :].copy()
         penalty, price = self._worth("penalty"), self._worth("price")
+        senders = np.flatnonzero(from_source.any(axis=0))
+        slot = place.argmax(axis=1)
+        throughput = np.array(
+            [
+                np.inf if one.capacity is None else one.capacity
+                for one in self.network.locations.values()
+            ]
+        )
         periods = np.array([len(link.lead_times) - 1 - self.first_lead for link in links])
         filled = (np.arange(self.pipeline) < periods[:, None]) & (self.target < k)[:, None]
         return {
@@ -288,19 +310,22 @@ class Layout:
             "at_source": from_source.T,
             "from_source": from_source,
             "to_target": to_target,
+            "sends": np.eye(v)[:, senders],
+            "leaves": from_source[:, senders],
+            "outer": np.flatnonzero(~inside),
+            "outer_place": np.eye(e)[~inside],
+            "outer_scale": self.link_flow[~inside] / np.log1p(np.e),
             "taken": from_source / self._of("yields"),
             "earned": from_source * (cost[:, None] - self._of("operating")),
             "same_source": from_source @ from_source.T,
-            "keeps": from_source @ self._of("holds") + ~inside,
+            "keeps": self._of("holds")[senders],
             "passes": from_source @ ~self._of("holds"),
-            "order_scale": np.where(inside, 0, self.link_flow / np.log1p(np.e)),
             "flow": self.flow,
             "link_flow": self.link_flow,
             "capacity": [np.inf if link.capacity is None else link.capacity for link in links],
-            "throughput": [
-                np.inf if one.capacity is None else one.capacity
-                for one in self.network.locations.values()
-            ],
+            "throughput": throughput,
+            "sender_throughput": throughput[senders],
+            "sender_yields": self._of("yields")[senders],
             "yields": self._of("yields"),
             "link_cost": cost,
             "transit": np.array([link.holding for link in links]),
@@ -309,6 +334,7 @@ class Layout:
             "trace_price": price,
             "begins": filled * self.link_flow[:, None],
             "place": place,
-            "slot": place.argmax(axis=1) + np.arange(e) * (self.pipeline + 1),
+            "slot": slot + np.arange(e) * (self.pipeline + 1),
+            "later": slot - 1 + np.arange(e) * self.pipeline,
             "lead_chances": lead,
         }

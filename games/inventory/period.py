@@ -89,7 +89,7 @@ class Period:
         shipped = self._ship(state, asked, fits)
         stock = state.on_hand
         if layout.has_inside:
-            stock = stock - times(shipped, numbers.taken)
+            stock = times(shipped, numbers.taken, less_than=stock)
         arrived, pipeline = self._travel(state.pipeline, shipped, lead)
         if layout.before_demand:
             stock = stock + self._into(arrived, numbers.to_target)
@@ -110,7 +110,7 @@ class Period:
             cost = cost - self.revenue(state, demand, unmet, on_hand)
         past = state.past
         if self.look_back:
-            past = pushed(past, demand)
+            past = pushed(past, demand)[1]
         wanted = demand.clamp_min(0)  # what is brought back is no demand
         late = unmet.detach()
         if not layout.all_lost:
@@ -147,18 +147,26 @@ class Period:
             asked = torch.minimum(asked, numbers.capacity)
         if fits or not layout.has_inside:
             return asked
-        there = numbers.yields * state.on_hand.clamp_min(0)
+        there = self.sendable(state)
         if layout.throughput:
-            there = torch.minimum(there, numbers.throughput)
-        wanted = times(asked * numbers.inside, numbers.from_source)  # [B, V]
+            there = torch.minimum(there, numbers.sender_throughput)
+        wanted = times(asked, numbers.leaves)  # [B, S]
         share = (there / wanted.clamp_min(1e-30)).clamp_max(1)
-        shipped = asked * (times(share, numbers.at_source) + numbers.outside)
+        shipped = asked * times(share, numbers.leaves.t(), plus=numbers.outside)
         if not layout.passes_on:
             return shipped
         return torch.where(numbers.passes > 0, self._pass_on(there, asked), shipped)
 
+    def sendable(self, state: State) -> Tensor:
+        """[B, S] units that each location from which links leave has, or makes of what it has."""
+        layout, numbers = self.layout, self.layout.on(state.on_hand.device, state.on_hand.dtype)
+        there = times(state.on_hand, numbers.sends)
+        if not layout.all_lost:  # else nobody waits, and nothing is below 0
+            there = there.clamp_min(0)
+        return there * numbers.sender_yields if layout.makes else there
+
     def _pass_on(self, there: Tensor, asked: Tensor) -> Tensor:
-        """[B, E] all that is there [B, V], where it cannot be kept; 0 where it can.
+        """[B, E] all that is there [B, S], where it cannot be kept; 0 where it can.
 
         In proportion to what is asked for, by mean flow if nobody asks. What is more than a link
         takes goes to the source's others, in proportion to the room that they have.
@@ -168,7 +176,7 @@ class Period:
         weight = asked * numbers.passes
         nobody = times(weight, alike) < 1e-30
         weight = torch.where(nobody, numbers.link_flow.clamp_min(1e-9) * numbers.passes, weight)
-        here = times(there, numbers.at_source)
+        here = times(there, numbers.leaves.t())
         sent = weight / times(weight, alike).clamp_min(1e-30) * here
         if layout.link_capacity:
             most = torch.minimum(numbers.capacity, here) * numbers.passes
@@ -190,7 +198,13 @@ class Period:
         if layout.even_leads:  # all orders take the longest lead time: a queue
             if not layout.pipeline:
                 return shipped, pipeline
-            return pipeline[..., 0], pushed(pipeline, shipped)
+            return pushed(pipeline, shipped)
+        if not (layout.at_once or layout.random_leads):
+            first, others = pipeline.permute(1, 2, 0).split((1, layout.pipeline - 1), dim=1)
+            lines = torch.cat((others, torch.zeros_like(first)), dim=1)
+            slot = layout.on(shipped.device, shipped.dtype).later
+            lines = lines.flatten(0, 1).index_add(0, slot, shipped.t()).view_as(lines)
+            return first[:, 0].t(), lines.permute(2, 0, 1)
         lines = F.pad(pipeline.permute(1, 2, 0), (0, 0, 0, 1))  # [E, P + 1, B], a copy
         row = lines.permute(2, 0, 1)
         numbers = layout.on(shipped.device, shipped.dtype)

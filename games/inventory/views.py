@@ -67,10 +67,10 @@ class View(ABC):
 
     def _kept(self, name: str, like: Tensor, value: object) -> Tensor:
         """A constant on the device of `like`, in its dtype; made once."""
-        key = name, like.device
+        key = f"{name} {like.dtype}", like.device
         if key not in self._cached:
             self._cached[key] = torch.as_tensor(
-                np.asarray(value, np.float32), dtype=like.dtype, device=like.device
+                np.asarray(value, np.float64), dtype=like.dtype, device=like.device
             )
         return self._cached[key]
 
