@@ -26,9 +26,7 @@ class Plain:
         assert len(locations) - self.stores in (0, 1)
         assert [link.target for link in links] == list(game.network.locations)
         self.holding = torch.tensor([one.holding for one in locations], dtype=dtype)
-        self.penalty = torch.tensor(
-            [one.penalty for one in locations[: self.stores]], dtype=dtype
-        )
+        self.penalty = torch.tensor([one.penalty for one in locations[: self.stores]], dtype=dtype)
         self.lead = torch.tensor([len(link.lead_times) - 1 for link in links])
         self.mean_order = torch.tensor(game.layout.link_flow, dtype=dtype)
         self.scale = torch.tensor(game.shown.scale, dtype=dtype)
@@ -98,7 +96,5 @@ def drawn(game: Inventory, batch: int, seed: int) -> tuple[State, Tensor]:
     generator = torch.Generator().manual_seed(seed)
     state = game.reset(batch, generator)
     sampler = game.sampler(generator.device)
-    demand = [
-        sampler.draw(state.trace, state.offset + t, generator) for t in range(game.periods)
-    ]
+    demand = [sampler.draw(state.trace, state.offset + t, generator) for t in range(game.periods)]
     return state, torch.stack(demand)

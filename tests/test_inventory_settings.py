@@ -506,3 +506,110 @@ def test_the_page_has_every_key():
     assert shown <= set(re.findall(r"`(inventory\.\w+)`", PAGE))
     keys = inspect.signature(network).parameters
     assert set(keys) - {"file"} <= set(re.findall(r"`(\w+)`", PAGE))
+
+
+# --- the authors' own instances
+
+# config_files/settings of MatiasAlvo/Neural_inventory_control; the network of two warehouses as in
+# minuk302/Neural_inventory_control, n_warehouse_10_2_lost_demand.yml (commit ad4870a03c).
+EDGE_LEAD_TIMES = [[0, 0, 6, 6, 6, 0, 6, 5, 6, 0], [2, 1, 2, 2, 1, 2, 0, 2, 2, 2]]
+EDGES = [[0, 0, 1, 1, 1, 0, 1, 1, 1, 0], [1, 1, 1, 1, 1, 1, 0, 1, 1, 1]]
+# many_warehouses_real_data_lost_demand.yml (commit 3b3dd560d4): a row a store, from each warehouse.
+REAL_EDGES = [
+    [1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1],
+    [1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1],
+    [1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1, 1],
+]
+REAL_LEAD_TIMES = [
+    [6, 1, 5], [6, 1, 5], [6, 1, 5], [6, 1, 5], [6, 1, 4], [5, 2, 6], [5, 2, 5],
+    [5, 2, 5], [5, 1, 5], [5, 2, 5], [5, 2, 5], [5, 2, 6], [5, 2, 5], [5, 2, 6],
+    [6, 1, 5], [6, 1, 5], [6, 1, 5], [6, 1, 5], [6, 1, 5], [5, 1, 4], [5, 2, 5],
+]  # fmt: skip
+
+
+def lead_times(network, warehouses):
+    """A row a warehouse, a column a store; 0 where no link is."""
+    by_ends = {(link.source, link.target): link.lead_time for link in network.links}
+    return [
+        [by_ends.get((f"warehouse_{w}", store), 0) for store in network.stores]
+        for w in range(1, warehouses + 1)
+    ]
+
+
+def authors_draws(stores):
+    """As their data_handling.py draws them from the seeds in all of their files."""
+
+    def seeded(seed):  # what numpy.random draws after numpy.random.seed
+        return np.random.RandomState(seed)
+
+    mean = seeded(33).uniform(2.5, 7.5, stores).round(3)
+    sd = (mean * seeded(92).uniform(0.25, 0.5, stores)).round(3)
+    holding = seeded(73).uniform(0.7, 1.3, stores)
+    penalty = seeded(28).uniform(6.3, 11.7, stores)
+    return mean, sd, holding, penalty, seeded(41).randint(2, 4, stores)
+
+
+def require_draws(network, worth="penalty"):
+    mean, sd, holding, penalty, _ = authors_draws(len(network.stores))
+    stores = [network.locations[name] for name in network.stores]
+    assert [one.holding for one in stores] == holding.tolist()
+    assert [getattr(one, worth) for one in stores] == penalty.tolist()
+    if worth == "penalty":
+        assert network.demand.mean == tuple(mean)
+        assert network.demand.sd == tuple(sd)
+
+
+@pytest.mark.parametrize("stores", [3, 5, 10, 20, 30, 50])
+def test_the_authors_warehouses(stores):
+    network = simulator(f"inventory.one_warehouse(stores={stores},instance=published)").network
+    require_draws(network)
+    *leads, last = [link.lead_time for link in network.links]
+    assert leads == authors_draws(stores)[4].tolist()
+    assert (last, network.locations["warehouse"].holding) == (3, 0.3)
+
+
+def test_the_authors_transshipment_centre():
+    network = simulator("inventory.transshipment(stores=10,instance=published)").network
+    mean, sd, *_ = authors_draws(10)
+    assert (network.demand.mean, network.demand.sd) == (tuple(mean), tuple(sd))
+
+
+@pytest.mark.parametrize("instance", ["0", "published", "superseded"])
+def test_the_authors_two_warehouses(instance):
+    network = simulator(f"inventory.many_warehouses(instance={instance})").network
+    found = lead_times(network, 2)
+    holding = [network.locations[f"warehouse_{w}"].holding for w in (1, 2)]
+    if instance == "superseded":
+        leads = authors_draws(10)[4].tolist()
+        assert found == [[a * b for a, b in zip(row, leads, strict=True)] for row in EDGES]
+        assert holding == [0.3, 0.35]
+    else:
+        assert found == EDGE_LEAD_TIMES
+        assert holding == [0.3, 0.4]
+    if instance != "0":
+        require_draws(network)
+    costs = [(link.target, link.lead_time, link.cost) for link in network.links[-2:]]
+    assert costs == [("warehouse_1", 3, 0.5), ("warehouse_2", 3, 1.5)]
+    assert network.demand.correlation == 0.5
+
+
+def test_the_authors_three_warehouses(tmp_path):
+    np.save(tmp_path / "demand.npy", np.full((2, 60, 21), 5.0))
+    file = f"file='{tmp_path}/demand.npy',periods=20"
+    network = simulator(f"inventory.many_warehouses({file},instance=published)").network
+    expected = [
+        [edge * REAL_LEAD_TIMES[k][w] for k, edge in enumerate(row)]
+        for w, row in enumerate(REAL_EDGES)
+    ]
+    assert lead_times(network, 3) == expected
+    require_draws(network, worth="price")
+    assert [network.locations[f"warehouse_{w}"].holding for w in (1, 2, 3)] == [0.3, 0.4, 0.2]
+    assert [link.cost for link in network.links[-3:]] == [0.5, 1.5, 0.7]
+    with pytest.raises(InputError, match='instance = "superseded" is of two warehouses'):
+        simulator(f"inventory.many_warehouses({file},instance=superseded)")
+
+
+def test_instances_that_there_are_not():
+    with pytest.raises(InputError, match="instance") as raised:
+        simulator("inventory.one_warehouse(instance=latest)")
+    assert "\n" not in str(raised.value)

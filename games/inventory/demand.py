@@ -205,7 +205,7 @@ class PoissonSampler(Sampler):
         super().__init__(process, stores, device)
         self.chances: Tensor | None = None  # [K, M] float64 of no more than 0, 1, 2, ... units
         means = process.means(stores)
-        if self.season is None and 0 < means.min() and means.max() <= LONGEST_TABLE:
+        if self.season is None and means.min() > 0 and means.max() <= LONGEST_TABLE:
             most = int(means.max() + 12 * math.sqrt(means.max()) + 20)
             table = stats.poisson.cdf(np.arange(most), means[:, None])
             self.chances = torch.tensor(table, dtype=torch.float64, device=device)

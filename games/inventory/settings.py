@@ -5,8 +5,13 @@ reinforcement learning for inventory networks: toward reliable policy optimizati
 2306.11246). Stores of theirs begin with up to a period's mean demand on hand and in each period of
 what is on its way, other locations with nothing (`start = 1`).
 
-A problem whose parameters are drawn is named by its `instance`. What is drawn for a store does not
-depend on how many stores there are.
+A problem whose parameters are drawn is named by its `instance`: a number, 0 if nothing is said, for
+parameters drawn by us as the paper says; or `published` for those that the authors drew, which
+follow from the seeds in their files. What is drawn for a store does not depend on how many stores
+there are.
+
+The authors' files are config_files/settings/*.yml of MatiasAlvo/Neural_inventory_control and, for
+networks with several warehouses, of minuk302/Neural_inventory_control.
 """
 
 from __future__ import annotations
@@ -20,8 +25,17 @@ from games.inventory.network import SupplyNetwork
 from games.inventory.or_gym import InvManagement, NetworkManagement
 from games.inventory.setting import Made, setting
 
-# Of each warehouse: to which stores it sends; of the second, in how many periods (0: it does not).
-TWO_BY_TEN = ("0011101110", "1111110111")
+Instance = int | Literal["published"]
+
+# The authors' seed of each parameter that is drawn, the same in all of their files.
+PUBLISHED = {"mean": 33, "variation": 92, "holding": 73, "penalty": 28, "lead_time": 41}
+
+# Of each warehouse: in how many periods it sends to each store (0: it does not).
+# n_warehouse_10_2_lost_demand.yml, commit ad4870a03c, and its holding costs beside those that
+# many_warehouses_lost_demand.yml had before, commit 4317420454, where a store's lead time is drawn.
+TWO_BY_TEN = ("0066606560", "2122120222")
+TWO_HOLD, TWO_HELD = (0.3, 0.4), (0.3, 0.35)
+# many_warehouses_real_data_lost_demand.yml, commit 3b3dd560d4.
 THREE_BY_21 = ("666065555555550666655", "111110221200001111112", "555546555550565555545")
 
 
@@ -91,7 +105,7 @@ def transshipment(
     lead_time: int = 2,
     penalty: float = 4.0,
     correlation: float = 0.5,
-    instance: int = 0,
+    instance: Instance = 0,
 ) -> Made:
     """A centre that keeps nothing and K stores, normal demand, not clipped, backlogged."""
     names = _stores(stores)
@@ -107,10 +121,10 @@ def transshipment(
 
 
 @setting(start=1.0)
-def one_warehouse(stores: int = 10, correlation: float = 0.5, instance: int = 0) -> Made:
+def one_warehouse(stores: int = 10, correlation: float = 0.5, instance: Instance = 0) -> Made:
     """A warehouse and K stores of costs and lead times of their own, lost sales."""
     locations = _drawn_stores(stores, instance)
-    leads = 2 + _draw("lead_time", instance, stores, 0, 2).astype(int)
+    leads = _lead_times(instance, stores)
     return {
         "locations": locations | {"warehouse": {"holding": 0.3}},
         "links": [
@@ -123,32 +137,48 @@ def one_warehouse(stores: int = 10, correlation: float = 0.5, instance: int = 0)
 
 @setting(start=1.0)
 def many_warehouses(
-    file: str = "", first: int = 0, last: int | None = None, instance: int = 0
+    file: str = "",
+    first: int = 0,
+    last: int | None = None,
+    instance: int | Literal["published", "superseded"] = 0,
 ) -> Made:
     """Two warehouses and ten stores; or, with demand from a file, three and 21, for profit.
 
-    Warehouses pay .5 and 1.5 (.5, 1.5 and .7) for a unit and hold at .3 and .35 (.3, .4 and .2).
-    The file has the stores' series, named store_1 to store_21, or is an array [R, T, 21]; there a
-    sale earns what a lost one costs elsewhere, and games begin without stock: give `start = 0` and
-    `look_back = 16` as the authors do.
+    Warehouses pay .5 and 1.5 (.5, 1.5 and .7) for a unit and hold at .3 and .4 (.3, .4 and .2); the
+    first is 5 or 6 periods from its stores, the second 1 or 2. In the `superseded` instance the
+    second holds at .35, and a store is 2 or 3 periods from either: so the authors' file was before.
+    The file of demand has the stores' series, named store_1 to store_21, or is an array [R, T, 21];
+    there a sale earns what a lost one costs elsewhere, and games begin without stock: give
+    `start = 0` and `look_back = 16` as the authors do.
+
+    Raises:
+        InputError: the superseded instance with a file.
     """
-    costs, holding = ((0.5, 1.5, 0.7), (0.3, 0.4, 0.2)) if file else ((0.5, 1.5), (0.3, 0.35))
+    before = instance == "superseded"
+    if file and before:
+        raise InputError(
+            'inventory.many_warehouses: instance = "superseded" is of two warehouses; leave out '
+            "the file"
+        )
+    drawn: Instance = "published" if isinstance(instance, str) else instance
+    holding = (0.3, 0.4, 0.2) if file else TWO_HELD if before else TWO_HOLD
     rows = THREE_BY_21 if file else TWO_BY_TEN
     count = len(rows[0])
-    locations = _drawn_stores(count, instance, "price" if file else "penalty")
-    leads = 2 + _draw("lead_time", instance, count, 0, 2).astype(int)
+    locations = _drawn_stores(count, drawn, "price" if file else "penalty")
+    leads = _lead_times(drawn, count)
     links = [
-        _link(f"warehouse_{w}", name, int(row[k]) if file else int(leads[k]))
+        _link(f"warehouse_{w}", name, int(leads[k] if before else row[k]))
         for w, row in enumerate(rows, 1)
         for k, name in enumerate(locations)
         if row[k] != "0"
     ]
+    costs = (0.5, 1.5, 0.7)[: len(rows)]
     links += [_link("supplier", f"warehouse_{w}", 3, cost) for w, cost in enumerate(costs, 1)]
     warehouses = {f"warehouse_{w}": {"holding": h} for w, h in enumerate(holding, 1)}
     demand = (
         {"kind": "series", "file": file, "first": first, "last": last}
         if file
-        else _normal(count, 0.5, instance)
+        else _normal(count, 0.5, drawn)
     )
     return {"locations": locations | warehouses, "links": links, "demand": demand}
 
@@ -257,7 +287,7 @@ def _stores(count: int) -> list[str]:
     return [f"store_{k}" for k in range(1, count + 1)]
 
 
-def _drawn_stores(count: int, instance: int, worth: str = "penalty") -> dict[str, Any]:
+def _drawn_stores(count: int, instance: Instance, worth: str = "penalty") -> dict[str, Any]:
     """Stores with lost sales, whose costs are drawn."""
     names = _stores(count)
     holding = _draw("holding", instance, count, 0.7, 1.3)
@@ -268,16 +298,28 @@ def _drawn_stores(count: int, instance: int, worth: str = "penalty") -> dict[str
     }
 
 
-def _normal(stores: int, correlation: float, instance: int) -> dict[str, Any]:
+def _normal(stores: int, correlation: float, instance: Instance) -> dict[str, Any]:
     """Normal demand whose means and coefficients of variation are drawn."""
     mean = _draw("mean", instance, stores, 2.5, 7.5)
+    if instance == "published":
+        mean = mean.round(3)
     sd = mean * _draw("variation", instance, stores, 0.25, 0.5)
+    if instance == "published":
+        sd = sd.round(3)
     numbers = {"mean": tuple(map(float, mean)), "sd": tuple(map(float, sd))}
     return {"kind": "normal", "correlation": correlation, **numbers}
 
 
-def _draw(what: str, instance: int, count: int, low: float, high: float) -> np.ndarray:
+def _lead_times(instance: Instance, count: int) -> np.ndarray:
+    """[count] of 2 and 3 periods."""
+    if instance == "published":
+        return np.random.RandomState(PUBLISHED["lead_time"]).randint(2, 4, count)
+    return 2 + _draw("lead_time", instance, count, 0, 2).astype(int)
+
+
+def _draw(what: str, instance: Instance, count: int, low: float, high: float) -> np.ndarray:
     """[count] numbers, evenly between; each parameter has a stream of its own."""
-    parameters = ("mean", "variation", "holding", "penalty", "lead_time")
-    stream = np.random.SeedSequence([instance, parameters.index(what)])
+    if instance == "published":
+        return np.random.RandomState(PUBLISHED[what]).uniform(low, high, count)
+    stream = np.random.SeedSequence([instance, list(PUBLISHED).index(what)])
     return np.random.default_rng(stream).uniform(low, high, count)
