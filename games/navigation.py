@@ -26,6 +26,9 @@ DYNAMICS = ("double_integrator", "single_integrator")
 NODE_FEATURES = 7
 REACH = 4  # of a node's features the one that grows with the way to its goal
 EDGE_FEATURES = 5
+ORIGINS = 64.0
+"""m between the places where games may have their origin; exact in float32, so that a game that is
+moved by so much is the same game."""
 POSITIVE = (
     "area", "radius", "communication", "obstacle_radius", "dt", "max_speed", "max_acceleration",
     "goal_radius", "margin", "gap",
@@ -34,8 +37,13 @@ POSITIVE = (
 
 @dataclass(frozen=True)
 class State:
-    """B games of N discs and M obstacles; V = N + M nodes, the discs first."""
+    """B games of N discs and M obstacles; V = N + M nodes, the discs first.
 
+    Places are told from the game's own origin, since a float32 that is far from 0 is coarse: at
+    50 km it tells 4 mm apart.
+    """
+
+    origin: Tensor  # [B, 2] float64  m, in the plane
     position: Tensor  # [B, N, 2] float32  m
     velocity: Tensor  # [B, N, 2] float32  m/s
     goal: Tensor  # [B, N, 2] float32  m
@@ -99,6 +107,7 @@ class Navigation:
     def __post_init__(self) -> None:
         self._check_parameters()
         navigation_layouts.check(self)
+        self._require_near(self.area / 2)
 
     @cached_property
     def spec(self) -> Spec:
@@ -126,10 +135,19 @@ class Navigation:
         return self.start(points[:, :n], points[:, n : 2 * n], points[:, 2 * n :])
 
     def start(self, position: Tensor, goal: Tensor, obstacle: Tensor) -> State:
-        """Games at rest with discs [B, N, 2], goals [B, N, 2] and obstacles [B, M, 2] as given."""
+        """Games at rest with discs [B, N, 2], goals [B, N, 2] and obstacles [B, M, 2] as given.
+
+        Raises:
+            InputError: a game that is so wide that its numbers would be too coarse.
+        """
+        origin = self._origin(position, goal, obstacle)
+        position, goal, obstacle = (
+            (place - origin[:, None]).to(place.dtype) for place in (position, goal, obstacle)
+        )
         clearance = self._clearance(position, obstacle)
         distance = torch.linalg.vector_norm(goal - position, dim=-1)
         return State(
+            origin=origin,
             position=position,
             velocity=torch.zeros_like(position),
             goal=goal,
@@ -159,6 +177,7 @@ class Navigation:
         touching = clearance < 0
         began = (touching & (state.clearance >= 0)).sum(dim=2)  # [B, V], each pair of discs twice
         new = State(
+            origin=state.origin,
             position=position,
             velocity=velocity,
             goal=state.goal,
@@ -216,6 +235,35 @@ class Navigation:
         from games.navigation_draw import frame
 
         return frame(self, state, game, trail)
+
+    @property
+    def _resolution(self) -> float:
+        """How many metres apart two coordinates are that can just be told apart, at most."""
+        return self.margin / 4
+
+    def _origin(self, *places: Tensor) -> Tensor:
+        """[B, 2] float64 near the middle of each game; 0 for one that is near 0.
+
+        Raises:
+            InputError: a coordinate that is too far from there, or not a number.
+        """
+        points = torch.cat([place.detach() for place in places], dim=1).double()
+        low, high = points.amin(dim=1), points.amax(dim=1)
+        origin = ((low + high) / (2 * ORIGINS)).round() * ORIGINS
+        self._require_near(float(torch.maximum(high - origin, origin - low).max()), places[0].dtype)
+        return origin
+
+    def _require_near(self, far: float, dtype: torch.dtype = torch.float32) -> None:
+        """Raises InputError where places so many metres from the origin, or as far as a disc gets
+        from there, would be rounded to more than `_resolution`."""
+        far += self.max_speed * self.dt * self.max_steps
+        most = 2.0 ** math.floor(math.log2(self._resolution)) * 2 / torch.finfo(dtype).eps
+        if not far < most:
+            raise InputError(
+                f"{self.spec.name}: a game reaches {far:.3g} m from its middle, too far for "
+                f"{str(dtype).removeprefix('torch.')} to tell places {self._resolution:g} m apart; "
+                f"keep it within {most:.3g} m"
+            )
 
     def _move(self, velocity: Tensor, actions: Tensor) -> tuple[Tensor, Tensor]:
         """The velocity after a step, and the way gone, both [B, N, 2]."""

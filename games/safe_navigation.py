@@ -127,14 +127,19 @@ class SafeNavigation(Navigation):
         return ((parameters.log() - low) / (high - low).clamp_min(1e-9) * 2 - 1).clamp(-1, 1)
 
     def start(self, position: Tensor, goal: Tensor, obstacle: Tensor) -> State:
-        """Games at rest with discs [B, N, 2], goals [B, N, 2] and obstacles [B, M, 2] as given."""
+        """Games at rest with discs [B, N, 2], goals [B, N, 2] and obstacles [B, M, 2] as given.
+
+        Raises:
+            InputError: a game that is so wide that its numbers would be too coarse.
+        """
         state = super().start(position, goal, obstacle)
         zeros = torch.zeros_like(state.distance)
-        way = shortest_paths(position, goal, obstacle, self.radius + self.obstacle_radius)
+        wide = self.radius + self.obstacle_radius
+        way = shortest_paths(state.position, state.goal, state.obstacle, wide)
         way = torch.where(way.isfinite(), way, state.distance)  # walled in: no path at all
         return State(
             **vars(state),
-            parameters=self.parameters(torch.zeros_like(position)),
+            parameters=self.parameters(torch.zeros_like(state.position)),
             shortest=(way - self.goal_radius).clamp_min(0),
             travelled=zeros,
             underway=zeros,
@@ -306,6 +311,10 @@ class SafeNavigation(Navigation):
             near = self.communication - 2 * self.radius
             return super()._edges(torch.where(clearance < torch.inf, near - 1, clearance))
         return super()._edges(clearance)
+
+    @property
+    def _resolution(self) -> float:
+        return (self.buffer or self.margin) / 4
 
     @property
     def _unit(self) -> float:

@@ -606,3 +606,57 @@ def test_an_action_outside_the_box_is_refused():
         game.step(state, actions, generator())
     with pytest.raises(InputError, match=r"shape \(3, 4\); give \(3, 4, 2\)"):
         game.step(state, actions[..., 0], generator())
+
+
+# Far from where coordinates begin.
+
+
+def moved(state, game, by):
+    """The same games elsewhere: as they begin, `by` metres away, in float32."""
+    return game.start(*(p + torch.tensor(by) for p in (state.position, state.goal, state.obstacle)))
+
+
+@pytest.mark.parametrize("dynamics", DYNAMICS)
+def test_discs_50_km_away_do_not_touch(dynamics):
+    """float32 tells 4 mm apart there, twice the buffer; yet nobody touches, whatever they do."""
+    game = SafeNavigation(dynamics=dynamics, agents=8, max_steps=100)
+    own = generator()
+    state = moved(game.reset(40, own), game, (50_000.0, -50_000.0))
+    for _ in range(game.max_steps // game.hold):
+        state, _ = game.step(state, anything(game, 40, own), own)
+    assert state.closest.min() > 0
+    assert not state.collisions.any()
+    assert not state.infeasible.any()
+
+
+@pytest.mark.parametrize("kind", [Navigation, SafeNavigation])
+def test_a_game_is_the_same_anywhere(kind):
+    """Places that float32 has at 50 km, too, and a way that is a multiple of 64 m: bit by bit."""
+    game = kind(agents=4, obstacles=2, max_steps=50, layout="random")
+    here = game.reset(20, generator())
+    points = [(p * 256).round() / 256 for p in (here.position, here.goal, here.obstacle)]
+    near = game.start(*points)
+    away = torch.tensor([781 * 64.0, -500 * 64.0])
+    far = game.start(*(p + away for p in points))
+    assert torch.equal(far.origin - near.origin, away.double().expand(20, 2))
+    assert not near.origin.any()
+    own = generator(1)
+    for _ in range(5):
+        actions = anything(game, 20, own)
+        (near, one), (far, other) = (game.step(s, actions, own) for s in (near, far))
+        assert torch.equal(one.reward, other.reward)
+        for name in ("position", "velocity", "goal", "clearance", "collided"):
+            assert torch.equal(getattr(near, name), getattr(far, name))
+        seen, there = game.observe(near), game.observe(far)
+        assert torch.equal(seen.nodes, there.nodes)
+        assert torch.equal(seen.edge_features, there.edge_features)
+
+
+def test_a_game_too_wide_for_its_numbers_is_refused():
+    game = SafeNavigation(agents=2)
+    for wide in (20_000.0, float("nan")):
+        with pytest.raises(InputError, match=r"safe_navigation: a game reaches .*keep it within"):
+            placed(game, [(0, 0), (wide, 0)], [(1, 0), (1, 1)], dtype=torch.float32)
+    placed(game, [(0, 0), (20_000, 0)], [(1, 0), (1, 1)])  # in float64 it may be
+    with pytest.raises(InputError, match=r"reaches 2e\+04 m from its middle, too far for float32"):
+        SafeNavigation(area=40_000.0)
