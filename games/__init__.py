@@ -4,6 +4,7 @@ from games.errors import GameError, InputError, UnenumerableGameError
 from games.game import NODE_BUDGET, Game, as_form
 from games.later import later
 from games.load import load
+from games.maker import makes_games
 from games.normal_form import NormalForm, as_normal_form
 from games.openspiel import OpenSpielGame, list_games
 from games.sequence_form import SequenceForm, Treeplex
@@ -32,6 +33,7 @@ __all__ = [
     "check_simulator",
     "list_games",
     "load",
+    "makes_games",
     "parallel_env",
     "vector",
 ]

@@ -79,6 +79,15 @@ def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
     return np.frombuffer(total.digest(), dtype=np.uint8)
 
 
+def digest_of_folder(folder: Path) -> str:
+    """SHA-256 of what a folder holds: the names of its files, below it too, and their bytes."""
+    total = hashlib.sha256()
+    for file in sorted(p for p in folder.rglob("*") if not p.is_dir()):
+        content = hashlib.sha256(file.read_bytes()).hexdigest()
+        total.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
+    return total.hexdigest()
+
+
 def pack_strings(strings: Iterable[str]) -> NDArray[np.uint8]:
     """Strings as one array of bytes, each ended by a zero byte (which is escaped inside)."""
     text = "".join(s.replace("\\", "\\\\").replace("\0", "\\0") + "\0" for s in strings)

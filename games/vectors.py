@@ -4,8 +4,11 @@
 |---|---|
 | `navigation(agents=8,layout=swap)` | a simulator of ours |
 | `pettingzoo:mpe2.simple_spread_v3(N=3)` | a module with `parallel_env` or `env` |
-| `my.module:Arena(size=3)` | a user's own: a `Simulator`, or what makes a PettingZoo environment |
+| `my.module:Arena(size=3)` | a user's own: a `Simulator`, a PettingZoo environment, or marked |
 | `leduc_poker(players=3)` | an OpenSpiel game, sampled |
+
+To name a module is to import it, which runs its code. Marked by `games.makes_games` is what makes a
+simulator or an environment and is neither; nothing else is called.
 """
 
 from __future__ import annotations
@@ -27,8 +30,10 @@ from pydantic import TypeAdapter, ValidationError
 
 from games.errors import InputError, did_you_mean, one_line
 from games.load import names_a_file
+from games.maker import CONVENTION, SIMULATOR, require_maker
 from games.openspiel import list_games
 from games.simulator import Simulator, SimulatorVector, Vector
+from games.typed import LONGEST, misfit, shortened
 
 # A simulator of ours is a frozen dataclass, whose fields are its parameters, and one line here; or
 # a function that makes one, and says its parameters in its signature.
@@ -75,8 +80,8 @@ def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vec
             return SimulatorVector(made, num_games, device)
         if not hasattr(made, "possible_agents"):
             raise InputError(
-                f"{name}: a {type(made).__name__} is neither a simulator (spec, "
-                "differentiable, reset, step, observe) nor a PettingZoo environment"
+                f"{name}: a {type(made).__name__} is neither a simulator ({', '.join(SIMULATOR)}) "
+                "nor a PettingZoo environment"
             )
         from games.pettingzoo import PettingZooVector
 
@@ -109,8 +114,8 @@ def simulator(name: str) -> Simulator:
     made = _make(_attribute(SIMULATORS.get(target, target)), given, name)
     if not isinstance(made, Simulator):
         raise InputError(
-            f"{name}: a {type(made).__name__} is no simulator; it lacks one of spec, "
-            "differentiable, reset, step, observe"
+            f"{name}: a {type(made).__name__} is no simulator; it lacks one of "
+            f"{', '.join(SIMULATOR)}"
         )
     return made
 
@@ -155,7 +160,7 @@ def list_simulators() -> list[dict[str, str]]:
     others = {
         "inventory.SETTING": ("what every setting takes besides", common),
         f"{PETTINGZOO}MODULE": ("a PettingZoo environment, such as mpe2.simple_spread_v3", ""),
-        "MODULE:ATTRIBUTE": ("your own simulator, or what makes a PettingZoo environment", ""),
+        "MODULE:ATTRIBUTE": ("your own simulator, PettingZoo environment, or what makes one", ""),
         "GAME": ("an OpenSpiel game, sampled (`schelling list games`)", ""),
     }
     return rows + [
@@ -189,11 +194,11 @@ def parse(name: str) -> tuple[str, dict[str, Any]]:
         if call.args or any(word.arg is None for word in call.keywords):
             raise ValueError("every parameter needs its name")
         return target, {str(word.arg): _value(word.value) for word in call.keywords}
-    except (SyntaxError, ValueError, AssertionError) as error:
+    except (SyntaxError, ValueError, AssertionError, RecursionError, MemoryError) as error:
         why = error.msg if isinstance(error, SyntaxError) else str(error)
         raise InputError(
-            f"{name}: parameters are written (name=value,...), with Python's numbers and quotes: "
-            f"{one_line(why)}"
+            f"{name[:LONGEST]}: parameters are written (name=value,...), with Python's numbers and "
+            f"quotes: {one_line(why)}"
         ) from None
 
 
@@ -286,11 +291,14 @@ def _parameters(make: Callable[..., Any]) -> set[str] | None:
 
 
 def _fit(value: Any, hint: Any, where: str) -> Any:
+    said = misfit(value, hint)
     try:
-        return TypeAdapter(hint).validate_python(value)
+        fitting = TypeAdapter(hint).validate_python(value)
     except ValidationError as error:
-        said = error.errors()[0]["msg"]
-        raise InputError(f"{where}: {said[0].lower()}{said[1:]} (given: {value!r})") from None
+        said = said or error.errors()[0]["msg"]
+    if said:
+        raise InputError(f"{where}: {said[0].lower()}{said[1:]} (given: {shortened(value)})")
+    return fitting
 
 
 def _factory(module: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
@@ -299,14 +307,15 @@ def _factory(module: str) -> tuple[Callable[..., Any], Callable[..., Any]]:
     Beside it what says its parameters: `raw_env`, since the others hand on whatever they get.
     """
     found = _module(module, f"{PETTINGZOO}{module}")
-    for attribute in ("parallel_env", "env", "raw_env"):
+    for attribute in CONVENTION:
         if callable(make := getattr(found, attribute, None)):
+            require_maker(make, f"{module}:{attribute}")
             return make, getattr(found, "raw_env", make)
     raise InputError(f"{PETTINGZOO}{module}: the module has neither parallel_env nor env")
 
 
 def _attribute(target: str) -> Any:
-    """The callable of `module:attribute`."""
+    """The callable of `module:attribute`, if it is one that makes games."""
     module, _, attribute = target.partition(":")
     found = _module(module, target)
     if not hasattr(found, attribute):
@@ -314,6 +323,7 @@ def _attribute(target: str) -> Any:
         raise InputError(f"{target}: {module} has no {attribute}: {near}")
     if not callable(made := getattr(found, attribute)):
         raise InputError(f"{target}: a {type(made).__name__} cannot be called to make a game")
+    require_maker(made, target)
     return made
 
 

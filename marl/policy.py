@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 import os
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -13,12 +17,13 @@ from torch import Tensor
 
 from games.errors import InputError, one_line
 from games.simulator import Observation, Spec, seeds
+from games.spec_json import spec_from_json, spec_to_json
 from games.storage import write_atomically
 from marl.distributions import distribution
 from marl.network import Network, PolicyNetwork
 from marl.packing import pack
 
-FORMAT = "schelling policy 1"
+FORMAT = "schelling policy 2"
 
 
 @dataclass(frozen=True)
@@ -88,37 +93,45 @@ class Policy:
         return actions, memory
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy to one file, whole or not at all."""
+        """Write the policy to one file, whole or not at all: weights, and the rest as JSON."""
+        about = {
+            "format": FORMAT,
+            "game": self.game,
+            "spec": spec_to_json(self.spec),
+            "config": self.config.model_dump(mode="json"),
+            "of_agent": list(self.of_agent),
+        }
+        content: dict[str, Any] = {
+            "about": json.dumps(about),
+            "weights": {name: dict(net.state_dict()) for name, net in self.networks.items()},
+        }
         buffer = io.BytesIO()
-        torch.save(
-            {
-                "format": FORMAT,
-                "game": self.game,
-                "spec": self.spec,
-                "config": self.config.model_dump(),
-                "weights": {name: net.state_dict() for name, net in self.networks.items()},
-                "of_agent": self.of_agent,
-            },
-            buffer,
-        )
+        torch.save(content | {"digest": _digest(content)}, buffer)
         write_atomically(Path(path), buffer.getvalue())
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Policy:
         """Read a policy that `save` wrote; it acts exactly as that one did.
 
-        A policy file is a pickle: load none that you would not run as a program.
+        Nothing in the file is run, wherever it comes from: it holds tensors and text alone.
 
         Raises:
-            InputError: the file is missing, damaged, or no policy.
+            InputError: the file is missing, damaged, no policy, or a pickle of an earlier version.
         """
         try:
-            found: Any = torch.load(Path(path), map_location="cpu", weights_only=False)
-            if not isinstance(found, dict) or found.get("format") != FORMAT:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns of strange pickles; here they end
+                content: Any = torch.load(Path(path), map_location="cpu", weights_only=True)
+            if not isinstance(content, dict) or "digest" not in content:
                 raise InputError(f"{path} is not a saved policy")
-            spec, config = found["spec"], Network(**found["config"])
-            policy = cls(found["game"], spec, config, {}, found["of_agent"])
-            for name, weights in found["weights"].items():
+            if content.pop("digest") != _digest(content):
+                raise InputError(f"{path} is damaged: put it back from a copy")
+            about = json.loads(content["about"])
+            if about["format"] != FORMAT:
+                raise InputError(f"{path} is {about['format']!r}; this version reads {FORMAT!r}")
+            spec, config = spec_from_json(about["spec"]), Network(**about["config"])
+            policy = cls(about["game"], spec, config, {}, tuple(about["of_agent"]))
+            for name, weights in content["weights"].items():
                 role = spec.roles[spec.role_of[policy.of_agent.index(name)]]
                 policy.networks[name] = config.build(role, spec, 0)
                 policy.networks[name].load_state_dict(weights)
@@ -128,7 +141,12 @@ class Policy:
             raise InputError(
                 f"cannot read policy {path}: {(error.strerror or '').lower()}"
             ) from None
-        except Exception as error:  # a pickle can fail in any way
+        except UnpicklingError:
+            raise InputError(
+                f"{path} holds more than weights and text, and would be run as a program: it is "
+                "damaged, no policy, or of an earlier version; train it again"
+            ) from None
+        except Exception as error:  # a damaged file can fail in any way
             raise InputError(f"{path} is not a saved policy ({one_line(error)[:120]})") from None
         return policy
 
@@ -175,3 +193,14 @@ def put_rows(into: Tensor, where: Tensor, rows: Tensor) -> None:
         into.copy_(rows.view_as(into))
     else:
         into[..., : rows.shape[1]][where] = rows.to(into.dtype)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Of a policy's text and weights, by name, type, shape and bytes."""
+    total = hashlib.sha256(content["about"].encode())
+    for policy, weights in sorted(content["weights"].items()):
+        for name, tensor in sorted(weights.items()):
+            array = tensor.detach().contiguous().cpu().numpy()
+            total.update(f"{policy} {name} {array.dtype.str} {array.shape}".encode())
+            total.update(array.tobytes())
+    return total.hexdigest()

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from games.errors import InputError, one_line
+from games.storage import digest_of_folder
 from games.vectors import vector
 from games.workers import running_ray
 from marl.method import BY_POLICY
@@ -123,8 +125,15 @@ class Training:
             learned.networks[name].load_state_dict(weights)
         return learned
 
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a checkpoint folder, whole or not at all: RLlib's own, and the policy in a file."""
+    def save(
+        self, path: str | os.PathLike[str], record: Callable[[str], object] = lambda digest: None
+    ) -> None:
+        """Write a checkpoint folder, whole or not at all: RLlib's own, and the policy in a file.
+
+        Args:
+            path: of the folder.
+            record: called with the folder's digest just before it is there.
+        """
         path = Path(path).absolute()
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         shutil.rmtree(temporary, ignore_errors=True)
@@ -133,6 +142,7 @@ class Training:
             self.algorithm.save_to_path(str(temporary / STATE))
             self.policy().save(temporary / POLICY)
             _flush(temporary)
+            record(digest_of_folder(temporary))
             replaced = path.with_name(f".{path.name}.{os.getpid()}.old.tmp")
             if path.exists():
                 path.rename(replaced)
@@ -143,6 +153,9 @@ class Training:
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Go back to where `save` was called.
+
+        RLlib's part of a checkpoint is pickles, and reading them runs what they say: restore only
+        what you wrote, or what has the digest that was recorded when you did.
 
         Raises:
             InputError: there is no checkpoint, it is damaged, or it is of another game or network.

@@ -132,6 +132,7 @@ class TrainingRun:
             done = self._done_already(rows)
             if done is not None:
                 return done
+            training_store.require_checkpoint(self.path)
             if training is None:
                 training = stack.enter_context(self.scenario.start())
             work = _Work(self, training, tell)

@@ -3,7 +3,8 @@
 metrics.csv           one row an update; a cell is empty where a metric was not measured
 tensorboard/          the same for TensorBoard, over steps
 checkpoint/plan.json  what was trained, which no resumed run may change
-checkpoint/update-*   the last checkpoints, a folder each: RLlib's state, and policy.pt
+checkpoint/update-*   the last checkpoints, a folder each: RLlib's state, in pickles, and policy.pt
+checkpoint/digest-*   what each of them has to be, lest another one is read, which is to run it
 checkpoint/exact-*    averages of exact play, where they are wanted, one a checkpoint
 checkpoint/best.pt    the best policy
 policy.pt             the policy, once the run is done
@@ -26,7 +27,7 @@ from typing import Any
 import numpy as np
 
 from games.errors import InputError, one_line
-from games.storage import read_arrays, write_arrays, write_atomically
+from games.storage import digest_of_folder, read_arrays, write_arrays, write_atomically
 from marl.finite import ExactLog
 from marl.training import Training
 from scenarios.store import METRICS, SCENARIO
@@ -75,12 +76,13 @@ def save(run: Path, training: Training, exact: ExactLog | None, keep: int) -> No
     folder = checkpoint(run, training.updates)
     if exact is not None:  # first: a checkpoint is there once its folder is
         write_arrays(_exact(folder), {k: np.asarray(v) for k, v in exact.state().items()})
-    training.save(folder)
+    training.save(folder, lambda digest: write_atomically(_digest(folder), digest.encode()))
     # Later ones could not be read when the run was resumed.
     kept = [f for f in checkpoints(run) if update_of(f) <= training.updates][:keep]
     for folder in set(checkpoints(run)) - set(kept):
         shutil.rmtree(folder, ignore_errors=True)
-    for file in set((run / FOLDER).glob("exact-*.npz")) - set(map(_exact, kept)):
+    beside = set((run / FOLDER).glob("exact-*.npz")) | set((run / FOLDER).glob("digest-*"))
+    for file in beside - set(map(_exact, kept)) - set(map(_digest, kept)):
         file.unlink(missing_ok=True)
 
 
@@ -98,20 +100,52 @@ def restore(
     found = checkpoints(run)
     for k, folder in enumerate(found):
         try:
+            _require_own(folder)
             training.restore(folder)
             if exact is not None:
                 exact.restore(read_arrays(_exact(folder)))
         except InputError as error:
-            why = one_line(error).removeprefix(str(folder.absolute())).strip(" /:")
             if k + 1 == len(found):
-                raise InputError(
-                    f"{folder} cannot be read ({why}): put it back from a copy, or delete it to "
-                    "start over"
-                ) from None
+                raise _unreadable(folder, error) from None
             tell(f"{folder} cannot be read: going on from {found[k + 1].name}")
         else:
             return training.updates
     return 0
+
+
+def require_checkpoint(run: Path) -> None:
+    """Raises InputError if there are checkpoints, but none is as this run wrote it."""
+    found = checkpoints(run)
+    for k, folder in enumerate(found):
+        try:
+            _require_own(folder)
+        except InputError as error:
+            if k + 1 == len(found):
+                raise _unreadable(folder, error) from None
+        else:
+            return
+
+
+def _require_own(folder: Path) -> None:
+    """Raises InputError unless a checkpoint is, byte by byte, what this run wrote."""
+    try:
+        noted = _digest(folder).read_text(encoding="ascii").strip()
+        found = digest_of_folder(folder)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"its digest cannot be read: {one_line(error)}") from None
+    if found != noted:
+        raise InputError("it is not what this run wrote: its digest is another")
+
+
+def _unreadable(folder: Path, error: InputError) -> InputError:
+    why = one_line(error).removeprefix(str(folder.absolute())).strip(" /:")
+    return InputError(
+        f"{folder} cannot be read ({why}): put it back from a copy, or delete it to start over"
+    )
+
+
+def _digest(folder: Path) -> Path:
+    return folder.with_name(f"digest-{update_of(folder):06d}")
 
 
 def _exact(folder: Path) -> Path:

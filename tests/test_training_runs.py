@@ -2,6 +2,7 @@
 
 import csv
 import json
+import pickle
 import shutil
 import signal
 import struct
@@ -246,7 +247,8 @@ def test_a_run_holds_what_it_promises(whole):
     assert "not installed" not in {versions["torch"], versions["ray"]}
     kept = sorted(path.name for path in (whole.path / "checkpoint").iterdir())
     last = [f"update-{k:06d}" for k in (6, 7, 8)]
-    assert kept == ["best.pt", "plan.json", *last]
+    digests = [f"digest-{k:06d}" for k in (6, 7, 8)]
+    assert kept == ["best.pt", *digests, "plan.json", *last]
     again = Run.load(whole.path)
     assert again.scenario == whole.scenario
     (result,) = again.results
@@ -337,10 +339,43 @@ def test_nothing_but_damaged_checkpoints(copy, capsys):
     assert _main(["resume", str(copy.path), LONGER]) == 2
     error = capsys.readouterr().err
     assert "put it back from a copy, or delete it to start over" in error
-    assert error.splitlines()[-1].startswith("error: ")
-    assert error.count("\n") == 3  # two that were passed over, and the error
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
     assert (copy.path / "metrics.csv").read_bytes() == before
     assert copy.finished
+
+
+class Payload:
+    """A pickle that makes a file where it is read."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return Path.touch, (self.file,)
+
+
+@pytest.mark.parametrize("digest", ["kept", "missing", "of the other"])
+def test_a_checkpoint_of_others_is_not_unpickled(digest, copy, capsys, tmp_path):
+    """Refused by its digest before anything of it is read, and before anything starts."""
+    for folder in checkpoints(copy.path):
+        for file in folder.rglob("*.pkl"):
+            file.write_bytes(pickle.dumps(Payload(tmp_path / "harm")))
+        noted = folder.with_name(folder.name.replace("update", "digest"))
+        if digest == "missing":
+            noted.unlink()
+        elif digest == "of the other":
+            noted.write_text("0" * 64)
+    before = {p: p.read_bytes() for p in copy.path.rglob("*") if p.is_file()}
+    began = time.monotonic()
+    assert _main(["resume", str(copy.path), LONGER]) == 2
+    assert time.monotonic() - began < 20  # no training was started for it
+    error = capsys.readouterr().err
+    assert "digest" in error
+    assert "put it back from a copy" in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "harm").exists()
+    assert {p: p.read_bytes() for p in copy.path.rglob("*") if p.is_file()} == before
 
 
 DAMAGED_FILES = [

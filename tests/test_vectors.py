@@ -51,6 +51,7 @@ OPENSPIEL = [
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
 
 
+@games.makes_games
 def relay_in_turns():
     """Agents that leave, join and are cut off, in an AEC environment."""
     from pettingzoo.utils import parallel_to_aec

@@ -8,27 +8,21 @@ from typing import Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, ValidationError
 from scipy import stats
 from torch import Tensor
 
 from games.errors import InputError, did_you_mean, one_line
 from games.inventory.columns import by_number
 from games.sequence_form import Float64
+from games.typed import Typed, complaint, shortened
 
 LONGEST_TABLE = 1000.0  # mean of a Poisson distribution that is inverted by looking it up
 VARIANTS = ("int", "float", "constrained-int", "constrained-float")  # of a field, to pydantic
 
 
-class Part(BaseModel):
-    """What networks are made of: typed, finite, frozen, without unknown keys.
-
-    Made directly, these raise pydantic's ValidationError; `checked` says the same in one line.
-    """
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+class Part(Typed):
+    """What networks are made of."""
 
     @classmethod
     def checked(cls, given: Any, source: str) -> Self:
@@ -45,7 +39,7 @@ def _first(error: ValidationError) -> str:
     above = found[0]["loc"][:-1]
     # Of the variants that a field can be, the one that fits best is wrong deepest inside.
     first = max((e for e in found if e["loc"][: len(above)] == above), key=lambda e: len(e["loc"]))
-    path = [str(key) for key in first["loc"]]
+    path, message, what = complaint(first)
     if len(path) > 2 and path[0] == "demand":
         del path[1]  # the kind, which pydantic says, too
     path = [key for key in path if key not in VARIANTS and not key.startswith("tuple[")]
@@ -65,7 +59,7 @@ def _first(error: ValidationError) -> str:
         known = {name for part in _parts(Part) for name in part.model_fields}
         said = f"there is no such field: {did_you_mean(path[-1], known)}"
     else:
-        said = f"{first['msg'][0].lower()}{first['msg'][1:]} (given: {first['input']!r})"
+        said = f"{message[0].lower()}{message[1:]} (given: {shortened(what)})"
     return f"{'.'.join(path)}{': ' if path else ''}{one_line(said)[:300]}"
 
 

@@ -88,6 +88,8 @@ class Series(Process):
             names = list(frame.columns)
             found = _numbers(frame, self.file)  # [T, columns]
             whole = found.T[..., None] if self._stores == 1 else found[None]
+        if not whole.size:
+            raise InputError(f"{self.file}: an array {list(whole.shape)} has no demand in it")
         _check(whole, names, self.file)
         length = whole.shape[1]
         last = length if self.last is None else self.last

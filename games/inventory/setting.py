@@ -11,6 +11,7 @@ from typing import Any
 
 from games.inventory.inventory import Inventory
 from games.inventory.network import SupplyNetwork
+from games.maker import makes_games
 
 Made = dict[str, Any] | SupplyNetwork | tuple[type[Inventory], dict[str, Any]]
 """A network or its fields; and, if it is not `Inventory`, the class that plays it."""
@@ -53,6 +54,6 @@ def setting(**defaults: Any) -> Callable[[Callable[..., Made]], Callable[..., In
 
         made.__signature__ = signature  # type: ignore[attr-defined]
         made.shared = [p.name for p in play if p.name not in defaults]  # type: ignore[attr-defined]
-        return made
+        return makes_games(made)
 
     return decorate

@@ -9,10 +9,11 @@ from typing import Any, ClassVar, Protocol, TypeVar, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from games import Game, InputError, SequenceForm, Strategy
 from games.errors import did_you_mean, one_line
+from games.typed import Typed, complaint, shortened
 
 # A new method is one class in one file and one line here; nothing is imported until asked for.
 REGISTRY = {
@@ -33,12 +34,8 @@ State = dict[str, NDArray[Any]]
 M = TypeVar("M", bound=BaseModel)
 
 
-class Table(BaseModel):
-    """Typed settings: frozen, finite, and without unknown keys."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
-    )
+class Table(Typed):
+    """A table of a scenario, or a method's parameters."""
 
 
 class Solver(Protocol):
@@ -107,7 +104,8 @@ def checked(model: type[M], data: Mapping[str, Any], source: str) -> M:
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
     """The first of pydantic's complaints as one line with the mend."""
     first = error.errors()[0]
-    where = ".".join(str(part) for part in first["loc"])
+    path, message, given = complaint(first)
+    where = ".".join(path)
     if first["type"] == "extra_forbidden":
         for part in first["loc"][:-1]:  # walk down to the model that refused the key
             inner = model.model_fields[str(part)].annotation if isinstance(part, str) else None
@@ -116,12 +114,12 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
                     model = kind
         known = did_you_mean(str(first["loc"][-1]), model.model_fields)
         return f"there is no key {where!r}: {known}"
-    message = first["msg"].removeprefix("Value error, ")
+    message = message.removeprefix("Value error, ")
     if isinstance(first["ctx"].get("error") if "ctx" in first else None, InputError):
         return one_line(message)
     prefix = f"{where}: " if where else ""
-    given = "" if first["type"] == "missing" else f" (given: {first['input']!r})"
-    return one_line(f"{prefix}{message[0].lower()}{message[1:]}{given}")
+    instead = "" if first["type"] == "missing" else f" (given: {shortened(given)})"
+    return one_line(f"{prefix}{message[0].lower()}{message[1:]}{instead}")
 
 
 def list_methods() -> list[dict[str, str]]:
