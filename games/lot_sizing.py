@@ -22,6 +22,8 @@ from games.errors import InputError
 from games.lot_sizing_instances import Plant
 from games.simulator import Observation, Role, Spec, Step, no_edges
 
+MOST = 1000  # items, machines
+
 
 @dataclass(frozen=True)
 class State:
@@ -84,6 +86,11 @@ class LotSizing:
             if not isinstance(value, int) or isinstance(value, bool) or value < fewest:
                 raise InputError(
                     f"lot_sizing: {name} is {value!r}; give a whole number of at least {fewest}"
+                )
+        for name in ("items", "machines"):
+            if getattr(self, name) > MOST:
+                raise InputError(
+                    f"lot_sizing: {name} is {getattr(self, name):,}; give at most {MOST:,}"
                 )
         if not isinstance(self.unit, int | float) or not 0 < self.unit < float("inf"):
             raise InputError(f"lot_sizing: unit is {self.unit!r}; give a finite number above 0")

@@ -59,7 +59,9 @@ def draw(items: int, machines: int, seed: int) -> Plant:
         rest = own.integers(least + 1, greatest + 1, (machines, items))
         return np.where(own.random((machines, items)) < likely, least, rest).astype(np.float32)
 
-    for _ in range(TRIES):
+    # How likely some machine makes each item; what hardly ever happens is not tried.
+    found = (1 - DRAWN["production"][2] ** machines) ** items
+    for _ in range(TRIES if found * TRIES > 1e-6 else 0):
         production = table("production")
         if (production > 0).any(axis=0).all() and (production > 0).any(axis=1).all():
             break

@@ -33,6 +33,7 @@ POSITIVE = (
     "area", "radius", "communication", "obstacle_radius", "dt", "max_speed", "max_acceleration",
     "goal_radius", "margin", "gap",
 )  # fmt: skip
+LARGEST = 1e9  # of any number: its square has to fit into float32
 
 
 @dataclass(frozen=True)
@@ -338,6 +339,8 @@ class Navigation:
             number, least = getattr(self, name), "more than 0" if name in POSITIVE else "0 or more"
             if not isinstance(number, int | float) or not math.isfinite(number):
                 raise InputError(f"navigation: {name} is {number!r}; give a finite number")
+            if number > LARGEST:
+                raise InputError(f"navigation: {name} is {number!r}; give at most {LARGEST:g}")
             if number < 0 or (name in POSITIVE and number == 0):
                 raise InputError(f"navigation: {name} is {number!r}; give {least}")
         if self.jitter >= 1:

@@ -10,12 +10,14 @@ import torch
 from torch import Tensor
 
 from games.errors import InputError
+from games.memory import require_memory
 
 if TYPE_CHECKING:
     from games.navigation import Navigation
 
 LAYOUTS = ("random", "swap", "corridor")
 CIRCLE = 0.4  # radius of the circle of the swap, as a share of the area's side
+TRIED = 16  # games, in which a layout has to be found
 ROUNDS = 2000  # of drawing anew what is too near, until a layout is given up
 
 
@@ -48,8 +50,14 @@ def check(game: Navigation) -> None:
         chord = across * math.sin(math.pi * (1 - game.jitter) / max(game.agents, 2))
         if chord < 2 * game.radius + game.margin or across <= game.goal_radius:
             raise _too_crowded(game)
+    points = 2 * game.agents + num_obstacles(game)
+    require_memory(
+        4.0 * TRIED * points**2,
+        f"navigation: {game.agents:,} agents and {num_obstacles(game):,} obstacles",
+        "give fewer",
+    )
     # Ten times fewer rounds than a real game has: what passes here does not fail later.
-    _place(game, 16, torch.Generator().manual_seed(0), ROUNDS // 10)
+    _place(game, TRIED, torch.Generator().manual_seed(0), ROUNDS // 10)
 
 
 def place(game: Navigation, batch: int, generator: torch.Generator) -> Tensor:

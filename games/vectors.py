@@ -31,6 +31,7 @@ from pydantic import TypeAdapter, ValidationError
 from games.errors import InputError, did_you_mean, one_line
 from games.load import names_a_file
 from games.maker import CONVENTION, SIMULATOR, require_maker
+from games.memory import enough_for
 from games.openspiel import list_games
 from games.simulator import Simulator, SimulatorVector, Vector
 from games.typed import LONGEST, misfit, shortened
@@ -259,7 +260,8 @@ def _make(
             if parameter.default is parameter.empty and key not in given:
                 raise InputError(f"{name}: {key} is missing: write {key}=...")
     try:
-        return make(**given)
+        with enough_for(name):
+            return make(**given)
     except InputError:
         raise
     except Exception as error:  # others' code

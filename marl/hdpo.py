@@ -41,7 +41,7 @@ class HDPO(LearningMethod):
     name: Literal["hdpo"] = "hdpo"
     games: Annotated[int, Field(gt=0)] = 1024
     """Games of each gradient step, of all learners together; the paper: 1,024 to 8,192."""
-    updates: Annotated[int, Field(gt=0)] = 10
+    updates: Annotated[int, Field(gt=0, le=10_000)] = 10
     """Gradient steps between two rows of metrics."""
     learning_rate: Schedule = 3e-3
     """Of Adam; the paper: 0.003 for one store, 0.01 for serial systems, 1e-4 to 1e-3 for others."""

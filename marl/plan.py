@@ -25,11 +25,11 @@ class Resources(Table):
     gpus_per_env_runner: Annotated[float, Field(ge=0)] = 0
     """GPUs of each env runner, on which simulators step; 0: the CPU. PettingZoo's and OpenSpiel's
     games are played on the CPU all the same."""
-    cpus_per_env_runner: Annotated[float, Field(gt=0)] = 1
+    cpus_per_env_runner: Annotated[float, Field(gt=0, le=1024)] = 1
     """CPUs that Ray sets aside for each env runner; a learner takes 1, or its GPUs."""
     address: str | None = None
     """Of a Ray cluster that runs already, such as "auto" or "10.0.0.1:6379"; None: this machine."""
-    torch_threads: Annotated[int, Field(gt=0)] = 1
+    torch_threads: Annotated[int, Field(gt=0, le=1024)] = 1
     """Of each process. Small networks are slower with more than one."""
     restarts: Annotated[int, Field(ge=0)] = 100
     """How often an env runner that died is started anew."""

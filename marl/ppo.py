@@ -29,9 +29,9 @@ class PPO(LearningMethod):
     name: Literal["ppo"] = "ppo"
     fragment: Annotated[int, Field(gt=0)] = 64
     """Steps of each game between two updates; in a game of turns at least a few rounds."""
-    epochs: Annotated[int, Field(gt=0)] = 4
+    epochs: Annotated[int, Field(gt=0, le=1000)] = 4
     """Passes over what was played."""
-    minibatches: Annotated[int, Field(gt=0)] = 8
+    minibatches: Annotated[int, Field(gt=0, le=100_000)] = 8
     """Gradient steps a pass."""
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99
     """From one decision of an agent to its next."""

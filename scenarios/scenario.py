@@ -179,7 +179,7 @@ def parse(text: str, source: str, settings: Sequence[str] = (), **changes: Any) 
     """A scenario from the text of a TOML file; see `find`."""
     try:
         data = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{source} is not valid TOML: {one_line(error)}") from None
     if not data.get("name"):
         data["name"] = re.sub(r"[^\w.-]+", "-", Path(source).stem).strip(".-")[:80] or "run"
@@ -257,5 +257,5 @@ def value_of(text: str) -> Any:
     """A value as in TOML, or a bare word."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text  # a bare word: cfr+, leduc_poker(players=2)
+    except (ValueError, RecursionError):
+        return text  # a bare word: cfr+, leduc_poker(players=2); or a number beyond Python's

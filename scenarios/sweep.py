@@ -20,6 +20,7 @@ from typing import Any
 from games.errors import InputError, one_line
 from games.storage import write_atomically
 from games.workers import WorkerError, running_ray
+from marl.size import require_processes
 from marl.tabular.method import checked
 from marl.training import bundles
 from scenarios import store, training_store
@@ -30,6 +31,7 @@ from scenarios.training_run import TrainingRun
 from scenarios.training_scenario import TrainingScenario, is_better
 
 RESULTS, TUNE, LONGEST_NAME = "results.csv", "tune", 80
+MOST_RUNS = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,6 +50,9 @@ def variants(scenario: TrainingScenario) -> list[Variant]:
         InputError: a key that there is not, or a value that does not fit.
     """
     found: list[Variant] = []
+    count = scenario.sweep.seeds * math.prod(len(row) for row in scenario.sweep.grid.values())
+    if count > MOST_RUNS:
+        raise InputError(f"a sweep of {count:,} runs; give at most {MOST_RUNS:,}")
     for combination in scenario.sweep.combinations():
         for k in range(scenario.sweep.seeds):
             data = scenario.model_dump(exclude_none=True, exclude={"sweep"})
@@ -82,6 +87,10 @@ def run_sweep(
         Interrupted: by a signal; the runs keep their last checkpoints.
     """
     every = variants(scenario)
+    for one in {v.scenario.model_copy(update={"seed": 0}).to_toml(): v for v in every}.values():
+        one.scenario.check()
+    at_once = scenario.sweep.parallel or 1
+    require_processes(scenario.resources, min(at_once, len(every)))
     folder = folder.absolute()
     _claim(folder, scenario)
     todo = [variant for variant in every if not _is_done(folder / variant.name)]
@@ -105,6 +114,7 @@ def _train(
     claims = _bundles(scenario)
     cpus = math.ceil(sum(claim.get("CPU", 0.0) for claim in claims))
     at_once = scenario.sweep.parallel or max((os.cpu_count() or 1) // cpus, 1)
+    at_once = min(at_once, len(todo))
     os.environ.update(
         TUNE_DISABLE_AUTO_CALLBACK_LOGGERS="1",  # every run has files of its own
         TUNE_DISABLE_SIGINT_HANDLER="1",

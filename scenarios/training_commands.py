@@ -94,7 +94,7 @@ def show_training(work: TrainingRun, as_json: bool) -> None:
 
 def play(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a policy.pt.", metavar="RUN")],
-    episodes: Annotated[int, typer.Option(min=1, help="Whole games.")] = 100,
+    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Whole games.")] = 100,
     greedy: Annotated[
         bool, typer.Option("--greedy/--sampled", help="The likeliest action, or a drawn one.")
     ] = False,

@@ -10,14 +10,17 @@ from collections.abc import Iterable, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
+import torch
 from pydantic import Field, field_validator
 
+from games.actions import random_actions
 from games.errors import InputError, did_you_mean
 from games.simulator import Spec
 from games.vectors import altered, held_out, vector
 from marl.finite import Exact, ExactLog
 from marl.plan import Plan
 from marl.policy import Policy
+from marl.size import require_size
 from marl.tabular.method import Table
 from marl.training import Training, measured
 from scenarios.learners import installed
@@ -29,6 +32,8 @@ LESS_IS_BETTER = (
     "gap",
 )  # fmt: skip
 EVALUATED = "eval_"
+MOST_EPISODES = 1_000_000
+LONGEST_LOOK = 1000  # steps of a game that is played to see what it reports
 SECONDS = "seconds"  # of a run; the last that is noted of an update
 
 
@@ -59,8 +64,8 @@ class Evaluation(Table):
 
     every: Annotated[int, Field(ge=0)] = 0
     """Updates between two; 0: never, or only at the end if `parameters` are given."""
-    episodes: Annotated[int, Field(gt=1)] = 100
-    """Games."""
+    episodes: Annotated[int, Field(gt=1, le=MOST_EPISODES)] = 100
+    """Games, up to a million, whose mean is known to a thousandth of their spread."""
     parameters: Annotated[dict[str, Any], Field(default_factory=dict)]
     """Of the game, where the policy is judged in another: {periods = 5000}. A game that plays its
     traces of demand again and again is judged on others anyway."""
@@ -140,9 +145,22 @@ class TrainingScenario(Plan, Experiment):
         """The plan at work, to be closed by the caller.
 
         Raises:
-            InputError: a game that cannot be played, or a cluster that does not answer.
+            InputError: as `check`, or a cluster that does not answer.
         """
-        spec = vector(self.game, 1).spec  # before Ray starts, which takes seconds
+        self.check()
+        with installed():
+            return Training(self.plan)
+
+    def check(self) -> None:
+        """See that all of this can be done, before a folder is made or Ray starts, in seconds.
+
+        Raises:
+            InputError: a game that cannot be played, a method that cannot learn it, something that
+                is too large for this machine, a metric that nothing measures.
+        """
+        spec = vector(self.game, 1).spec
+        self.method.require(self.plan)
+        require_size(self.plan, spec)
         if self.evaluation.parameters:
             untrained = Policy.new(self.game, spec, self.network, self.method.policies)
             try:
@@ -151,8 +169,24 @@ class TrainingScenario(Plan, Experiment):
                 raise InputError(f"evaluation.parameters: {error}") from None
         if self.exact is not None:
             ExactLog(self.plan, self.exact)
-        with installed():
-            return Training(self.plan)
+        self.require_metrics(dict.fromkeys(self._reported(spec), 0.0), (), spec)
+
+    def _reported(self, spec: Spec) -> set[str]:
+        """What the game itself reports, if the scenario names anything that training does not.
+
+        A game of random play says it, as far as that is known before it ends.
+        """
+        named = {*self.stop.target, self.checkpoint.best}
+        if {key.removeprefix(EVALUATED) for key in named} <= measured(self.plan, spec):
+            return set()
+        games, generator = vector(self.game, 1), torch.Generator().manual_seed(0)
+        seen, reported = games.reset(0), set[str]()
+        for _ in range(LONGEST_LOOK):
+            step, seen, _ = games.step(random_actions(spec, seen, generator))
+            reported |= set(step.info)
+            if step.over.any():
+                break
+        return reported
 
     def require_metrics(self, row: Mapping[str, float], seen: Iterable[str], spec: Spec) -> None:
         """See that the metrics named can be measured.
@@ -178,7 +212,8 @@ class TrainingScenario(Plan, Experiment):
         if self.evaluation.every:
             reported = {"return", "episode_steps", *(set(row) - own)}
             reported |= {"wins"} if self.evaluation.against == "random" else set()
-            reported |= {"gap"} if held_against(self.judged) is not None else set()
+            if any(key == f"{EVALUATED}gap" for _, key in named) and held_against(self.judged):
+                reported.add("gap")
             known |= {f"{EVALUATED}{key}" for key in reported}
         for where, key in named:
             if key.startswith(EVALUATED) and not self.evaluation.every:

@@ -19,11 +19,17 @@ from games.inventory.demand import Sampler, Traces
 from games.inventory.network import SupplyNetwork
 from games.inventory.period import TALLY, Flow, Period, State
 from games.inventory.series import Series
+from games.memory import require_memory
 from games.simulator import Observation, Spec, Step
 
 __all__ = ["ACTIONS", "QUANTITIES", "SHARES", "Flow", "Inventory", "State"]
 
 SHARES, QUANTITIES = ACTIONS = ("shares", "quantities")
+LONGEST_LOOK = 10_000  # periods
+NUMBER, DRAW = (
+    4,
+    300,
+)  # bytes of a float32, and of a tensor beside its numbers
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +82,17 @@ class Inventory(Period):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise InputError(f"{self.name}: {name} is {value}; give at least {least}")
+        stores = len(self.network.stores)
+        if self.look_back > LONGEST_LOOK:
+            raise InputError(
+                f"{self.name}: look_back is {self.look_back:,}; give at most {LONGEST_LOOK:,}"
+            )
+        if self.traces is not None:
+            require_memory(
+                (DRAW + 2 * NUMBER * stores * self.traces) * (self.look_back + self.periods),
+                f"{self.name}: traces = {self.traces:,} of {self.periods:,} periods",
+                "give fewer, or None for ever new demand",
+            )
         if self.ignore >= self.periods:
             raise InputError(
                 f"{self.name}: ignore = {self.ignore} of {self.periods} periods leaves none that "

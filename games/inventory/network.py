@@ -166,10 +166,10 @@ class SupplyNetwork(Part):
         """
         try:
             given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except tomllib.TOMLDecodeError as error:
-            raise InputError(f"{path} is not valid TOML: {one_line(error)}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise InputError(unreadable("network", path, error)) from None
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"{path} is not valid TOML: {one_line(error)}") from None
         demand = given.get("demand")
         if isinstance(demand, dict) and isinstance(demand.get("file"), str):
             given["demand"] = {**demand, "file": str(Path(path).parent / demand["file"])}

@@ -25,6 +25,7 @@ from games.inventory.network import SupplyNetwork
 from games.inventory.or_gym import InvManagement, NetworkManagement
 from games.inventory.setting import Made, setting
 
+MOST_STORES = 1000  # every one of them is drawn and checked, and links meet in pairs
 Instance = int | Literal["published"]
 
 # The authors' seed of each parameter that is drawn, the same in all of their files.
@@ -282,8 +283,8 @@ def or_gym_network(version: Literal[0, 1] = 0, mean: float = 20.0, legacy: bool 
 
 
 def _stores(count: int) -> list[str]:
-    if count < 1:
-        raise InputError(f"stores is {count}; give at least 1")
+    if not 1 <= count <= MOST_STORES:
+        raise InputError(f"stores is {count}; give 1 to {MOST_STORES:,}")
     return [f"store_{k}" for k in range(1, count + 1)]
 
 
@@ -321,5 +322,7 @@ def _draw(what: str, instance: Instance, count: int, low: float, high: float) ->
     """[count] numbers, evenly between; each parameter has a stream of its own."""
     if instance == "published":
         return np.random.RandomState(PUBLISHED[what]).uniform(low, high, count)
+    if instance < 0:
+        raise InputError(f"instance is {instance}; give 0 or more")
     stream = np.random.SeedSequence([instance, list(PUBLISHED).index(what)])
     return np.random.default_rng(stream).uniform(low, high, count)
