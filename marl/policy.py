@@ -143,8 +143,8 @@ class Policy:
             ) from None
         except UnpicklingError:
             raise InputError(
-                f"{path} holds more than weights and text, and would be run as a program: it is "
-                "damaged, no policy, or of an earlier version; train it again"
+                f"{path} is not a saved policy: it holds more than weights and text, and would be "
+                "run as a program (as files of earlier versions would: train those again)"
             ) from None
         except Exception as error:  # a damaged file can fail in any way
             raise InputError(f"{path} is not a saved policy ({one_line(error)[:120]})") from None

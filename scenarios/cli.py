@@ -121,6 +121,7 @@ def resume(
     """Go on with a run from its last checkpoint, to the last bit as if it had not stopped.
 
     With --set stop.iterations=N (or steps, target, seconds) also beyond where it was to end.
+    Checkpoints of training are pickles, which run as they are read: resume your own runs only.
     """
     from scenarios import store
     from scenarios.run import Run

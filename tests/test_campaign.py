@@ -43,7 +43,7 @@ def report(outcomes: list[Outcome]) -> str:
 
 
 def test_a_few_bad_inputs(tmp_path):
-    outcomes = campaign(1, 42, {}, tmp_path)
+    outcomes = campaign(1, 28, {}, tmp_path)
     assert not [one for one in outcomes if one.wrong], report(outcomes)
 
 
