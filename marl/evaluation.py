@@ -108,8 +108,8 @@ def evaluate(
         InputError: a policy that does not fit the game; a game that breaks its rules, or does not
             end; no episodes, or a seat that the game does not have; a rule without a game.
     """
-    name = game or (policy.game if isinstance(policy, Policy) else "")
-    if not name:
+    name = policy.game if game is None and isinstance(policy, Policy) else game
+    if name is None:
         raise InputError("a rule has no game of its own: say which one to play")
     if episodes < 1:
         raise InputError(f"{name}: {episodes} episodes cannot be played; play at least 1")

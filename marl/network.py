@@ -29,6 +29,8 @@ from marl.packing import Input, Output
 from marl.recurrence import Memory
 from marl.tabular.method import Table
 
+WIDEST = 10_000_000  # of any layer
+
 
 class Network(Table):
     """The shape of a policy network and its critic.
@@ -43,11 +45,11 @@ class Network(Table):
     encoder: Literal["mlp", "attention", "convolution", "edges"] = "mlp"
     """What a decision is computed from: the agent's own node alone, or the graph around it; with
     edges, a number for every edge of a graph that one agent acts along."""
-    hidden: tuple[Annotated[int, Field(gt=0)], ...] = (64, 64)
+    hidden: tuple[Annotated[int, Field(gt=0, le=WIDEST)], ...] = (64, 64)
     """Widths of the layers; of a graph encoder: of each round of messages."""
     heads: Annotated[int, Field(gt=0)] = 4
     """Attention heads; they divide every width."""
-    memory: Annotated[int, Field(ge=0)] = 0
+    memory: Annotated[int, Field(ge=0, le=WIDEST)] = 0
     """Width of a GRU behind the encoder, for games that hide what was seen before; 0: none."""
     critic: Literal["own", "central"] = "own"
     """What values are computed from: what the agent sees, or what all agents of its game see; the

@@ -20,9 +20,9 @@ class Resources(Table):
     """Processes that play, each `method.games` games."""
     learners: Annotated[int, Field(ge=0)] = 0
     """Processes that learn, each from its part of what was played."""
-    gpus_per_learner: Annotated[float, Field(ge=0)] = 0
+    gpus_per_learner: Annotated[float, Field(ge=0, le=1024)] = 0
     """GPUs of each learner; 0: the CPU."""
-    gpus_per_env_runner: Annotated[float, Field(ge=0)] = 0
+    gpus_per_env_runner: Annotated[float, Field(ge=0, le=1024)] = 0
     """GPUs of each env runner, on which simulators step; 0: the CPU. PettingZoo's and OpenSpiel's
     games are played on the CPU all the same."""
     cpus_per_env_runner: Annotated[float, Field(gt=0, le=1024)] = 1

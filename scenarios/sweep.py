@@ -58,9 +58,9 @@ def variants(scenario: TrainingScenario) -> list[Variant]:
             data = scenario.model_dump(exclude_none=True, exclude={"sweep"})
             for key, value in combination.items():
                 set_key(data, key, value, f"sweep: {key}")
-            data["seed"] += k
             one = checked(TrainingScenario, data, f"sweep: {_words(combination) or 'seeds'}")
             assert isinstance(one, TrainingScenario)
+            one = one.model_copy(update={"seed": one.seed + k})
             values = {**combination, "seed": one.seed}
             slug = re.sub(r"[^\w.=,-]+", "_", _words(values))[:LONGEST_NAME].strip("_.,")
             found.append(Variant(f"{len(found):03d}-{slug}", values, one))

@@ -121,7 +121,7 @@ def play(
         from scenarios.watching import MOST_PICTURES, Watching
 
     policy = _policy(run, best)
-    name = game or held_out(policy.game)
+    name = held_out(policy.game) if game is None else game
     watching = Watching(name, render, as_text) if render is not None or as_text else None
     options: dict[str, Any] = {"seed": seed or 0, "greedy": greedy}
     if against is Opponent.random:

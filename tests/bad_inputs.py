@@ -185,7 +185,8 @@ FREE = {
     "exact.node_budget", "self_play.pool", "self_play.every", "resources.restarts",
     "network.heads", "method.learning_rate", "method.gradient_clip", "method.value_clip",
     "method.value_coefficient", "method.entropy", "method.kl_coefficient", "method.kl_target",
-    "method.alpha", "method.beta", "method.gamma", "method.temperature", "sweep.parallel",
+    "method.alpha", "method.beta", "method.gamma", "method.temperature", "method.stepsize",
+    "method.decline", "method.clip", "method.exact_up_to",
 }  # fmt: skip
 LEARNERS = {
     "ppo": [], "reinforce": [], "pdppo": ["game=lot_sizing(items=2,machines=2)"],
@@ -527,18 +528,40 @@ def _same_policy(name: str) -> bool:
         return False
 
 
-def _alike(name: str, text: str) -> bool:
-    """TOML with tables, keys and types that the text has, whatever the values; some may lack."""
+def _known(name: str, which: str) -> bool:
+    """TOML whose keys a scenario has, with values of their types; a network, if that is asked."""
     try:
         found = tomllib.loads(Path(name).read_text(encoding="utf-8"))
     except ValueError:
         return False
-    return _fits(found, tomllib.loads(text))
+    if which == "network":
+        return _fits(found, tomllib.loads(NETWORK))
+    known = {where.split()[1]: kind for where, kind, _ in known_keys() if which in where}
+    known |= {"description": str, "method.name": str, "method": str}
+    return all(key in known and _is_a(value, known[key]) for key, value in _flat(found))
+
+
+def _flat(table: dict[str, Any], before: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in table.items():
+        if isinstance(value, dict) and f"{before}{key}" != "stop.target":
+            yield from _flat(value, f"{before}{key}.")
+        elif f"{before}{key}".split(".")[0] != "sweep":
+            yield f"{before}{key}", value
+
+
+def _is_a(value: Any, kind: type) -> bool:
+    if kind in (int, float):
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        return number or (kind is float and isinstance(value, list))  # a schedule
+    return isinstance(value, list if kind is tuple else kind)
 
 
 def _fits(found: Any, like: Any) -> bool:
+    """Tables, keys and types of another table; some may lack."""
     if isinstance(like, dict) and isinstance(found, dict):
         return all(key in like and _fits(value, like[key]) for key, value in found.items())
+    if isinstance(like, list) and isinstance(found, list):
+        return all(_fits(value, like[0]) for value in found)
     if isinstance(like, float):
         return isinstance(found, int | float) and not isinstance(found, bool)
     return type(found) is type(like)
@@ -551,9 +574,9 @@ FILES: tuple[tuple[str, Callable[[], bytes], tuple[str, ...], Callable[[str], bo
     ("g.csv", CSV.encode, ("solve", "g.csv"), _as_csv),
     ("g.npz", _numbers, ("solve", "g.npz"), _as_numpy),
     ("p.pt", _policy, ("play", "p.pt", "--episodes", "2"), _same_policy),
-    ("s.toml", SOLVING.encode, ("run", "s.toml"), lambda name: _alike(name, SOLVING)),
-    ("t.toml", TRAINING.encode, ("run", "t.toml"), lambda name: _alike(name, TRAINING)),
-    ("n.toml", NETWORK.encode, ("run", "x.toml"), lambda name: _alike(name, NETWORK)),
+    ("s.toml", SOLVING.encode, ("run", "s.toml"), lambda name: _known(name, "solve")),
+    ("t.toml", TRAINING.encode, ("run", "t.toml"), lambda name: _known(name, "train")),
+    ("n.toml", NETWORK.encode, ("run", "x.toml"), lambda name: _known(name, "network")),
     ("d.npy", _series, ("run", "x.toml"), _as_numpy),
     ("d.csv", DEMAND.encode, ("run", "x.toml"), _as_csv),
 )  # fmt: skip
@@ -616,7 +639,7 @@ def _as_before(name: str, content: bytes, run: str, arguments: tuple[str, ...]) 
     if content == original or name.endswith(REBUILT):
         return True
     if name.endswith("scenario.toml"):
-        return _alike(name, original.decode())
+        return _known(name, "solve" if "solved" in run else "train")
     if arguments[0] in ("show", "play"):  # they read no checkpoints
         return "checkpoint/" in name
     # Going on from the checkpoint before, where there is one, or doing nothing as all is done.
