@@ -6,6 +6,7 @@ where there is a run to go on with.
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -219,6 +220,9 @@ def _main(arguments: list[str]) -> int:
         say(str(stopped))
         return INTERRUPTED
     except (OSError, MemoryError, ArithmeticError, WorkerError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            say(f"error: {str(error.filename)[:60]} ...: file name too long")
+            return BAD_INPUT
         say(f"failed: {one_line(error) or type(error).__name__}")
         return FAILED
 
