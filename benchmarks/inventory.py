@@ -120,7 +120,7 @@ def store_row(
 
     name = f"inventory.lost_sales(lead_time={lead},penalty={penalty:g})"
     policy, seconds, _ = trained(
-        "lost-sales", f"game={name}", *lr("lost-sales", steps), f"seed={seed}"
+        "lost-sales", f"game={name}", lasting("lost-sales", steps), f"seed={seed}"
     )
     best = lost_sales(5.0, lead, holding=1, penalty=penalty)
     base = best_base_stock(5.0, lead, holding=1, penalty=penalty)
@@ -150,18 +150,12 @@ def store_row(
     ], 100 * gaps["hdpo"].mean, ordered  # fmt: skip
 
 
-def lr(name: str, steps: int) -> list[str]:
-    """Settings of a scenario that is to take so many gradient steps, its schedule scaled."""
+def lasting(name: str, steps: int) -> str:
+    """The setting of a scenario that is to take so many gradient steps."""
     from scenarios import find
 
     scenario = find(name)
-    method = scenario.method
-    schedule = method.learning_rate
-    per_step = method.games * periods_of(scenario.game)
-    points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
-    scale = steps * per_step / max(points[-1][0], 1)
-    text = ", ".join(f"[{round(at * scale)}, {rate}]" for at, rate in points)
-    return [f"stop.steps={steps * per_step}", f"method.learning_rate=[{text}]"]
+    return f"stop.steps={steps * scenario.method.games * periods_of(scenario.game)}"
 
 
 def periods_of(game: str) -> int:
@@ -208,7 +202,7 @@ def whole() -> list[str]:
     rows = []
     for lead, penalty in ((1, 19.0), (1, 39.0), (4, 9.0)):
         name = f"inventory.lost_sales(lead_time={lead},penalty={penalty:g})"
-        policy, seconds, _ = trained("lost-sales", f"game={name}", *lr("lost-sales", STORE_STEPS))
+        policy, seconds, _ = trained("lost-sales", f"game={name}", lasting("lost-sales", STORE_STEPS))
         best = lost_sales(5.0, lead, holding=1, penalty=penalty)
         capped = best_capped_base_stock(5.0, lead, holding=1, penalty=penalty).cost
         gaps = []
@@ -254,7 +248,7 @@ def waiting(
     from analysis.inventory_reference import reference
     from games.vectors import simulator
 
-    policy, seconds, _ = trained(name, f"game={game}", *lr(name, steps), *settings)
+    policy, seconds, _ = trained(name, f"game={game}", lasting(name, steps), *settings)
     best = reference(game)
     assert best is not None
     found = played(simulator(game), {"hdpo": policy, "optimal": rule}, games, 1500, 500)
@@ -338,7 +332,7 @@ def transshipment() -> list[str]:
                     f"correlation={correlation})"
                 )
                 policy, seconds, _ = trained(
-                    "transshipment", f"game={game}", *lr("transshipment", TRANSSHIPMENT_STEPS)
+                    "transshipment", f"game={game}", lasting("transshipment", TRANSSHIPMENT_STEPS)
                 )
                 bound = reference(game)
                 assert bound is not None

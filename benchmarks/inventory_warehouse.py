@@ -52,15 +52,12 @@ def learn(scenario: str, traces: int, seed: int, quick: bool = False) -> Learned
     periods: int = game.periods  # type: ignore[attr-defined]
     steps = whole.stop.steps // (method.games * periods)
     steps = method.updates if quick else steps
-    # The schedule counts periods of games: of smaller batches there are fewer.
-    scale = games / method.games
-    points = ", ".join(f"[{round(at * scale)}, {rate}]" for at, rate in method.learning_rate)
     plan = find(
         scenario,
         [
             f"game={altered(whole.game, {'traces': traces, 'trace_seed': 1 + seed})}",
             f"method.games={games}",
-            f"method.learning_rate=[{points}]",
+            f"stop.steps={whole.stop.steps * games // method.games}",
             f"seed={seed}",
         ],
     )

@@ -274,7 +274,7 @@ def variants() -> list[str]:
 
 ONCE = (
     "method.games=256", "method.fragment=1", "stop.steps=7680",
-    "method.learning_rate=[[0, 1e-3], [7680, 1e-4]]", "evaluation.every=10",
+    "method.learning_rate=[[0.0, 1e-3], [1.0, 1e-4]]", "evaluation.every=10",
 )  # fmt: skip
 VARIANTS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "decentralised, online": ("seed-0", {}, ()),

@@ -258,13 +258,20 @@ class ExactLog:
     def look(self, policy: Policy) -> dict[str, float]:
         """The figures of a policy, which is counted into the average."""
         behaviour = self.sets.behaviour(policy)
-        gap = nash_conv(self.sets.form, behaviour)
-        found = {"nash_conv": gap, "exploitability": gap / self.sets.form.num_players}
+        found = self._of(behaviour)
         self.looks += 1
         if self.config.average:
             self.average.add(behaviour, float(self.looks))
             found["nash_conv_average"] = nash_conv(self.sets.form, self.average.behaviour())
         return found
+
+    def figures(self, policy: Policy) -> dict[str, float]:
+        """`nash_conv` and `exploitability` of a policy, which is counted into nothing."""
+        return self._of(self.sets.behaviour(policy))
+
+    def _of(self, behaviour: Float64) -> dict[str, float]:
+        gap = nash_conv(self.sets.form, behaviour)
+        return {"nash_conv": gap, "exploitability": gap / self.sets.form.num_players}
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint has to keep, so that a resumed run's figures are the same."""

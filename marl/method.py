@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeGuard
 
 import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
@@ -27,8 +27,11 @@ LEARNERS = {
     "hdpo": "marl.hdpo:HDPO",
 }
 
-Schedule = float | tuple[tuple[int, float], ...]
-"""A number; or pairs of steps and values, straight lines between them."""
+Schedule = float | tuple[tuple[int | float, float], ...]
+"""A number; or pairs of when and a value, straight lines between them. When is a number of steps, or
+a share of the run: whole numbers, or numbers from 0 to 1. Which of the two follows from the last, as
+nothing is over after 1 step."""
+SCHEDULED = ("learning_rate", "entropy")
 
 BY_POLICY = ("entropy", "kl")
 """Metrics that are told of each policy too, where there are several."""
@@ -57,19 +60,44 @@ class LearningMethod(Table):
     policies: Literal["role", "agent"] = "role"
     """Whether agents of one role share a policy, or each has its own."""
 
-    @field_validator("learning_rate", "entropy", check_fields=False)
+    @field_validator(*SCHEDULED, check_fields=False)
     @classmethod
     def _schedule_rises(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
+        """Steps become whole numbers, and shares of the run do not, however they were written."""
         points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
-        steps = [step for step, _ in points]
-        if not points or steps[0] != 0 or sorted(set(steps)) != steps:
+        when = [at for at, _ in points]
+        if not points or when[0] != 0 or sorted(set(when)) != when or not np.isfinite(when).all():
             raise InputError(
                 f"{info.field_name}: a schedule is [[0, value], [steps, value], ...] with "
-                "rising steps"
+                "rising steps, or with rising shares of the run up to 1.0"
             )
         if min(value for _, value in points) < 0:
             raise InputError(f"{info.field_name}: a schedule has no values below 0")
-        return schedule
+        if not isinstance(schedule, tuple):
+            return schedule
+        if _is_of_run(schedule):
+            return tuple((float(at), value) for at, value in schedule)
+        for at in when:
+            if at % 1:
+                raise InputError(
+                    f"{info.field_name}: {at:g} is a share of the run, but {when[-1]:g} are steps: "
+                    "write all of them as shares, up to 1.0, or all as steps"
+                )
+        return tuple((int(at), value) for at, value in schedule)
+
+    @property
+    def follows_run(self) -> bool:
+        """Whether it has schedules by shares of a run, whose length it does not know."""
+        return any(_is_of_run(getattr(self, name, 0.0)) for name in SCHEDULED)
+
+    def over(self, steps: int) -> Self:
+        """The same for a run of so many steps: its schedules are in steps."""
+        known = {
+            name: tuple((round(at * steps), value) for at, value in schedule)
+            for name in SCHEDULED
+            if _is_of_run(schedule := getattr(self, name, 0.0))
+        }
+        return self.model_copy(update=known)
 
     def require(self, plan: Plan) -> None:
         """Raises InputError, before anything starts, if the method cannot do what is planned."""
@@ -105,8 +133,13 @@ def load(name: Any) -> type[LearningMethod]:
     return getattr(import_module(module), attribute)
 
 
+def _is_of_run(schedule: Schedule) -> TypeGuard[tuple[tuple[float, float], ...]]:
+    """Whether a schedule is by shares of a run."""
+    return isinstance(schedule, tuple) and len(schedule) > 1 and schedule[-1][0] <= 1
+
+
 def at(schedule: Schedule, steps: int) -> float:
-    """A schedule's value after so many steps; its last value beyond its end."""
+    """The value after so many steps of a schedule by steps; its last value beyond its end."""
     if not isinstance(schedule, tuple):
         return schedule
     points, values = zip(*schedule, strict=True)

@@ -52,6 +52,11 @@ class Training:
                 cluster that does not answer or has no room.
             WorkerError: a process does not start.
         """
+        if plan.method.follows_run:
+            raise InputError(
+                f"method {plan.method.name}: a plan does not say how long the run is of which its "
+                "schedules are shares: give method.over(steps), or write schedules in steps"
+            )
         self.plan = plan
         self.spec = vector(plan.game, 1).spec
         plan.method.require(plan)

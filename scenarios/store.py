@@ -38,7 +38,7 @@ from marl.tabular.method import REGISTRY
 from scenarios.scenario import Experiment, Scenario, parse
 
 SCENARIO, VERSIONS, METRICS, RESULT = "scenario.toml", "versions.json", "metrics.csv", "result.json"
-STRATEGY, POLICY = "strategy.npz", "policy.pt"
+STRATEGY, POLICY, BEST = "strategy.npz", "policy.pt", "best.pt"
 COLUMNS = ("method", *Evaluation._fields)
 _SOLVER = "solver."
 Row = TypeVar("Row")
@@ -265,7 +265,7 @@ def read_result(path: Path, row: Callable[[dict[str, Any]], Row]) -> list[Row] |
 
 def remove_answers(path: Path) -> None:
     """Remove what only a run that is done has: it is about to be computed anew."""
-    single = [path / name for name in (RESULT, STRATEGY, POLICY)]
+    single = [path / name for name in (RESULT, STRATEGY, POLICY, BEST)]
     for answer in [*single, *path.glob("strategies/*.npz")]:
         answer.unlink(missing_ok=True)
     for picture in path.glob("*.png"):

@@ -28,7 +28,7 @@ from scenarios.interrupt import Interrupted
 from scenarios.run import Run
 from scenarios.scenario import Experiment, parse, set_key
 from scenarios.training_run import TrainingRun
-from scenarios.training_scenario import TrainingScenario, is_better
+from scenarios.training_scenario import EVALUATED, TrainingScenario, is_better
 
 RESULTS, TUNE, LONGEST_NAME = "results.csv", "tune", 80
 MOST_RUNS = 10_000
@@ -78,8 +78,9 @@ def run_sweep(
         progress: called with the number of runs that are done, and of all.
 
     Returns:
-        a row a run, the best by `checkpoint.best` first: its folder, its values, the metric's best
-        value, updates, steps, seconds, and why it failed ("" if it did not).
+        a row a run, the best by `checkpoint.best` first: its folder, its values, the metric of the
+        run's best policy (or as it was measured last, of a run that is not done or looked for no
+        best), updates, steps, seconds, and why it failed ("" if it did not).
 
     Raises:
         InputError: a grid that does not fit, a folder with something else in it, or a cluster that
@@ -96,7 +97,7 @@ def run_sweep(
     todo = [variant for variant in every if not _is_done(folder / variant.name)]
     said = _train(scenario, folder, todo, progress) if todo else {}
     rows = [_row(folder, variant, said.get(str(folder / variant.name), "")) for variant in every]
-    _sort(rows, scenario.checkpoint.best)
+    _sort(rows, _metric(scenario))
     import pandas as pd
 
     write_atomically(folder / RESULTS, pd.DataFrame(rows).to_csv(index=False).encode())
@@ -221,18 +222,23 @@ def _sweep_of(scenario: Experiment) -> dict[str, Any]:
     return scenario.model_dump(exclude={"resources": True, "sweep": {"parallel"}})
 
 
+def _metric(scenario: TrainingScenario) -> str:
+    """By which runs are compared."""
+    return (scenario.chosen_by or "return").removeprefix(EVALUATED)
+
+
 def _row(folder: Path, variant: Variant, failed: str) -> dict[str, Any]:
-    metric = variant.scenario.checkpoint.best
+    metric, column = _metric(variant.scenario), variant.scenario.chosen_by or "return"
     row: dict[str, Any] = {"run": variant.name, **variant.values, metric: math.nan}
     row |= {"updates": 0, "steps": 0, "seconds": 0.0}
     try:
         work = Run.load(folder / variant.name)
         assert isinstance(work, TrainingRun)
         rows = training_store.read(work.path)
-        values = [r[metric] for r in rows if math.isfinite(r.get(metric, math.nan))]
-        for value in values:
-            if row[metric] != row[metric] or is_better(metric, value, row[metric]):
-                row[metric] = value
+        values = [r[column] for r in rows if math.isfinite(r.get(column, math.nan))]
+        row[metric] = values[-1] if values else math.nan
+        if (results := work.results) and results[0].best:
+            row[metric] = results[0].best["value"]
         if rows:
             row |= {"updates": int(rows[-1]["update"]), "steps": int(rows[-1]["steps"])}
             row["seconds"] = rows[-1].get("seconds", 0.0)

@@ -115,7 +115,7 @@ def play(
     from scenarios.learners import installed
 
     with installed():
-        from games.vectors import held_out
+        from games.vectors import held_out, vector
         from marl.evaluation import Uniform, evaluate
         from scenarios.training_run import summary
         from scenarios.watching import MOST_PICTURES, Watching
@@ -125,11 +125,9 @@ def play(
     watching = Watching(name, render, as_text) if render is not None or as_text else None
     options: dict[str, Any] = {"seed": seed or 0, "greedy": greedy}
     if against is Opponent.random:
-        from games.vectors import vector
-
         options["against"] = Uniform(vector(name, 1).spec)
     played = evaluate(policy, name, episodes=episodes, **options)
-    found = summary(played, name)
+    found = summary(played, name, vector(name, 1).spec)
     agents = played.returns.shape[1]
     if 1 < agents <= MOST_AGENTS:
         found |= {f"return_{i}": float(played.returns[:, i].mean()) for i in range(agents)}
@@ -181,8 +179,9 @@ def print_training(work: TrainingRun, results: list[TrainingResult], as_json: bo
     print_table(result.game, [row])
     print_gap(result.evaluation)
     if result.best:
-        best = result.best
-        print(f"best {best['metric']}: {best['value']:.4f} (update {best['update']:,})")
+        from scenarios.training_best import in_words
+
+        print(in_words(result.best))
     print(f"run: {work.path} (play it: schelling play {work.path})")
 
 

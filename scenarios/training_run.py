@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from games import Strategy
 from games.errors import InputError
-from games.simulator import seeds
+from games.simulator import Spec, seeds
 from games.workers import WorkerError
 from marl.evaluation import Played, Uniform, evaluate
 from marl.finite import ExactLog
@@ -20,13 +20,16 @@ from marl.policy import Policy
 from marl.training import Training
 from scenarios import store, training_store
 from scenarios.interrupt import Interrupted, stop_signals
-from scenarios.training_scenario import EVALUATED, SECONDS, TrainingScenario, is_better
+from scenarios.training_best import Best, Candidates, by_game, exact_verdict, verdict
+from scenarios.training_scenario import EVALUATED, EXACT, SECONDS, TrainingScenario
 from scenarios.training_store import Metrics, Row
 
 if TYPE_CHECKING:
     import pandas as pd
 
-HELD_OUT = 9  # the place of evaluations among a run's seeds; training has 0 to 3
+# Places among a run's seeds, of which training has 0 to 3: of the games that policies are chosen by
+# as training goes, and of those that judge what was chosen.
+DEVELOPMENT, HELD_OUT = 9, 10
 
 Progress = Callable[[Row], object]  # called with every row
 
@@ -41,7 +44,7 @@ class TrainingResult:
     steps: int
     seconds: float
     metrics: dict[str, float]  # the last of each that was measured
-    best: dict[str, Any]  # metric, value, update; empty if it was never measured
+    best: Best  # which policy is the best, and by how much; empty if nobody looked
     evaluation: dict[str, float]  # of the last policy, with standard errors; empty if not wanted
 
     def to_json(self) -> dict[str, Any]:
@@ -79,17 +82,22 @@ class TrainingRun:
     def policy(self, best: bool = False) -> Policy:
         """The policy as it was learned last, or the best by the scenario's `checkpoint.best`.
 
+        Until a run is done, the best is the one that did best in the development games so far.
+
         Raises:
             InputError: there is none yet, or its file is damaged.
         """
-        files = [self.path / training_store.FOLDER / training_store.BEST]
-        if not best:
+        if best:
+            files = [self.path / store.BEST, *training_store.candidates(self.path)]
+        else:
             last = training_store.checkpoints(self.path)
             files = [self.path / store.POLICY, *(folder / store.POLICY for folder in last)]
         for file in files:
             if file.exists():
                 return Policy.load(file)
-        mend = "play it without --best" if best else f"`schelling resume {self.path}`"
+        mend = f"`schelling resume {self.path}`"
+        if best:
+            mend = "play it without --best; evaluation.every lets a run look for the best"
         raise InputError(f"{self.path} has no {'best ' if best else ''}policy yet: {mend}")
 
     @property
@@ -127,14 +135,15 @@ class TrainingRun:
         """
         with store.locked(self.path), ExitStack() as stack:
             store.remove_leftovers(self.path)
-            training_store.require_same(self.path, self.scenario.identity())
+            steps = training_store.steps_at_first(self.path)
+            training_store.require_same(self.path, self.scenario.identity(steps))
             rows = training_store.read(self.path)  # damage is said before anything starts
             done = self._done_already(rows)
             if done is not None:
                 return done
             training_store.require_checkpoint(self.path)
             if training is None:
-                training = stack.enter_context(self.scenario.start())
+                training = stack.enter_context(self.scenario.start(steps))
             work = _Work(self, training, tell)
             stack.callback(work.close)
             store.write_scenario(self.path, self.scenario)  # its limits may be new
@@ -155,6 +164,8 @@ class TrainingRun:
         try:
             results = self.results
         except InputError:  # damaged, and about to be written anew
+            return None
+        if results and results[0].best and not (self.path / store.BEST).exists():
             return None
         over = self.scenario.is_done(rows[-1], rows[-1].get(SECONDS, 0.0))
         return results if over else None
@@ -185,7 +196,7 @@ class _Work:
         self.saved = training_store.restore(run.path, training, self.exact, tell)
         self.metrics = Metrics(run.path, self.saved)
         self.last: Row = {}  # of every metric, what was measured last
-        self.best: dict[str, Any] = {}
+        self.candidates = Candidates(self.scenario.chosen_by)
         self.row: Row = {}  # of the last update
         self.unfinished: Row = {}  # of an update that was interrupted while it was looked at
         for row in self.metrics.rows:
@@ -193,7 +204,9 @@ class _Work:
                 self.unfinished = row
                 continue
             self.row = row
-            self._note(row)
+            self._keep(row)
+            if training_store.candidate(run.path, int(row["update"])).exists():
+                self.candidates.note(row)
         self.stopped: Callable[[], bool] = lambda: False
         self.spent = self.last.get(SECONDS, 0.0)
         self.began = time.perf_counter()
@@ -228,8 +241,9 @@ class _Work:
                 self.save()
                 saved = time.perf_counter()
         self.save()
-        policy, wanted = self.training.policy(), self.scenario.evaluation
+        policy = self.training.policy()
         policy.save(self.path / store.POLICY)
+        evaluation, best = self._judge(policy)
         if self.exact is not None and self.exact.config.average and self.exact.looks:
             self.exact.average.strategy().save(self.path / store.STRATEGY)
         return TrainingResult(
@@ -239,8 +253,8 @@ class _Work:
             steps=self.training.steps,
             seconds=self.last.get(SECONDS, 0.0),
             metrics=self.last,
-            best=self.best,
-            evaluation=self._evaluation(policy) if wanted.every or wanted.parameters else {},
+            best=best,
+            evaluation=evaluation,
         )
 
     def save(self) -> None:
@@ -286,12 +300,13 @@ class _Work:
         every = self.scenario.evaluation.every
         if every and self.training.updates % every == 0:
             try:
-                found = self._evaluation(self.training.policy())
+                played = self._evaluate(self.training.policy(), DEVELOPMENT)
             except Interrupted:
                 if not self.unfinished:
                     self.metrics.append(row)
                 raise
-            row = row | {f"{EVALUATED}{k}": v for k, v in found.items() if not _is_error(k)}
+            found = by_game(played, self.scenario.judged, self.training.spec)
+            row = row | {f"{EVALUATED}{k}": float(each.mean()) for k, each in found.items()}
         if self.exact is not None:
             row |= self.exact.row(self.training)
         row[SECONDS] = self.seconds
@@ -301,50 +316,80 @@ class _Work:
         for key, value in row.items():
             if key not in ("update", "steps"):
                 self.board.add_scalar(key, value, steps)
-        if self._note(row):
+        self._keep(row)
+        if self.candidates.note(row):
             self.metrics.sync()
-            self.training.policy().save(self.path / training_store.FOLDER / training_store.BEST)
+            self.training.policy().save(training_store.candidate(self.path, self.training.updates))
         return row
 
-    def _note(self, row: Row) -> bool:
-        """Keep what was measured last; returns whether the row is the best so far."""
+    def _keep(self, row: Row) -> None:
+        """Keep what was measured last."""
         self.last |= {name: value for name, value in row.items() if math.isfinite(value)}
-        key = self.scenario.checkpoint.best
-        if key not in row or not math.isfinite(row[key]):
-            return False
-        if self.best and not is_better(key, row[key], self.best["value"]):
-            return False
-        self.best = {"metric": key, "value": row[key], "update": int(row["update"])}
-        return True
 
-    def _evaluation(self, policy: Policy) -> dict[str, float]:
-        """Means and standard errors of games whose seeds training never sees."""
+    def _judge(self, policy: Policy) -> tuple[dict[str, float], Best]:
+        """How the last policy does in games that nothing was chosen by, and which is the best one.
+
+        The best one is written into a file of its own.
+        """
+        scenario, update, played = self.scenario, self.training.updates, None
+        if scenario.evaluation.every or scenario.evaluation.parameters:
+            played = self._evaluate(policy, HELD_OUT)
+        evaluation = {} if played is None else summary(played, scenario.judged, self.training.spec)
+        candidate = self.candidates.best
+        if not candidate:
+            return evaluation, {}
+        metric, own = candidate["metric"], policy
+        file = training_store.candidate(self.path, candidate["update"])
+        if metric in EXACT:
+            assert self.exact is not None
+            best = exact_verdict(candidate, update, self.exact.figures(policy)[metric])
+        elif candidate["update"] == update:
+            best = {"metric": metric, "value": evaluation[metric], "update": update}
+        else:
+            assert played is not None
+            own = Policy.load(file)
+            each = [
+                by_game(games, scenario.judged, self.training.spec)[metric]
+                for games in (self._evaluate(own, HELD_OUT), played)
+            ]
+            best = verdict(candidate, update, *each)
+        (policy if best["update"] == update else Policy.load(file)).save(self.path / store.BEST)
+        return evaluation, best
+
+    def _evaluate(self, policy: Policy, games: int) -> Played:
+        """Whole games, the same ones every time, whose seeds training never sees.
+
+        Args:
+            policy: that plays.
+            games: which, DEVELOPMENT or HELD_OUT.
+        """
         wanted, spec = self.scenario.evaluation, self.training.spec
-        played = evaluate(
+        count = wanted.episodes
+        if games == DEVELOPMENT and wanted.development is not None:
+            count = wanted.development
+        return evaluate(
             policy,
             game=self.scenario.judged,
-            episodes=wanted.episodes,
-            seed=seeds(self.scenario.seed, HELD_OUT)[0],
+            episodes=count,
+            seed=seeds(self.scenario.seed, games)[0],
             greedy=wanted.greedy,
             against=Uniform(spec) if wanted.against == "random" else None,
             pause=self._pause,
         )
-        return summary(played, self.scenario.judged)
 
 
-def summary(played: Played, game: str) -> dict[str, float]:
+def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
     """Means of what was played, and `_error`, the standard error, of each.
 
-    Against somebody also `wins`, the share of games with a return above 0. Where it is known what
-    the game costs at best, also that, `optimum` or `lower_bound`, and the `gap` to it in percent,
-    with its 95% interval.
+    Against somebody also `wins`, the share of games with a return above 0; of several roles the
+    return of each. Where it is known what the game costs at best, also that, `optimum` or
+    `lower_bound`, and the `gap` to it in percent, with its 95% interval.
     """
     from analysis.inventory import gap
     from analysis.inventory_reference import held_against
 
-    values = {"return": played.own, "episode_steps": played.steps, **played.info}
-    if len(played.seat) and played.seat[0] >= 0:
-        values["wins"] = (played.own > 0).astype(float)
+    values = by_game(played, game, spec)
+    values.pop("gap", None)
     found: dict[str, float] = {}
     count = len(played.steps)
     for name, each in values.items():
@@ -356,7 +401,3 @@ def summary(played: Played, game: str) -> dict[str, float]:
         found[best.kind.replace(" ", "_")] = best.value
         found |= {"gap": above.mean, "gap_low": above.low, "gap_high": above.high}
     return found
-
-
-def _is_error(name: str) -> bool:
-    return name.endswith(("_error", "_low", "_high"))

@@ -32,6 +32,7 @@ LESS_IS_BETTER = (
     "gap",
 )  # fmt: skip
 EVALUATED = "eval_"
+EXACT = ("nash_conv", "exploitability")  # of a policy, which are known without playing
 MOST_EPISODES = 1_000_000
 LONGEST_LOOK = 1000  # steps of a game that is played to see what it reports
 SECONDS = "seconds"  # of a run; the last that is noted of an update
@@ -55,17 +56,23 @@ class TrainingCheckpoint(Table):
     """Between two checkpoints."""
     keep: Annotated[int, Field(gt=0)] = 3
     """How many of the last are kept."""
-    best: str = "return"
-    """The metric by which the best policy is kept."""
+    best: str | None = None
+    """The metric by which the best policy is found: of evaluated games, or exact. None: exact
+    NashConv, if there is [exact]; else the return, if there is `evaluation.every`; else nobody
+    looks for the best."""
 
 
 class Evaluation(Table):
-    """Whole games between updates, the same ones every time, from which nothing is learned."""
+    """Whole games from which nothing is learned: between updates the same ones every time, and at
+    the end others, by which nothing was chosen."""
 
     every: Annotated[int, Field(ge=0)] = 0
-    """Updates between two; 0: never, or only at the end if `parameters` are given."""
+    """Updates between two looks; 0: never, or only at the end if `parameters` are given."""
     episodes: Annotated[int, Field(gt=1, le=MOST_EPISODES)] = 100
-    """Games, up to a million, whose mean is known to a thousandth of their spread."""
+    """Games at the end; of a million the mean is known to a thousandth of their spread."""
+    development: Annotated[int, Field(gt=1, le=MOST_EPISODES)] | None = None
+    """Games of each look between updates, by which the best policy is found; None: as many as at
+    the end."""
     parameters: Annotated[dict[str, Any], Field(default_factory=dict)]
     """Of the game, where the policy is judged in another: {periods = 5000}. A game that plays its
     traces of demand again and again is judged on others anyway."""
@@ -133,23 +140,50 @@ class TrainingScenario(Plan, Experiment):
         return altered(held_out(self.game), self.evaluation.parameters)
 
     @property
+    def chosen_by(self) -> str | None:
+        """The column of metrics.csv by which the best policy is found; None: nobody looks."""
+        name = self.checkpoint.best
+        if name is not None:
+            name = name.removeprefix(EVALUATED)
+        elif self.exact is not None:
+            name = "nash_conv"
+        elif self.evaluation.every:
+            name = "return"
+        return name if name is None or name in EXACT else f"{EVALUATED}{name}"
+
+    @property
     def plan(self) -> Plan:
         """What is trained, without how long and what is written."""
-        return Plan(**{name: getattr(self, name) for name in Plan.model_fields})
+        return self.plan_over(self.stop.steps)
 
-    def identity(self) -> dict[str, Any]:
-        """What a run cannot change halfway: all of the plan but where it runs."""
-        return self.plan.model_dump(mode="json", exclude={"resources"})
+    def plan_over(self, steps: int) -> Plan:
+        """The plan of a run that was to take so many steps when it began."""
+        plan = {name: getattr(self, name) for name in Plan.model_fields}
+        return Plan(**plan | {"method": self.method.over(steps)})
 
-    def start(self) -> Training:
+    def identity(self, steps: int | None = None) -> dict[str, Any]:
+        """What a run cannot change halfway: all of the plan but where it runs.
+
+        Args:
+            steps: that the run was to take when it began; None: `stop.steps`. Part of it only if a
+                schedule hangs on it.
+        """
+        steps = self.stop.steps if steps is None else steps
+        plan = self.plan_over(steps).model_dump(mode="json", exclude={"resources"})
+        return plan | ({"steps": steps} if self.method.follows_run else {})
+
+    def start(self, steps: int | None = None) -> Training:
         """The plan at work, to be closed by the caller.
+
+        Args:
+            steps: that the run was to take when it began; None: `stop.steps`.
 
         Raises:
             InputError: as `check`, or a cluster that does not answer.
         """
         self.check()
         with installed():
-            return Training(self.plan)
+            return Training(self.plan if steps is None else self.plan_over(steps))
 
     def check(self) -> None:
         """See that all of this can be done, before a folder is made or Ray starts, in seconds.
@@ -176,7 +210,7 @@ class TrainingScenario(Plan, Experiment):
 
         A game of random play says it, as far as that is known before it ends.
         """
-        named = {*self.stop.target, self.checkpoint.best}
+        named = {*self.stop.target, self.checkpoint.best or "return"}
         if {key.removeprefix(EVALUATED) for key in named} <= measured(self.plan, spec):
             return set()
         games, generator = vector(self.game, 1), torch.Generator().manual_seed(0)
@@ -202,24 +236,36 @@ class TrainingScenario(Plan, Experiment):
         """
         from analysis.inventory_reference import held_against
 
-        named = [("stop.target", key) for key in self.stop.target]
-        named.append(("checkpoint.best", self.checkpoint.best))
         own = measured(self.plan, spec)
         known = {*own, *row, *seen, SECONDS}
         if self.exact is not None:
             known |= {"nash_conv", "exploitability"}
             known |= {"nash_conv_average"} if self.exact.average else set()
+        reported = {"return", "episode_steps", *(set(row) - own)}
+        if self.evaluation.against == "random":
+            reported |= {"wins"}
+        elif len(spec.roles) > 1:
+            reported |= {f"return_{role.name}" for role in spec.roles}
+        wanted = {
+            key.removeprefix(EVALUATED) for key in (*self.stop.target, self.checkpoint.best or "")
+        }
+        if "gap" in wanted and held_against(self.judged) is not None:  # which may take seconds
+            reported.add("gap")
         if self.evaluation.every:
-            reported = {"return", "episode_steps", *(set(row) - own)}
-            reported |= {"wins"} if self.evaluation.against == "random" else set()
-            if any(key == f"{EVALUATED}gap" for _, key in named) and held_against(self.judged):
-                reported.add("gap")
             known |= {f"{EVALUATED}{key}" for key in reported}
-        for where, key in named:
+        named = [("stop.target", key, known) for key in self.stop.target]
+        if (best := self.checkpoint.best) is not None:
+            plain = best.removeprefix(EVALUATED)
+            if plain in reported and not self.evaluation.every:
+                raise InputError(f"checkpoint.best: {best} needs evaluation.every = 10 or so")
+            judged = {*reported, *(f"{EVALUATED}{key}" for key in reported)}
+            judged |= set(EXACT) if self.exact is not None else set()
+            named.append(("checkpoint.best", best, judged))
+        for where, key, among in named:
             if key.startswith(EVALUATED) and not self.evaluation.every:
                 raise InputError(f"{where}: {key} needs evaluation.every = 10 or so")
-            if key not in known:
-                raise InputError(f"{where}: there is no metric {key!r}: {did_you_mean(key, known)}")
+            if key not in among:
+                raise InputError(f"{where}: there is no metric {key!r}: {did_you_mean(key, among)}")
 
     def is_done(self, row: Mapping[str, float], seconds: float) -> bool:
         """Whether to stop after the update of `row` (empty: before the first one)."""

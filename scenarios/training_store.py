@@ -6,8 +6,9 @@ checkpoint/plan.json  what was trained, which no resumed run may change
 checkpoint/update-*   the last checkpoints, a folder each: RLlib's state, in pickles, and policy.pt
 checkpoint/digest-*   what each of them has to be, lest another one is read, which is to run it
 checkpoint/exact-*    averages of exact play, where they are wanted, one a checkpoint
-checkpoint/best.pt    the best policy
+checkpoint/best-*     candidates for the best policy: the one of now, and those of checkpoints
 policy.pt             the policy, once the run is done
+best.pt               the best policy, once the run is done, if anybody looked for it
 strategy.npz          the average of exact play, where it is wanted, once the run is done
 learning.png          metrics over steps, evaluations, and the optimum of a cost
 """
@@ -33,7 +34,7 @@ from marl.training import Training
 from scenarios.store import METRICS, SCENARIO
 
 Row = dict[str, float]
-FOLDER, PLAN, BEST = "checkpoint", "plan.json", "best.pt"
+FOLDER, PLAN = "checkpoint", "plan.json"
 
 
 def require_same(run: Path, identity: dict[str, Any]) -> None:
@@ -43,10 +44,7 @@ def require_same(run: Path, identity: dict[str, Any]) -> None:
     if not file.exists():
         write_atomically(file, text.encode() + b"\n")
         return
-    try:
-        before = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        raise InputError(f"{file} is damaged: delete it if {SCENARIO} is as it was") from None
+    before = _noted(file)
     now = json.loads(text)
     for key in now:
         if now[key] != before.get(key):
@@ -54,6 +52,23 @@ def require_same(run: Path, identity: dict[str, Any]) -> None:
                 f"{run / SCENARIO} has another {key} than the run began with: put that back, or "
                 "start a new run"
             )
+
+
+def steps_at_first(run: Path) -> int | None:
+    """The steps that a run was to take when it began; None if nothing hangs on them."""
+    file = run / FOLDER / PLAN
+    return _noted(file).get("steps") if file.exists() else None
+
+
+def _noted(file: Path) -> dict[str, Any]:
+    """What plan.json says; InputError if it is damaged."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if not isinstance(found, dict):
+            raise ValueError
+    except ValueError:
+        raise InputError(f"{file} is damaged: delete it if {SCENARIO} is as it was") from None
+    return found
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -66,9 +81,19 @@ def checkpoint(run: Path, update: int) -> Path:
     return run / FOLDER / f"update-{update:06d}"
 
 
-def update_of(folder: Path) -> int:
-    """The number of updates that a checkpoint was made after."""
-    return int(folder.name.removeprefix("update-"))
+def candidate(run: Path, update: int) -> Path:
+    return run / FOLDER / f"best-{update:06d}.pt"
+
+
+def candidates(run: Path) -> list[Path]:
+    """Policies that were the best so far when they were looked at, the newest first."""
+    found = [p for p in (run / FOLDER).glob("best-*") if re.fullmatch(r"best-\d+\.pt", p.name)]
+    return sorted(found, key=update_of, reverse=True)
+
+
+def update_of(path: Path) -> int:
+    """The number of updates that a checkpoint or a candidate was made after."""
+    return int(path.stem.partition("-")[2])
 
 
 def save(run: Path, training: Training, exact: ExactLog | None, keep: int) -> None:
@@ -83,6 +108,10 @@ def save(run: Path, training: Training, exact: ExactLog | None, keep: int) -> No
         shutil.rmtree(folder, ignore_errors=True)
     beside = set((run / FOLDER).glob("exact-*.npz")) | set((run / FOLDER).glob("digest-*"))
     for file in beside - set(map(_exact, kept)) - set(map(_digest, kept)):
+        file.unlink(missing_ok=True)
+    updates = [*map(update_of, kept), training.updates]
+    used = {next((f for f in candidates(run) if update_of(f) <= at), None) for at in updates}
+    for file in set(candidates(run)) - used:
         file.unlink(missing_ok=True)
 
 
@@ -109,8 +138,11 @@ def restore(
                 raise _unreadable(folder, error) from None
             tell(f"{folder} cannot be read: going on from {found[k + 1].name}")
         else:
-            return training.updates
-    return 0
+            break
+    for file in candidates(run):
+        if update_of(file) > training.updates:  # it is about to be found again, or not
+            file.unlink(missing_ok=True)
+    return training.updates
 
 
 def require_checkpoint(run: Path) -> None:

@@ -124,7 +124,7 @@ def test_play_with_more_agents_and_the_best_policy(folder, capsys):
     many = played(capsys, str(folder), "--game", game, "--episodes", "2", "--best")
     assert many["game"] == game
     assert "return_7" in many
-    file = folder / "checkpoint/best.pt"
+    file = folder / "best.pt"
     alone = played(capsys, str(file), "--game", game, "--episodes", "2")
     assert alone["return"] == many["return"]
 
