@@ -202,7 +202,9 @@ def whole() -> list[str]:
     rows = []
     for lead, penalty in ((1, 19.0), (1, 39.0), (4, 9.0)):
         name = f"inventory.lost_sales(lead_time={lead},penalty={penalty:g})"
-        policy, seconds, _ = trained("lost-sales", f"game={name}", lasting("lost-sales", STORE_STEPS))
+        policy, seconds, _ = trained(
+            "lost-sales", f"game={name}", lasting("lost-sales", STORE_STEPS)
+        )
         best = lost_sales(5.0, lead, holding=1, penalty=penalty)
         capped = best_capped_base_stock(5.0, lead, holding=1, penalty=penalty).cost
         gaps = []

@@ -28,9 +28,8 @@ LEARNERS = {
 }
 
 Schedule = float | tuple[tuple[int | float, float], ...]
-"""A number; or pairs of when and a value, straight lines between them. When is a number of steps, or
-a share of the run: whole numbers, or numbers from 0 to 1. Which of the two follows from the last, as
-nothing is over after 1 step."""
+"""A number; or pairs of when and a value, straight lines between them. When is a number of steps or
+a share of the run, from 0 to 1: the last of them says which, as no schedule ends at step 1."""
 SCHEDULED = ("learning_rate", "entropy")
 
 BY_POLICY = ("entropy", "kl")
@@ -66,7 +65,7 @@ class LearningMethod(Table):
         """Steps become whole numbers, and shares of the run do not, however they were written."""
         points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
         when = [at for at, _ in points]
-        if not points or when[0] != 0 or sorted(set(when)) != when or not np.isfinite(when).all():
+        if not points or when[0] != 0 or sorted(set(when)) != when:
             raise InputError(
                 f"{info.field_name}: a schedule is [[0, value], [steps, value], ...] with "
                 "rising steps, or with rising shares of the run up to 1.0"
@@ -92,6 +91,7 @@ class LearningMethod(Table):
 
     def over(self, steps: int) -> Self:
         """The same for a run of so many steps: its schedules are in steps."""
+        steps = max(steps, 2)  # what ends at step 1 would be a share again
         known = {
             name: tuple((round(at * steps), value) for at, value in schedule)
             for name in SCHEDULED

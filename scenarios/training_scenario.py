@@ -11,7 +11,7 @@ from itertools import product
 from typing import Annotated, Any, Literal
 
 import torch
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from games.actions import random_actions
 from games.errors import InputError, did_you_mean
@@ -133,6 +133,16 @@ class TrainingScenario(Plan, Experiment):
     exact: Exact | None = None
     """Exact NashConv as training goes, of games that can be enumerated."""
     sweep: Sweep = Sweep(grid={})
+
+    @model_validator(mode="after")
+    def _schedules_know_the_run(self) -> TrainingScenario:
+        """Shares are of a length that somebody chose, and not of the default."""
+        if self.method.follows_run and "steps" not in self.stop.model_fields_set:
+            raise InputError(
+                f"method {self.method.name}: its schedules are by shares of the run: give "
+                "stop.steps, or write them in steps"
+            )
+        return self
 
     @property
     def judged(self) -> str:

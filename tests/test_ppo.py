@@ -657,6 +657,8 @@ def test_schedules(schedule, steps, value):
     ("schedule", "message"),
     [
         ([], "rising steps"),
+        ([[0.0, 0.1], [0.5, 0.2], [1000, 0.3]], r"0\.5 is a share of the run, but 1000 are steps"),
+        ([[0.0, 0.1], [1.5, 0.2]], r"1\.5 is a share of the run"),
         ([[1, 0.1]], "rising steps"),
         ([[0, 0.1], [0, 0.2]], "rising steps"),
         ([[0, 0.1], [20, 0.2], [10, 0.3]], "rising steps"),
