@@ -113,6 +113,7 @@ class Candidates:
             column: of metrics.csv, by which the best is chosen; None: nobody looks.
         """
         self.column = column
+        self.metric = None if column is None else column.removeprefix(EVALUATED)
         self.best: Best = {}
 
     def note(self, row: dict[str, float]) -> bool:
@@ -122,6 +123,5 @@ class Candidates:
             return False
         if self.best and is_better(self.column, self.best["value"], value):
             return False
-        metric = self.column.removeprefix(EVALUATED)
-        self.best = {"metric": metric, "value": value, "update": int(row["update"])}
+        self.best = {"metric": self.metric, "value": value, "update": int(row["update"])}
         return True

@@ -335,25 +335,26 @@ class _Work:
         if scenario.evaluation.every or scenario.evaluation.parameters:
             played = self._evaluate(policy, HELD_OUT)
         evaluation = {} if played is None else summary(played, scenario.judged, self.training.spec)
-        candidate = self.candidates.best
-        if not candidate:
+        metric, candidate = self.candidates.metric, self.candidates.best
+        known = evaluation
+        if metric in EXACT and self.exact is not None:
+            known = self.exact.figures(policy)
+        if metric not in known:
             return evaluation, {}
-        metric, own = candidate["metric"], policy
-        file = training_store.candidate(self.path, candidate["update"])
-        if metric in EXACT:
-            assert self.exact is not None
-            best = exact_verdict(candidate, update, self.exact.figures(policy)[metric])
-        elif candidate["update"] == update:
-            best = {"metric": metric, "value": evaluation[metric], "update": update}
-        else:
-            assert played is not None
-            own = Policy.load(file)
-            each = [
-                by_game(games, scenario.judged, self.training.spec)[metric]
-                for games in (self._evaluate(own, HELD_OUT), played)
-            ]
-            best = verdict(candidate, update, *each)
-        (policy if best["update"] == update else Policy.load(file)).save(self.path / store.BEST)
+        best = {"metric": metric, "value": known[metric], "update": update}
+        if candidate and candidate["update"] < update:
+            own = Policy.load(training_store.candidate(self.path, candidate["update"]))
+            if metric in EXACT:
+                best = exact_verdict(candidate, update, known[metric])
+            else:
+                assert played is not None
+                each = [
+                    by_game(games, scenario.judged, self.training.spec)[metric]
+                    for games in (self._evaluate(own, HELD_OUT), played)
+                ]
+                best = verdict(candidate, update, *each)
+            policy = policy if best["update"] == update else own
+        policy.save(self.path / store.BEST)
         return evaluation, best
 
     def _evaluate(self, policy: Policy, games: int) -> Played:
