@@ -1,8 +1,8 @@
 """The learning part of docs/benchmarks.md, against RLlib's own runner and learner.
 
-    python -m benchmarks.learning [--quick]
+    python -m benchmarks.learning [--quick] [--only others]
 
-prints it alone; see benchmarks.bench for the whole page.
+prints it, or some of its sections, alone; see benchmarks.bench for the whole page.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import logging
 import os
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
@@ -42,10 +44,15 @@ GRAPH_WIDTHS = (64, 64)
 GAMES = 64
 FRAGMENTS = {4: 64, 16: 32}  # steps of each game between two updates, by the number of agents
 PAIRS = 3
+PETTINGZOO: dict[str, dict[str, Any]] = {  # modules and parameters
+    "mpe2.simple_spread_v3": {"N": 3},
+    "pettingzoo.classic.connect_four_v3": {},
+}
+OTHERS = 32  # of their games at once
 
 
-def sections(quick: bool) -> list[str]:
-    """Lines of Markdown. `quick` leaves out the games of 16 agents."""
+def sections(quick: bool, only: Sequence[str] = ()) -> list[str]:
+    """Lines of Markdown. `quick` leaves out the games of 16 agents; `only` names some sections."""
     torch.set_num_threads(1)
     for name in ("ray", "ray.rllib", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)
@@ -53,7 +60,9 @@ def sections(quick: bool) -> list[str]:
     lines = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for section in (against_rllib, graphs, processes):
+        for section in (against_rllib, graphs, processes, others):
+            if only and section.__name__ not in only:
+                continue
             began = time.perf_counter()
             lines += section(numbers)
             print(f"{section.__name__}: {time.perf_counter() - began:.0f} s", flush=True)
@@ -337,10 +346,99 @@ def processes(numbers: tuple[int, ...]) -> list[str]:
     ]
 
 
+def others(numbers: tuple[int, ...]) -> list[str]:
+    """PettingZoo's own games: beside the bare environment, and by one process and by two."""
+    rows = []
+    for module, parameters in PETTINGZOO.items():
+        words = ",".join(f"{key}={value}" for key, value in parameters.items())
+        # One short pass: this is about playing.
+        method = PPO(games=OTHERS, fragment=64, epochs=1, minibatches=1)
+        plan = Plan(
+            game=f"pettingzoo:{module}({words})",
+            method=method,
+            network=Network(hidden=GRAPH_WIDTHS),
+        )
+        steps = OTHERS * method.fragment
+        with ExitStack() as stack:
+            stack.enter_context(running_ray(1 + 1 + 2))
+            here, one, two = (
+                stack.enter_context(
+                    Training(plan.model_copy(update={"resources": Resources(env_runners=count)}))
+                )
+                for count in (0, 1, 2)
+            )
+            for training in (here, one, two):
+                training.step()  # warms up
+            bare = Bare(module, parameters)
+            calls = [partial(bare.play, steps), here.algorithm.env_runner.sample]
+            alone, ours = steps / np.array(in_turn(calls))
+            rates = np.array(
+                [
+                    [
+                        k * steps / at_work.step()["sample_seconds"]
+                        for k, at_work in ((1, one), (2, two))
+                    ]
+                    for _ in range(2 * PAIRS)
+                ]
+            )  # [rounds, 2]
+        figures = [f"{np.median(rate):,.0f}" for rate in (alone, ours)]
+        figures.append(f"{np.median(ours / alone):.0%}")
+        figures += [f"{rate:,.0f}" for rate in np.median(rates, axis=0)]
+        rows.append([module, *figures, f"**{np.median(rates[:, 1] / rates[:, 0]):.2f}**"])
+    return [
+        "## Training: PettingZoo's games, and several processes",
+        "",
+        "Steps of games a CPU second of one bare environment, whose actions are drawn at random",
+        f"in a loop that does nothing else, and of our runner in the process that trains: {OTHERS}",
+        "games, policy and critic of 64 x 64, values and advantages. Then steps a second on the",
+        f"clock that 1 and 2 env runners, processes of {OTHERS} games each, play and hand over on",
+        f"{os.cpu_count()} cores. Medians of rounds in which they take turns, ratios too.",
+        "(`python -m benchmarks.learning --only others` measures this section alone.)",
+        "",
+        *table(
+            ["game", "bare", "ours", "ratio", "1 env runner", "2 env runners", "ratio"], rows
+        ),
+    ]  # fmt: skip
+
+
+class Bare:
+    """An environment of PettingZoo's and random actions, without anything of ours."""
+
+    def __init__(self, module: str, parameters: dict[str, Any]) -> None:
+        found = import_module(module)
+        self.play = self._in_turn
+        make = found.env
+        if hasattr(found, "parallel_env"):
+            make, self.play = found.parallel_env, self._in_parallel
+        self.env = make(**parameters)
+        self.random = np.random.default_rng(0)
+
+    def _in_parallel(self, steps: int) -> None:
+        self.env.reset(seed=0)
+        sizes = {agent: self.env.action_space(agent).n for agent in self.env.agents}
+        for _ in range(steps):
+            if not self.env.agents:
+                self.env.reset()
+            self.env.step({a: int(self.random.integers(sizes[a])) for a in self.env.agents})
+
+    def _in_turn(self, steps: int) -> None:
+        self.env.reset(seed=0)
+        for _ in range(steps):
+            seen, _, terminated, truncated, _ = self.env.last()
+            if terminated or truncated:
+                self.env.reset()
+                seen = self.env.last()[0]
+            self.env.step(int(self.random.choice(np.flatnonzero(seen["action_mask"]))))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    print("\n".join(sections(parser.parse_args().quick)))
+    parser.add_argument(
+        "--only", nargs="+", choices=["against_rllib", "graphs", "processes", "others"], default=()
+    )
+    options = parser.parse_args()
+    print("\n".join(sections(options.quick, options.only)))
 
 
 if __name__ == "__main__":
