@@ -91,17 +91,22 @@ def _verdict(candidate: Best, update: int, last: float, is_ahead: bool) -> Best:
 
 def in_words(best: Best) -> str:
     """One line on which policy is the best, and by how much."""
-    metric, update = best["metric"], f"update {best['update']:,}"
-    head = f"best {metric}: {best['value']:.4f} ({update}"
+    head = f"best {best['metric']}: {best['value']:.4f} (update {best['update']:,}"
     if "ahead" not in best:
         return f"{head}, the last)"
-    by = f"{best['ahead']:.4f}"
-    if "games" in best:
-        low, high = best["ahead_low"], best["ahead_high"]
-        by += f" (95%: {low:.4f} to {high:.4f}, {best['games']:,} games)"
+    by = best["ahead"]
+    low, high = best.get("ahead_low", by), best.get("ahead_high", by)
+
+    def told(by: float, low: float, high: float) -> str:
+        games = best.get("games")
+        return f"{by:.4f}" + (f" (95%: {low:.4f} to {high:.4f}, {games:,} games)" if games else "")
+
+    candidate = f"update {best['candidate']:,}"
     if best["update"] == best["candidate"]:
-        return f"{head}), better than the last by {by}"
-    return f"{head}, the last); update {best['candidate']:,} is not certainly better: by {by}"
+        return f"{head}), better than the last by {told(by, low, high)}"
+    if high < 0:
+        return f"{head}, the last), better than {candidate} by {told(-by, -high, -low)}"
+    return f"{head}, the last); {candidate} is not certainly better: by {told(by, low, high)}"
 
 
 class Candidates:

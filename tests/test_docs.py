@@ -34,7 +34,7 @@ def test_benchmarks_are_there():
     for heading in (
         "CFR+ iterations", "NashConv", "Compiling", "From the command line",
         "Nash by linear program", "All equilibria", "Stackelberg", "Correlated equilibria",
-        "Quantal response",
+        "Quantal response", "Training: PettingZoo's games, and several processes",
     ):  # fmt: skip
         assert f"\n## {heading}" in page
     assert "| Goofspiel-5 random | 3,346,656 |" in page
