@@ -94,8 +94,8 @@ def in_words(best: Best) -> str:
     head = f"best {best['metric']}: {best['value']:.4f} (update {best['update']:,}"
     if "ahead" not in best:
         return f"{head}, the last)"
-    by = best["ahead"]
-    low, high = best.get("ahead_low", by), best.get("ahead_high", by)
+    by: float = best["ahead"]
+    low, high = (best.get(f"ahead_{end}", by) for end in ("low", "high"))
 
     def told(by: float, low: float, high: float) -> str:
         games = best.get("games")
