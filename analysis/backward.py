@@ -5,6 +5,8 @@ Zermelo (1913), Kuhn (1953); Osborne & Rubinstein, "A Course in Game Theory", se
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 
 from analysis.equilibrium import Equilibrium, verified
@@ -13,9 +15,44 @@ from games import Game, InputError, Strategy
 from games.game import CHANCE, TERMINAL, State
 from games.sequence_form import Float64
 
+# Random plays that look for an information set of several histories, and nodes that they may visit.
+PLAYS, NODES = 100, 10_000
+
 
 class ImperfectInformation(InputError):
     """An information set holds several histories."""
+
+    def __init__(self, game: Game, name: str) -> None:
+        super().__init__(
+            f"{game.name}: information set {name!r} holds several histories, so backward induction "
+            "does not apply; use another method"
+        )
+
+
+def refuse_hidden_information(game: Game) -> None:
+    """Some random plays, to tell soon of most games that their information is not perfect.
+
+    That they find nothing is no proof: `backward_induction` looks at every node.
+
+    Raises:
+        ImperfectInformation: two plays came to one information set by different moves.
+    """
+    rng = random.Random(0)
+    seen: dict[tuple[int, str], tuple[int, ...]] = {}
+    nodes = 0
+    for _ in range(PLAYS):
+        state, moves = game.root(), []
+        while (player := state.current_player()) != TERMINAL and nodes < NODES:
+            nodes += 1
+            if player == CHANCE:
+                legal = [action for action, _ in state.chance_outcomes()]
+            else:
+                legal = state.legal_actions()
+                name = state.information_state_string(player)
+                if seen.setdefault((player, name), tuple(moves)) != tuple(moves):
+                    raise ImperfectInformation(game, name)
+            moves.append(rng.choice(legal))
+            state = state.child(moves[-1])
 
 
 def backward_induction(game: Game) -> Equilibrium:
@@ -65,10 +102,7 @@ def _induce(game: Game, chosen: list[dict[str, int]]) -> Float64:
         else:
             name = state.information_state_string(player)
             if name in chosen[player]:
-                raise ImperfectInformation(
-                    f"{game.name}: information set {name!r} holds several histories, so backward "
-                    "induction does not apply; use another method"
-                )
+                raise ImperfectInformation(game, name)
             best = int(np.argmax([v[player] for v in values]))
             chosen[player][name] = best
             value = values[best]

@@ -76,7 +76,7 @@ class Joint:
 
 @dataclass(frozen=True, eq=False)
 class Equilibrium:
-    """An equilibrium, verified before it was returned; or play whose regret is told.
+    """An equilibrium, verified before it was returned; or, if `approximate`, play near one.
 
     `gains` is the most that each player could gain by the deviations that the concept considers,
     measured on the answer itself by a sweep of ours, not taken from the solver.
@@ -93,6 +93,7 @@ class Equilibrium:
     objective: float | None = None  # what was maximised, if anything
     bound: float | None = None  # no equilibrium of this kind has a larger objective
     facts: Mapping[str, float | str] = field(default_factory=dict)  # more that the method knows
+    approximate: bool = False  # its `regret` is above the concept's tolerance: the nearest found
 
     @property
     def value(self) -> float:
@@ -108,7 +109,8 @@ class Equilibrium:
     def regret(self) -> float:
         """The largest of `gains`: 0 up to rounding, where `verified` has let the answer through.
 
-        Of dynamics that were stopped it is the certified gap, which need not be near 0.
+        Of what is `approximate`, and of dynamics that were stopped, it is how far the play is
+        from an equilibrium, which need not be near 0.
         """
         return float(np.nanmax(self.gains, initial=0.0))
 
@@ -123,9 +125,10 @@ class Equilibrium:
         values = ", ".join(f"{v:.6g}" for v in self.values)
         worth_saying = self.gap > 1e-7 * (1.0 + abs(self.objective or 0.0))
         gap = f", within {self.gap:.3g} of the best" if worth_saying else ""
+        near = ", approximate" if self.approximate else ""
         return (
             f"Equilibrium({self.concept} of {self.game} by {self.method}: values {values}, "
-            f"regret {self.regret:.1e}{gap})"
+            f"regret {self.regret:.1e}{gap}{near})"
         )
 
 

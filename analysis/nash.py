@@ -1,18 +1,27 @@
 """Nash equilibria of any finite game: one call that picks the solver, and checks its answer.
 
-Two-player zero-sum games go to the sequence-form LP, trees of perfect information to backward
-induction, the rest to Gambit (Savani & Turocy, https://gambitproject.org).
+Trees of perfect information go to backward induction, two-player zero-sum games to the
+sequence-form LP, the rest to Gambit (Savani & Turocy, https://gambitproject.org) where they are
+small, and else to solvers of our own that take a tree as it is.
 """
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, Literal, NamedTuple, overload
 
 import numpy as np
 
 from analysis import gambit
-from analysis.backward import ImperfectInformation, backward_induction
+from analysis.backward import (
+    ImperfectInformation,
+    backward_induction,
+    refuse_hidden_information,
+)
+from analysis.dynamics import correlated_dynamics
 from analysis.equilibrium import (
     Equilibrium,
     Progress,
@@ -21,14 +30,15 @@ from analysis.equilibrium import (
     require_two_players,
     verified,
 )
+from analysis.quantal_limit import quantal_limit
 from analysis.sharpen import sharpened
 from analysis.units import Units
 from analysis.zero_sum import sequence_form_lp
-from games import Game, InputError, NormalForm, SequenceForm, as_form
+from games import Game, InputError, NormalForm, SequenceForm, Strategy, as_form
 from games.errors import did_you_mean
 from games.gambit import pygambit, to_gambit
-from games.kernels import plans
-from games.normal_form import as_normal_form
+from games.kernels import plans, plans_to_behaviour
+from games.normal_form import PROFILE_BUDGET, as_normal_form
 from games.sequence_form import Float64
 
 TOLERANCE = 1e-6
@@ -36,6 +46,12 @@ TOLERANCE = 1e-6
 # many pure strategies of both players together floats have to do.
 RATIONAL_UP_TO = 14
 TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
+# Where there is a choice, the numbers in a tree's normal form up to which Gambit gets that: it
+# grows exponentially, and with it the time of solvers that nothing can be asked of meanwhile.
+SMALL_TABLE = 50_000
+# Sequences of all players up to which the branch is followed before dynamics are tried, and after.
+BRANCH_FIRST, BRANCH_AT_ALL = 3_000, 10_000
+ITERATIONS = 10_000  # of the dynamics
 
 
 class GambitSolver(NamedTuple):
@@ -98,6 +114,8 @@ METHODS = {
     "auto": "picked by the game's class and size",
     "lp": "two players, zero-sum: sequence-form LP on HiGHS",
     "backward": "perfect information: backward induction, subgame perfect",
+    "branch": "one equilibrium, of trees too: the quantal response path, then Newton's method",
+    "dynamics": "trees of any size: averages of regret dynamics, often approximate",
     **{name: solver.help for name, solver in SOLVERS.items()},
 }
 
@@ -128,20 +146,25 @@ def nash(
     that Gambit's polynomial solver finds. Equilibria of a tree that play alike wherever play gets
     to count once. `Equilibrium.method` says which solver it was.
 
+    One that is asked for by method "auto", "branch" or "dynamics" may be `approximate`: where no
+    solver gets below the tolerance, or was not given the time, the play nearest to an equilibrium
+    is returned, and its `regret` and `gains` say how near that is.
+
     Args:
-        game: a game; or a sequence form, for which the tree is not known: then what is not zero-sum
-            is solved in its reduced normal form.
+        game: a game; or a sequence form, for which the tree is not known: perfect information is
+            not seen then, and Gambit gets its reduced normal form.
         which: "one" or "all".
         method: a key of `METHODS`.
-        seconds: the most that each of Gambit's solvers may take; the LP and backward induction do
-            not look at it.
+        seconds: the most that each of the solvers may take; the LP and backward induction do not
+            look at it.
         progress: see `analysis.equilibrium.Progress`.
         tolerance: the largest gain that is let through, relative to the range of a player's
             utilities. The LP is held to 1e-9 whatever is given.
 
     Raises:
         InputError: an unknown method, or one that does not fit the game.
-        GameError: a normal form too large to lay out, or imperfect recall.
+        GameError: imperfect recall; or a normal form too large to lay out, which all equilibria
+            and most of the methods by name need.
         Unverified: no solver's answer had a small enough regret.
         TimeoutError: nothing was found in time.
     """
@@ -154,47 +177,129 @@ def nash(
         raise InputError(f"{method} finds one equilibrium; all are found by enummixed or enumpoly")
     if method == "lp" or (method in SOLVERS and SOLVERS[method].two_players):
         require_two_players(form, method)
-    constant_sum = is_constant_sum(form)
-    if method == "lp" or (method == "auto" and which == "one" and constant_sum):
-        return sequence_form_lp(form, progress=progress)
+    one_by_class = method == "auto" and which == "one"
     if isinstance(game, SequenceForm):
         if method == "backward":
             raise InputError(f"{form.game}: backward induction needs the game, not its form")
-    elif method == "backward" or (
-        method == "auto" and which == "one" and not isinstance(game, NormalForm)
-    ):
-        try:
+    elif method == "backward":
+        return backward_induction(game)
+    elif one_by_class and not isinstance(game, NormalForm):
+        with contextlib.suppress(ImperfectInformation):
+            refuse_hidden_information(game)
             return backward_induction(game)
-        except ImperfectInformation:
-            if method == "backward":
-                raise
-    failures = []
-    for name in _candidates(form.num_players, which, method):
+    if method == "lp" or (one_by_class and is_constant_sum(form)):
+        return sequence_form_lp(form, progress=progress)
+    errors: list[Exception] = []
+    near: list[Equilibrium] = []
+    for name in _candidates(game, form, which, method):
+        watch = _Watch(seconds, progress)
         try:
-            found_all = _solve(game, form, name, which, seconds, progress, tolerance)
-        except (Unverified, RuntimeError) as error:
-            failures.append(str(error))
-            continue
-        if found_all:
-            return found_all[0] if which == "one" else found_all
-        # A finite game has an equilibrium, though perhaps none in pure strategies.
-        none = "none in pure strategies" if name == "enumpure" else "none: it failed"
-        failures.append(f"{name} found {none}")
-    raise Unverified(f"{form.game}: {'; '.join(failures)}")
+            if name in OWN:
+                answer = OWN[name](form, tolerance, watch)
+                if not answer.approximate:
+                    return answer
+                near.append(answer)
+            else:
+                found = _solve(game, form, name, which, watch, tolerance, method != "auto")
+                if found:
+                    return found[0] if which == "one" else found
+                # A finite game has an equilibrium, though perhaps none in pure strategies.
+                none = "none in pure strategies" if name == "enumpure" else "none: it failed"
+                errors.append(Unverified(f"{form.game}: {name} found {none}"))
+        except (Unverified, RuntimeError, TimeoutError, InputError) as error:
+            errors.append(error)
+        if watch.told_to_stop:
+            break
+    if near:
+        return min(near, key=lambda e: float((e.gains / Units.of(form).width).max()))
+    if len(errors) == 1 or isinstance(errors[-1], TimeoutError):
+        raise errors[-1]
+    raise Unverified("; ".join(str(error) for error in errors))
 
 
-def _candidates(num_players: int, which: str, method: str) -> Iterator[str]:
-    """Gambit's solvers in the order in which they are tried."""
+def _candidates(
+    game: Game | SequenceForm, form: SequenceForm, which: str, method: str
+) -> Iterator[str]:
+    """The solvers in the order in which they are tried."""
+    size = form.layout.num_sequences
     if method != "auto":
         yield method
-    elif num_players == 2:
-        yield "lcp" if which == "one" else "enummixed"
-        if which == "one":
-            yield from ("enummixed", "logit")
     elif which == "all":
-        yield "enumpoly"
+        yield "enummixed" if form.num_players == 2 else "enumpoly"
     else:
-        yield from ("enumpure", "gnm", "logit", "simpdiv")
+        yield from ("lcp", "enummixed") if form.num_players == 2 else ("enumpure", "gnm")
+        if size <= BRANCH_FIRST:
+            yield "branch"
+        yield from ("logit",) if form.num_players == 2 else ("logit", "simpdiv")
+        yield "dynamics"
+        if BRANCH_FIRST < size <= BRANCH_AT_ALL:
+            yield "branch"
+
+
+class _Watch:
+    """A `Progress` for one solver, which has so many seconds; it remembers what it was told."""
+
+    def __init__(self, seconds: float | None, progress: Progress | None) -> None:
+        self.seconds, self.progress = seconds, progress
+        self.began = time.perf_counter()
+        self.told_to_stop = False
+
+    def ask(self, message: str) -> bool:
+        """Whether somebody wishes to stop."""
+        if self.progress is not None and self.progress(message):
+            self.told_to_stop = True
+        return self.told_to_stop
+
+    def __call__(self, message: str) -> bool:
+        """The same, or whether time is up."""
+        late = self.seconds is not None and time.perf_counter() - self.began > self.seconds
+        return self.ask(message) or late
+
+
+def _branch(form: SequenceForm, tolerance: float, watch: _Watch) -> Equilibrium:
+    """By the quantal response path; see `analysis.quantal_limit`."""
+    units = Units.of(form)
+    behaviour, sharp, ended = quantal_limit(units.form, tolerance, watch)
+    method = "the quantal response path" + (", sharpened by Newton's method" if sharp else "")
+    return _nearest(form, units, behaviour, method, tolerance, ended)
+
+
+def _dynamics(form: SequenceForm, tolerance: float, watch: _Watch) -> Equilibrium:
+    """The players' averages in regret dynamics.
+
+    Played independently they are an equilibrium of two-player zero-sum games in the limit, and of
+    others often: what is returned is what they are measured to be.
+    """
+    units = Units.of(form)
+    played = correlated_dynamics(
+        units.form, "nfcce", iterations=ITERATIONS, target=0.1 * tolerance, progress=watch
+    )
+    assert played.joint is not None
+    behaviour = plans_to_behaviour(form, played.joint.weights @ played.joint.plans)
+    if form.layout.num_sequences <= BRANCH_AT_ALL:
+        behaviour = sharpened(units.form, behaviour)
+    rounds = f"{played.facts['iterations']:,} iterations"
+    return _nearest(form, units, behaviour, "averages of regret dynamics", tolerance, rounds)
+
+
+def _nearest(
+    form: SequenceForm, units: Units, behaviour: Float64, method: str, tolerance: float, ended: str
+) -> Equilibrium:
+    """What a solver of ours came to: an equilibrium, or play near one."""
+    strategy = Strategy.from_behaviour(form, behaviour)
+    found = Equilibrium("nash", form.game, method, *units.measured(behaviour), strategy)
+    try:
+        return verified(found, form, tolerance)
+    except Unverified:
+        share = float((found.gains / units.width).max())
+        words = f"a player could gain {share:.1e} of what is at stake for it ({ended})"
+        return replace(found, approximate=True, facts={"approximate": words})
+
+
+OWN: dict[str, Callable[[SequenceForm, float, _Watch], Equilibrium]] = {
+    "branch": _branch,
+    "dynamics": _dynamics,
+}
 
 
 def _solve(
@@ -202,14 +307,15 @@ def _solve(
     form: SequenceForm,
     name: str,
     which: str,
-    seconds: float | None,
-    progress: Progress | None,
+    watch: _Watch,
     tolerance: float,
+    by_name: bool,
 ) -> tuple[Equilibrium, ...]:
     """What one of Gambit's solvers finds, as verified equilibria without repetitions."""
     units = Units.of(form)
     tree = _as_tree(game, form, name)
-    table = None if tree is not None else as_normal_form(game)
+    budget = PROFILE_BUDGET if by_name or which == "all" else SMALL_TABLE
+    table = None if tree is not None else as_normal_form(game, budget=budget)
     source: Game | None = tree if tree is not None else table
     assert source is not None
     if units.extreme:  # else Gambit gets the numbers as they are, and as exact fractions
@@ -220,17 +326,18 @@ def _solve(
     profiles = gambit.call(
         lambda: gambit.profiles_of(source, solver.solve(theirs, which, small)),
         label,
-        seconds=seconds,
-        progress=progress,
+        seconds=watch.seconds,
+        progress=None if watch.progress is None else watch.ask,
     )
     found: list[Equilibrium] = []
     distinct: list[Float64] = []
     for profile in profiles:
         if table is None:
-            strategy = gambit.strategy_of(form, profile)
+            raw = gambit.strategy_of(form, profile)
         else:
-            strategy = table.strategy(sharpened(units.table(table), profile))
-        behaviour = strategy.behaviour(form)
+            raw = table.strategy([np.maximum(x, 0.0) / np.maximum(x, 0.0).sum() for x in profile])
+        behaviour = sharpened(units.form, raw.behaviour(form))
+        strategy = Strategy.from_behaviour(form, behaviour)
         point = Equilibrium("nash", form.game, label, *units.measured(behaviour), strategy)
         if which == "all":
             on_path = plans(form, behaviour)  # what differs where play never gets to is one
