@@ -41,7 +41,8 @@ def refuse_hidden_information(game: Game) -> None:
     seen: dict[tuple[int, str], tuple[int, ...]] = {}
     nodes = 0
     for _ in range(PLAYS):
-        state, moves = game.root(), []
+        state = game.root()
+        moves: list[int] = []
         while (player := state.current_player()) != TERMINAL and nodes < NODES:
             nodes += 1
             if player == CHANCE:

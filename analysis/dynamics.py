@@ -23,6 +23,7 @@ al. 2022 (trigger regret, efce); Farina, Kroer & Sandholm 2021 (predictive regre
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import numpy as np
@@ -106,6 +107,30 @@ def correlated_dynamics(
             break
     learner.measure()
     return learner.equilibrium(time.perf_counter() - began)
+
+
+def profiles_of_play(
+    form: SequenceForm, looks: Sequence[int], progress: Progress | None = None
+) -> Iterator[tuple[int, Float64, Float64]]:
+    """The dynamics of nfcce at some iterations: which, the plans [S] played last, and on average.
+
+    The averages have weights t^2. When `progress` says so the dynamics end, after a last look.
+    """
+    capacity = max(2, MEMORY // (8 * form.layout.num_sequences))
+    learner = _Learner(form, "nfcce", None, min(looks[-1], capacity))
+    step, stop = 1, False
+    for look in looks:
+        while learner.iteration < look and not stop:
+            began = time.perf_counter()
+            learner.play(min(step, look - learner.iteration))
+            spent = time.perf_counter() - began
+            step = max(1, int(step * min(2.0, 0.1 / max(spent, 1e-9))))
+            stop = progress is not None and progress(f"dynamics: iteration {learner.iteration:,}")
+        weights = _weights(learner.kept, 2)
+        played = learner.profiles[: learner.kept]
+        yield learner.iteration, learner.plan, (weights / weights.sum()) @ played
+        if stop:
+            return
 
 
 class _Learner:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -27,6 +28,9 @@ MOST_CORRECTIONS, CONVERGED, ROUNDING = 8, 1e-9, 2e-14
 # Of the predictor: first and shortest step; how far the corrector may go, in steps; and the least
 # cosine of the turn. Wide enough for a few points a decade, too narrow to change branches.
 FIRST_STEP, SHORTEST, WIDEST, SHARPEST = 0.1, 1e-9, 0.3, 0.9
+# Of the end: corrections over which progress is measured, the most that may lie ahead at that
+# speed, and the precision, in units of the game's own, above which it is rounding that slows it.
+LATELY, MOST_AHEAD, FINE = 40, 1_000, 200.0
 # Of mirror descent: the residual at which the next precision is tried, and the one to end with; the
 # pull at which it gives up; leaves that are visited between two reports.
 NEAR, MIRRORED, WEAKEST, REPORT = 1e-3, 1e-9, 1e-6, 20_000_000
@@ -63,6 +67,7 @@ def corrected(
             [normal[None, :-1], normal[None, -1:]],
         ]
         error = np.append(answer - x[:-1], 0.0)
+        off = float(np.abs(np.exp(answer) - np.exp(np.minimum(x[:-1], 1.0))).max())
         try:
             if size <= LARGEST_DENSE:
                 solved = np.linalg.solve(bmat(rows).toarray(), np.stack([error, ahead], axis=1))
@@ -72,9 +77,12 @@ def corrected(
             return None
         change, tangent = solved.T
         x += change
-        largest = float(np.abs(change).max())
-        # Utilities are known up to the rounding of log probabilities, and are multiplied by x[-1].
-        if largest <= CONVERGED + ROUNDING * float(np.abs(x).max()) ** 2:
+        # A probability of exp(-1e5) need not be known to the last digit of its logarithm.
+        largest = float((np.abs(change) / (1.0 + np.abs(x))).max())
+        # Utilities are known up to the rounding of log probabilities, and are multiplied by x[-1]:
+        # steps that come to no more do not get smaller, though the probabilities are right.
+        noise = ROUNDING * float(np.abs(x).max()) ** 2
+        if largest <= CONVERGED or (largest <= noise and off <= CONVERGED):
             return x, tangent / np.linalg.norm(tangent), steps
         if not largest <= 4.0 * before:
             return None
@@ -99,7 +107,11 @@ def branch(
     assert found is not None  # at precision 0 the response does not depend on the play
     x, tangent, _ = found
     yield LogitPoint(x[:-1], 0.0, tangent)
+    speeds: deque[float] = deque(maxlen=LATELY)  # log precision before each of the last corrections
     while x[-1] < target * unit:
+        speeds.append(math.log(x[-1]) if x[-1] > 0 else -math.inf)
+        if x[-1] > FINE and _too_far(target * unit, x[-1], speeds):
+            raise _OutOfReach(name, target, x[-1] / unit)
         last = tangent[-1] > 0 and x[-1] + step * tangent[-1] >= target * unit
         length = (target * unit - x[-1]) / tangent[-1] if last else step
         predicted = x + length * tangent
@@ -112,7 +124,9 @@ def branch(
         )
         if found is None or not near:
             step = length / 2
-            if step < SHORTEST:
+            if step < SHORTEST * max(1.0, x[-1]):
+                if x[-1] > FINE and target < math.inf:
+                    raise _OutOfReach(name, target, x[-1] / unit)
                 raise Unverified(f"{name}: the branch is lost at precision {x[-1] / unit:.6g}")
             continue
         x, tangent, corrections = found
@@ -121,6 +135,24 @@ def branch(
         yield LogitPoint(x[:-1], precision, tangent)
         if last or (progress is not None and progress(f"branch: precision {precision:.4g}")):
             return
+
+
+class _OutOfReach(Unverified):
+    """The precision is so large that rounding hides the branch before it."""
+
+    def __init__(self, name: str, target: float, reached: float) -> None:
+        super().__init__(
+            f"{name}: precision {target:g} is out of reach: rounding slows the branch down or "
+            f"hides it beyond {reached:.3g}; choose a lower precision, or nash for the limit"
+        )
+
+
+def _too_far(target: float, now: float, before: deque[float]) -> bool:
+    """Whether too many corrections lie ahead, at the speed of the last ones."""
+    if len(before) < LATELY or target == math.inf:
+        return False
+    gained = math.log(now) - before[0]
+    return math.log(target / now) > gained * MOST_AHEAD / LATELY
 
 
 def mirror(

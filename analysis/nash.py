@@ -16,12 +16,12 @@ from typing import Any, Literal, NamedTuple, overload
 import numpy as np
 
 from analysis import gambit
+from analysis.average_play import average_play
 from analysis.backward import (
     ImperfectInformation,
     backward_induction,
     refuse_hidden_information,
 )
-from analysis.dynamics import correlated_dynamics
 from analysis.equilibrium import (
     Equilibrium,
     Progress,
@@ -37,7 +37,7 @@ from analysis.zero_sum import sequence_form_lp
 from games import Game, InputError, NormalForm, SequenceForm, Strategy, as_form
 from games.errors import did_you_mean
 from games.gambit import pygambit, to_gambit
-from games.kernels import plans, plans_to_behaviour
+from games.kernels import plans
 from games.normal_form import PROFILE_BUDGET, as_normal_form
 from games.sequence_form import Float64
 
@@ -49,9 +49,8 @@ TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
 # Where there is a choice, the numbers in a tree's normal form up to which Gambit gets that: it
 # grows exponentially, and with it the time of solvers that nothing can be asked of meanwhile.
 SMALL_TABLE = 50_000
-# Sequences of all players up to which the branch is followed before dynamics are tried, and after.
-BRANCH_FIRST, BRANCH_AT_ALL = 3_000, 10_000
-ITERATIONS = 10_000  # of the dynamics
+BRANCH_UP_TO = 3_000  # sequences of all players: beyond, a step along the branch takes minutes
+SHARPENED = ", sharpened by Newton's method"
 
 
 class GambitSolver(NamedTuple):
@@ -115,7 +114,7 @@ METHODS = {
     "lp": "two players, zero-sum: sequence-form LP on HiGHS",
     "backward": "perfect information: backward induction, subgame perfect",
     "branch": "one equilibrium, of trees too: the quantal response path, then Newton's method",
-    "dynamics": "trees of any size: averages of regret dynamics, often approximate",
+    "dynamics": "trees of any size: regret dynamics, then Newton's method; may be approximate",
     **{name: solver.help for name, solver in SOLVERS.items()},
 }
 
@@ -221,19 +220,16 @@ def _candidates(
     game: Game | SequenceForm, form: SequenceForm, which: str, method: str
 ) -> Iterator[str]:
     """The solvers in the order in which they are tried."""
-    size = form.layout.num_sequences
     if method != "auto":
         yield method
     elif which == "all":
         yield "enummixed" if form.num_players == 2 else "enumpoly"
     else:
         yield from ("lcp", "enummixed") if form.num_players == 2 else ("enumpure", "gnm")
-        if size <= BRANCH_FIRST:
+        if form.layout.num_sequences <= BRANCH_UP_TO:
             yield "branch"
         yield from ("logit",) if form.num_players == 2 else ("logit", "simpdiv")
         yield "dynamics"
-        if BRANCH_FIRST < size <= BRANCH_AT_ALL:
-            yield "branch"
 
 
 class _Watch:
@@ -260,26 +256,16 @@ def _branch(form: SequenceForm, tolerance: float, watch: _Watch) -> Equilibrium:
     """By the quantal response path; see `analysis.quantal_limit`."""
     units = Units.of(form)
     behaviour, sharp, ended = quantal_limit(units.form, tolerance, watch)
-    method = "the quantal response path" + (", sharpened by Newton's method" if sharp else "")
+    method = "quantal response path" + (SHARPENED if sharp else "")
     return _nearest(form, units, behaviour, method, tolerance, ended)
 
 
 def _dynamics(form: SequenceForm, tolerance: float, watch: _Watch) -> Equilibrium:
-    """The players' averages in regret dynamics.
-
-    Played independently they are an equilibrium of two-player zero-sum games in the limit, and of
-    others often: what is returned is what they are measured to be.
-    """
+    """By regret dynamics; see `analysis.average_play`."""
     units = Units.of(form)
-    played = correlated_dynamics(
-        units.form, "nfcce", iterations=ITERATIONS, target=0.1 * tolerance, progress=watch
-    )
-    assert played.joint is not None
-    behaviour = plans_to_behaviour(form, played.joint.weights @ played.joint.plans)
-    if form.layout.num_sequences <= BRANCH_AT_ALL:
-        behaviour = sharpened(units.form, behaviour)
-    rounds = f"{played.facts['iterations']:,} iterations"
-    return _nearest(form, units, behaviour, "averages of regret dynamics", tolerance, rounds)
+    behaviour, sharp, ended = average_play(units.form, tolerance, watch)
+    method = "regret dynamics" + (SHARPENED if sharp else "")
+    return _nearest(form, units, behaviour, method, tolerance, ended)
 
 
 def _nearest(

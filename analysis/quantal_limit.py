@@ -15,14 +15,13 @@ import numpy as np
 from analysis.equilibrium import Progress, Unverified
 from analysis.logit_branch import LogitPoint, logit_points
 from analysis.logit_response import LogitResponse
-from analysis.sharpen import regret, settled, sharpened
+from analysis.sharpen import regret, with_support
 from games import SequenceForm
 from games.sequence_form import Float64
 
 # Regrets, as shares of what is at stake, at which the support is tried: the first, and each next.
 FIRST_TRY, NEXT_TRY = 1e-2, 0.5
 FADING = -0.5  # d log probability / d log precision: below, an action has none in the limit
-EXACT = 1e-9  # the regret of what was sharpened
 
 
 def quantal_limit(
@@ -48,7 +47,7 @@ def quantal_limit(
             if used is None or now > next_try:
                 continue
             next_try = NEXT_TRY * now
-            found = _with_support(form, behaviour, used, progress)
+            found = with_support(form, behaviour, used, progress)
             if found is not None:
                 return found, True, ""
     except Unverified:  # the branch is lost
@@ -70,13 +69,3 @@ def _approaching(
             used = (slope > FADING)[form.layout.place]
         yield response.behaviour(point.log_behaviour), used
         last = point
-
-
-def _with_support(
-    form: SequenceForm, behaviour: Float64, used: np.ndarray, progress: Progress | None
-) -> Float64 | None:
-    """The equilibrium nearby in which these actions are used, if there is one."""
-    found = sharpened(form, behaviour, used)
-    if regret(form, found) <= EXACT:
-        return found
-    return settled(form, behaviour, used, EXACT, progress)

@@ -29,13 +29,14 @@ from games.sequence_form import Float64
 
 SUPPORT = 1e-4  # probabilities below are taken for 0
 EXACT = 1e-13  # regret in units of the game's own at which there is nothing left to do
+SETTLED = 1e-9  # the same, of what counts as an equilibrium with a given support
 MOST_STEPS = 20
 DAMPING = 1e-11  # of Newton's equations, which need not be independent
 MOST_ENTRIES = 3_000_000  # of the derivatives, beyond which a step takes minutes
 NEVER = 1e-12  # plans below lead nowhere
 
 
-def sharpened(form: SequenceForm, behaviour: Float64, support: Float64 | None = None) -> Float64:
+def sharpened(form: SequenceForm, behaviour: Float64, support: np.ndarray | None = None) -> Float64:
     """Behaviour [S] of smaller regret, by Newton's method on the support's equations.
 
     Where that does not make the regret smaller (a wrong support, a singular system), nothing is
@@ -60,12 +61,21 @@ def sharpened(form: SequenceForm, behaviour: Float64, support: Float64 | None = 
     return better if regret(form, better) < before else clean
 
 
+def with_support(
+    form: SequenceForm, behaviour: Float64, used: np.ndarray, progress: Progress | None = None
+) -> Float64 | None:
+    """The equilibrium [S] nearby in which only the actions `used` [S] are played, if there is one.
+
+    By the equations, which costs least; where these are not enough by `settled`.
+    """
+    found = sharpened(form, behaviour, used)
+    if regret(form, found) <= SETTLED:
+        return found
+    return settled(form, behaviour, used, progress)
+
+
 def settled(
-    form: SequenceForm,
-    behaviour: Float64,
-    used: np.ndarray,
-    tolerance: float,
-    progress: Progress | None = None,
+    form: SequenceForm, behaviour: Float64, used: np.ndarray, progress: Progress | None = None
 ) -> Float64 | None:
     """The nearest equilibrium [S] in which only the actions `used` [S] are played on its path.
 
@@ -77,7 +87,6 @@ def settled(
         form: the game in units of its own.
         behaviour: where to start, an approximate equilibrium.
         used: the support's guess; off the path, where play cannot get to, it does not bind.
-        tolerance: the regret that is good enough.
         progress: see `analysis.equilibrium.Progress`.
 
     Returns:
@@ -88,7 +97,7 @@ def settled(
         return None
     x = plans(form, conditions.normalised(np.where(used, behaviour, 0.0)))
     free = conditions.unreached(x)
-    best, least = None, np.inf
+    least = np.inf
     for _ in range(MOST_STEPS):
         try:
             x = conditions.step(x, used | free, progress)
@@ -98,12 +107,10 @@ def settled(
         now = regret(form, found)
         if not now < 0.5 * least:
             break
-        best, least = found, now
-        if now <= tolerance:
-            break
-    if best is None or least > tolerance:
-        return None
-    return sharpened(form, best, best > NEVER)
+        least = now
+        if now <= SETTLED:
+            return sharpened(form, found, found > NEVER)
+    return None
 
 
 class _Conditions:

@@ -130,7 +130,7 @@ def summary(found: Found) -> list[dict[str, str]]:
             row["objective"] = _fixed(e.objective)
             row["at most"] = "" if e.bound is None else _fixed(e.bound)
         row["regret"] = f"{e.regret:.1e}"
-        row["method"] = e.method
+        row["method"] = e.method + (" (approximate)" if e.approximate else "")
         rows.append(row)
     return rows
 
@@ -168,6 +168,7 @@ def _row_json(found: Found, e: Equilibrium) -> dict[str, Any]:
         "welfare": e.welfare,
         "nash_conv": None if e.strategy is None else analysis.nash_conv(found.form, e.strategy),
         "regret": e.regret,
+        "approximate": e.approximate,
         "gains": [None if math.isnan(g) else g for g in e.gains.tolist()],
         "objective": e.objective,
         "bound": e.bound,
