@@ -149,11 +149,46 @@ class Program:
         seconds: float | None = None,
         progress: Progress | None = None,
     ) -> Answer:
-        """Solve the program, by the simplex or by an interior point and crossover; see `run`."""
+        """Solve the program, by the simplex or by an interior point and crossover; see `run`.
+
+        Where coefficients differ by many orders of magnitude, rounding adds up while HiGHS pivots,
+        unseen: the rows that it holds to the bounds are not those of its variables any more. Such
+        an answer is taken back to its basis, which is computed anew, first with HiGHS's scaling of
+        rows and then without.
+        """
         model = self.model(maximise=maximise)
         if interior:
             model.setOptionValue("solver", "ipm")
-        return run(model, seconds=seconds, progress=progress)
+        answer = run(model, seconds=seconds, progress=progress)
+        if model.getLp().integrality_:
+            return answer
+        excess = _excess(model, answer.x)
+        for scaling in (True, False):
+            if excess <= TOLERANCE:
+                break
+            basis = model.getBasis()
+            model.clearSolver()
+            model.setOptionValue("solver", "simplex")
+            model.setOptionValue("presolve", "off")
+            if not scaling:
+                model.setOptionValue("simplex_scale_strategy", 0)
+            model.setBasis(basis)
+            again = run(model, seconds=seconds, progress=progress)
+            if _excess(model, again.x) < excess:
+                answer, excess = again, _excess(model, again.x)
+        return answer
+
+
+def _excess(highs: highspy.Highs, x: Float64) -> float:
+    """How far the rows at x [variables] are out of their bounds at most."""
+    from scipy.sparse import csc_matrix
+
+    lp = highs.getLp()
+    matrix = lp.a_matrix_
+    shape = (lp.num_row_, lp.num_col_)
+    rows = csc_matrix((matrix.value_, matrix.index_, matrix.start_), shape=shape) @ x
+    out = np.maximum(np.array(lp.row_lower_) - rows, rows - np.array(lp.row_upper_))
+    return float(out.max(initial=0.0))
 
 
 def run(
