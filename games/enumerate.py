@@ -4,16 +4,53 @@ from __future__ import annotations
 
 import random
 import sys
+import time
 from array import array
+from bisect import bisect_right
 
 import numpy as np
 
 from games.errors import GameError, UnenumerableGameError
-from games.game import CHANCE, TERMINAL, State
+from games.game import CHANCE, NODE_BUDGET, TERMINAL, State
 from games.sequence_form import SequenceForm, Treeplex, depths
 
 PROBES = 5
 PROBE_MARGIN = 100.0
+# What a node budget of 20 million allows beside its histories; a larger one allows more in
+# proportion, a smaller one no less.
+LONGEST_PLAY = 5_000  # moves, those of chance included
+SECONDS = 120.0  # of computing
+CHARACTERS = 2_000_000_000  # in the names of information sets
+LOOK = 16  # histories between two looks at the clock
+
+
+class Budget:
+    """How large a tree may be: its histories, and what follows from their number.
+
+    The other limits are for trees that would not come near their number of histories for hours. A
+    state holds all that was played, so that time and memory of a walk grow with the square of the
+    length of a play; and a state of a large board may take a second.
+    """
+
+    def __init__(self, name: str, node_budget: int) -> None:
+        self.name = name
+        self.histories = node_budget
+        scale = max(1.0, node_budget / NODE_BUDGET)
+        self.longest_play = int(LONGEST_PLAY * scale)
+        self.seconds = SECONDS * scale
+        self.characters = int(CHARACTERS * scale)
+        self._began = time.thread_time()
+
+    @property
+    def spent(self) -> float:
+        """Seconds of computing so far."""
+        return time.thread_time() - self._began
+
+    def refuse(self, what: str) -> UnenumerableGameError:
+        return UnenumerableGameError(
+            f"{self.name}: {what}; raise node_budget, choose smaller parameters, or use method "
+            "mccfr, which samples"
+        )
 
 
 class _Decisions:
@@ -26,6 +63,7 @@ class _Decisions:
         self.legal: list[tuple[int, ...]] = []
         self.labels: list[list[str]] = []
         self.num_sequences = 1
+        self.characters = 0  # in all names
 
     def add(self, name: str, parent: int, legal: list[int], labels: list[str]) -> int:
         number = self.index[name] = len(self.first)
@@ -34,7 +72,18 @@ class _Decisions:
         self.legal.append(tuple(legal))
         self.labels.append(labels)
         self.num_sequences += len(legal)
+        self.characters += len(name)
         return number
+
+    def path(self, sequence: int) -> list[tuple[str, int]]:
+        """The information sets on the way to a sequence, and the action taken at each."""
+        names, found = list(self.index), []
+        while sequence:
+            number = bisect_right(self.first, sequence) - 1
+            action = self.legal[number][sequence - self.first[number]]
+            found.append((names[number], action))
+            sequence = self.parent[number]
+        return found[::-1]
 
 
 def enumerate_game(start: State, name: str, num_players: int, node_budget: int) -> SequenceForm:
@@ -47,24 +96,31 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
         node_budget: the most histories to visit.
 
     Raises:
-        UnenumerableGameError: the tree is larger than the budget.
+        UnenumerableGameError: the tree is larger than the budget, or than what `Budget` allows
+            with it in moves of a play, computing time and names.
         GameError: imperfect recall, or information sets that do not fit together.
     """
+    budget = Budget(name, node_budget)
     decisions = [_Decisions() for _ in range(num_players)]
     leaf_sequence, leaf_utility, leaf_chance = array("i"), array("d"), array("d")
     histories, terminals = 0, 0
-    root = (0,) * num_players
-    # An explicit stack: the depth of a game is not bounded by Python's recursion limit.
-    stack: list[tuple[State, float, tuple[int, ...]]] = [(start, 1.0, root)]
-    while stack:
-        state, chance, last = stack.pop()
+
+    def so_far() -> str:
+        found = sum(len(d.index) for d in decisions)
+        return f"stopped after {terminals:,} terminals and {found:,} information sets"
+
+    # An explicit stack: the depth of a game is not bounded by Python's recursion limit. It holds
+    # one state a level, and not its children: on a large board those would fill the memory.
+    stack: list[tuple[State, list[tuple[int, float, tuple[int, ...]]], int]] = []
+    state, chance, last, depth = start, 1.0, (0,) * num_players, 0
+    while True:
         histories += 1
         if histories > node_budget:
-            found = sum(len(d.index) for d in decisions)
-            raise UnenumerableGameError(
-                f"{name}: more than {node_budget:,} histories (stopped after {terminals:,} "
-                f"terminals and {found:,} information sets); raise node_budget, choose smaller "
-                "parameters, or use method mccfr, which samples"
+            raise budget.refuse(f"more than {node_budget:,} histories ({so_far()})")
+        if not histories % LOOK and budget.spent > budget.seconds:
+            raise budget.refuse(
+                f"not walked within {budget.seconds:.0f} s of computing ({histories:,} histories, "
+                f"{so_far()})"
             )
         player = state.current_player()
         if player == TERMINAL:
@@ -72,40 +128,61 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
             leaf_sequence.extend(last)
             leaf_utility.extend([chance * u for u in state.returns()])
             leaf_chance.append(chance)
-            continue
-        if player == CHANCE:
-            for action, probability in reversed(state.chance_outcomes()):
-                stack.append((state.child(action), chance * probability, last))
-            continue
-        if player < 0:  # neither a player nor one of the two above
+            moves = []
+        elif player == CHANCE:
+            moves = [(a, chance * p, last) for a, p in reversed(state.chance_outcomes())]
+        elif player < 0:  # neither a player nor one of the two above
             raise GameError(
                 f"{name}: has a node of player {player}, which is neither a player nor chance "
                 "(a mean-field game?); only games of finitely many players have a sequence form"
             )
-        own = decisions[player]
-        information_set = state.information_state_string(player)
-        legal = state.legal_actions()
-        if not legal:
-            raise GameError(f"{name}: player {player} has no legal action at {information_set!r}")
-        number = own.index.get(information_set)
-        if number is None:
-            # The same few names at hundreds of thousands of places: one copy of each.
-            labels = [sys.intern(state.action_to_string(player, action)) for action in legal]
-            number = own.add(information_set, last[player], legal, labels)
-        elif own.parent[number] != last[player]:
-            raise GameError(
-                f"{name}: imperfect recall: player {player} reaches information set "
-                f"{information_set!r} by different own moves; the sequence form needs perfect "
-                "recall (if the game has a variant with it, load that one)"
-            )
-        elif own.legal[number] != tuple(legal):
-            raise GameError(
-                f"{name}: information set {information_set!r} of player {player} has different "
-                "legal actions at different histories; the game's information states are at fault"
-            )
-        first, before, after = own.first[number], last[:player], last[player + 1 :]
-        for k in range(len(legal) - 1, -1, -1):
-            stack.append((state.child(legal[k]), chance, (*before, first + k, *after)))
+        else:
+            own = decisions[player]
+            information_set = state.information_state_string(player)
+            legal = state.legal_actions()
+            if not legal:
+                raise GameError(
+                    f"{name}: player {player} has no legal action at {information_set!r}"
+                )
+            number = own.index.get(information_set)
+            if number is None:
+                # The same few names at hundreds of thousands of places: one copy of each.
+                labels = [sys.intern(state.action_to_string(player, action)) for action in legal]
+                number = own.add(information_set, last[player], legal, labels)
+                if own.characters > budget.characters:
+                    raise budget.refuse(
+                        f"the names of player {player}'s information sets have more than "
+                        f"{budget.characters:,} characters ({so_far()})"
+                    )
+            elif own.parent[number] != last[player]:
+                raise GameError(
+                    f"{name}: imperfect recall: player {player} reaches information set "
+                    f"{information_set!r} {_forgotten(own, own.parent[number], last[player])}; the "
+                    "sequence form needs perfect recall (if the game has a variant with it, load "
+                    "that one)"
+                )
+            elif own.legal[number] != tuple(legal):
+                raise GameError(
+                    f"{name}: information set {information_set!r} of player {player} has different "
+                    "legal actions at different histories; the game's information states are at "
+                    "fault"
+                )
+            first, before, after = own.first[number], last[:player], last[player + 1 :]
+            moves = [
+                (legal[k], chance, (*before, first + k, *after))
+                for k in range(len(legal) - 1, -1, -1)
+            ]
+        if moves:
+            if depth >= budget.longest_play:
+                raise budget.refuse(f"a play of more than {depth:,} moves ({so_far()})")
+            stack.append((state, moves, depth + 1))
+        if not stack:
+            break
+        parent, moves, depth = stack[-1]
+        action, chance, last = moves.pop()
+        if not moves:
+            stack.pop()
+        state = parent.child(action)
     if not terminals:
         raise GameError(f"{name}: no play of this game ever ends; choose other parameters")
     # Views of what the walk collected: a large game's leaves are not to be there twice.
@@ -127,13 +204,15 @@ def refuse_hopeless(start: State, name: str, node_budget: int) -> None:
     """Refuse at once a game that is far too large, so that nobody waits for the budget to run out.
 
     Knuth (1975): along a uniformly random play, the product of the branching factors has the
-    number of terminals as its mean. By Markov's inequality a game within the budget exceeds 100
-    times the budget in one probe with probability at most 1/100, in five of five with 1e-10.
+    number of terminals as its mean, and that times the seconds a move bounds the walk's time. By
+    Markov's inequality a game within the budget exceeds 100 times the budget in one probe with
+    probability at most 1/100, in five of five with 1e-10.
     """
+    budget = Budget(name, node_budget)
     rng = random.Random(0)
-    smallest = float("inf")
+    smallest, quickest = float("inf"), float("inf")  # terminals, and seconds, by the probes
     for _ in range(PROBES):
-        state, product = start, 1.0
+        state, product, length, began = start, 1.0, 0, budget.spent
         while state.current_player() != TERMINAL and product <= PROBE_MARGIN * node_budget:
             player = state.current_player()
             if player < CHANCE:
@@ -145,16 +224,44 @@ def refuse_hopeless(start: State, name: str, node_budget: int) -> None:
             )
             if not moves:
                 return
+            length += 1
+            if length > budget.longest_play:
+                raise budget.refuse(
+                    f"a random play did not end within {budget.longest_play:,} moves"
+                )
+            if budget.spent > budget.seconds:
+                raise budget.refuse(
+                    f"random plays did not end within {budget.seconds:.0f} s of computing "
+                    f"(this one has {length:,} moves)"
+                )
             product *= len(moves)
             state = state.child(rng.choice(moves))
         smallest = min(smallest, product)
-        if smallest <= PROBE_MARGIN * node_budget:
+        quickest = min(quickest, product * (budget.spent - began) / max(length, 1))
+        if smallest <= PROBE_MARGIN * node_budget and quickest <= PROBE_MARGIN * budget.seconds:
             return
+    if smallest > PROBE_MARGIN * node_budget:
+        raise UnenumerableGameError(
+            f"{name}: far more than {node_budget:,} histories ({PROBES} random plays each passed "
+            f"{smallest:.0e} alternatives); choose smaller parameters, or use method mccfr, which "
+            "samples"
+        )
     raise UnenumerableGameError(
-        f"{name}: far more than {node_budget:,} histories ({PROBES} random plays each passed "
-        f"{smallest:.0e} alternatives); choose smaller parameters, or use method mccfr, which "
-        "samples"
+        f"{name}: would take far longer than the {budget.seconds:.0f} s of computing that its node "
+        f"budget allows ({PROBES} random plays each let expect {quickest:.0e} s); choose smaller "
+        "parameters, or use method mccfr, which samples"
     )
+
+
+def _forgotten(own: _Decisions, one: int, other: int) -> str:
+    """What a player does not remember who reaches an information set by two of its sequences."""
+    paths = own.path(one), own.path(other)
+    moves = [[action for _, action in path] for path in paths]
+    if moves[0] != moves[1]:
+        return "by different own moves"
+    pairs = zip(*paths, strict=True)
+    k, a, b = next((k, a, b) for k, ((a, _), (b, _)) in enumerate(pairs) if a != b)
+    return f"by the same own moves, but has forgotten whether it made move {k + 1} at {a!r} or {b!r}"
 
 
 def _sorted_treeplex(own: _Decisions, leaf_column: np.ndarray) -> tuple[Treeplex, np.ndarray]:

@@ -4,20 +4,34 @@ from __future__ import annotations
 
 import contextlib
 import os
+import random
 import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import pyspiel
 
 from games import cache as disk
+from games import trial
 from games.enumerate import enumerate_game, refuse_hopeless
 from games.errors import GameError, UnenumerableGameError, did_you_mean, one_line
 from games.game import NODE_BUDGET
 from games.sequence_form import SequenceForm
+
+# What OpenSpiel raises: errors of its own, and those that pybind11 makes of C++'s.
+REFUSALS = (
+    pyspiel.SpielError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+)
+FIRST_MOVES = 20  # that are played before a game with unusual parameters counts as loaded
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,21 +118,128 @@ def load_openspiel(name: str) -> OpenSpielGame:
         raise GameError(f"{name}: write a game as name(parameter=value,...)")
     try:
         with _silent_stderr():
-            _check_parameters(pyspiel.game_parameters_from_string(name))
-            game = pyspiel.load_game(name)
-            kind = game.get_type()
+            given = pyspiel.game_parameters_from_string(name)
+            _check_parameters(given)
+            if unusual := _unusual(given):
+                _try_out(name, ", ".join(unusual))
+            if given["name"] == "start_at":
+                _check_start(name, given)
+            game, kind = _build(name)
             cacheable = _is_shipped(game) and "filename" not in name
-            if kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
-                game = pyspiel.convert_to_turn_based(game)
     except GameError:
         raise
-    except (pyspiel.SpielError, RuntimeError, TypeError, ValueError, IndexError) as error:
+    except REFUSALS as error:
         raise GameError(f"{name}: {_reason(error)}") from None
     if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
         raise GameError(
             f"{name}: a mean-field game; only games of finitely many players can be loaded"
         )
     return OpenSpielGame(name, game, cacheable)
+
+
+def _build(name: str) -> tuple[Any, Any]:
+    """The sequential `pyspiel.Game`, and the type that it had before it was made so."""
+    game = pyspiel.load_game(name)
+    kind = game.get_type()
+    if kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
+        game = pyspiel.convert_to_turn_based(game)
+    return game, kind
+
+
+@lru_cache(maxsize=1024)
+def _try_out(name: str, unusual: str) -> None:
+    """Build a game and play its first moves in a child process, since OpenSpiel can take all
+    memory, hang or crash where it should refuse a parameter.
+
+    Raises:
+        GameError: it did, or it refused; names `unusual`, the parameters that may be why.
+    """
+    wrong = trial.attempt(lambda: _first_moves(name))
+    if wrong:
+        named = any(f"{key.split('=')[0]}" in wrong for key in unusual.split(", "))
+        raise GameError(f"{name}: {wrong}" + ("" if named else f"; change {unusual}"))
+
+
+def _first_moves(name: str) -> str:
+    """What goes wrong in the first moves of a game; "" if nothing does."""
+    try:
+        game, kind = _build(name)
+        state = game.new_initial_state()
+    except REFUSALS as error:
+        return _reason(error)
+    if (
+        kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD
+        or kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC
+    ):
+        return ""  # not to be walked
+    rng = random.Random(0)
+    try:
+        for _ in range(FIRST_MOVES):
+            if state.is_terminal():
+                break
+            player = state.current_player()
+            if state.is_chance_node():
+                moves = [action for action, _ in state.chance_outcomes()]
+            else:
+                moves = state.legal_actions()
+                if kind.provides_information_state_string:
+                    state.information_state_string(player)
+            if not moves:
+                break
+            state.child(moves[-1])
+            state = state.child(rng.choice(moves))
+    except REFUSALS as error:
+        if _is_openspiels(game) or isinstance(error, MemoryError):
+            return _reason(error)
+        # A Python game of somebody's: whoever plays it says where it went wrong.
+    return ""
+
+
+def _unusual(given: dict[str, Any]) -> list[str]:
+    """The parameters, of a game or of games inside it, that are not known to do no harm, each as
+    "players=99 (by default 2)". A number from 1 to the default is, and so are words and switches.
+    """
+    (kind,) = (k for k in pyspiel.registered_games() if k.short_name == given["name"])
+    found = []
+    for key, value in given.items():
+        default = kind.parameter_specification.get(key)
+        if isinstance(value, dict):
+            found += _unusual(value)
+        elif key != "name" and not _is_usual(value, default):
+            found.append(f"{key}={value}" + (f" (by default {default})" if default else ""))
+    return found
+
+
+def _is_usual(value: Any, default: Any) -> bool:
+    if isinstance(value, bool) or value == default:
+        return True
+    if isinstance(value, str):
+        return re.fullmatch(r"[A-Za-z_]*", value) is not None
+    if not isinstance(default, int | float):
+        return False
+    return 1 <= value <= default or (isinstance(value, float) and 0 <= value <= 1)
+
+
+def _check_start(name: str, given: dict[str, Any]) -> None:
+    """Refuse a history of `start_at` that is none of its game: OpenSpiel plays on from there, in
+    some cases for ever.
+    """
+    inner = dict(given["game"])
+    state = pyspiel.load_game(inner.pop("name"), inner).new_initial_state()
+    for k, action in enumerate(map(int, given["history"].split(";"))):
+        legal = state.legal_actions()
+        if action not in legal:
+            allowed = f"legal are {_some(legal)}" if legal else "the game is over"
+            raise GameError(
+                f"{name}: the history is none of the game's: action {action} at move {k + 1}, "
+                f"where {allowed}"
+            )
+        state.apply_action(action)
+
+
+def _some(numbers: list[int], most: int = 12) -> str:
+    more = ", ..." if len(numbers) > most else ""
+    return f"{', '.join(map(str, numbers[:most]))}{more}"
 
 
 def list_games() -> list[dict[str, Any]]:
@@ -164,6 +285,10 @@ def _check_parameters(given: dict[str, Any]) -> None:
             _check_parameters(value)
 
 
+def _is_openspiels(game: Any) -> bool:
+    return type(game).__module__.split(".")[0] in ("pyspiel", "open_spiel")
+
+
 def _is_shipped(game: Any) -> bool:
     """Whether OpenSpiel's version number says all about the game's rules.
 
@@ -171,12 +296,15 @@ def _is_shipped(game: Any) -> bool:
     wraps one.
     """
     wraps_another = any(isinstance(value, dict) for value in game.get_parameters().values())
-    return type(game).__module__.split(".")[0] in ("pyspiel", "open_spiel") and not wraps_another
+    return _is_openspiels(game) and not wraps_another
 
 
 def _reason(error: Exception) -> str:
     """OpenSpiel's message without the place in its source."""
     text = one_line(error)
+    # What C++ says who asks for a vector of a billion, or of -1.
+    if isinstance(error, MemoryError) or re.search(r"std::|vector::_M|^vector::|array::", text):
+        return trial.TOO_MUCH_MEMORY
     return re.sub(r"^\S+\.(cc|h):\d+ ", "not accepted by OpenSpiel: ", text) or "cannot be loaded"
 
 
