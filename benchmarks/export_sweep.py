@@ -54,7 +54,9 @@ SMALL: dict[str, tuple[str, ...]] = {
         "board_width=2,board_height=2,ship_sizes=[1],ship_values=[1],num_shots=2,"
         "loss_multiplier=2.0",
     ),
+    "breakthrough": ("rows=3,columns=2", "rows=3,columns=3"),
     "cached_tree": (f"game={KUHN}",),
+    "chinese_checkers": ("max_moves=2",),
     "clobber": ("rows=2,columns=3", "rows=3,columns=3"),
     "connect_four": ("rows=2,columns=3,x_in_row=2", "rows=3,columns=3,x_in_row=3"),
     "crazy_eights": ("players=2",),
@@ -83,10 +85,13 @@ SMALL: dict[str, tuple[str, ...]] = {
     ),
     "liars_dice_ir": ("dice_sides=3",),
     "misere": (f"game={KUHN}",),
+    "lines_of_action": ("max_game_length=2",),
     "mnk": ("m=2,n=2,k=2", "m=3,n=3,k=2"),
     "nim": ("pile_sizes=1;2", "pile_sizes=1;2;3", "pile_sizes=1;3;3"),
     "normal_form_extensive_game": (f"game={KUHN}",),
     "oshi_zumo": ("coins=4,size=1,horizon=3", "coins=5,size=1,horizon=4"),
+    "oware": ("num_houses_per_player=2,num_seeds_per_house=1",),
+    "pig": ("winscore=3,diceoutcomes=2,horizon=8",),
     "python_liars_poker": (
         "hand_length=1,num_digits=2",
         "hand_length=1,num_digits=3",
@@ -112,8 +117,12 @@ SMALL: dict[str, tuple[str, ...]] = {
 }
 # What a message says, and what it is called in the table.
 REASONS = [
-    (r"information-state strings", "OpenSpiel gives no information-state strings"),
+    (
+        r"information-state strings",
+        "imperfect information, and OpenSpiel gives no information-state strings",
+    ),
     (r"imperfect recall", "imperfect recall"),
+    (r"\d moves", "plays of more than 5,000 moves"),
     (r"histories", f"more than {MOST_HISTORIES:,} histories"),
     (r"samples its chance", "samples its chance events without listing their probabilities"),
     (

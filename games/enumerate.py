@@ -46,7 +46,7 @@ class Budget:
         """Seconds of computing so far."""
         return time.thread_time() - self._began
 
-    def refuse(self, what: str) -> UnenumerableGameError:
+    def exceeded(self, what: str) -> UnenumerableGameError:
         return UnenumerableGameError(
             f"{self.name}: {what}; raise node_budget, choose smaller parameters, or use method "
             "mccfr, which samples"
@@ -116,9 +116,9 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
     while True:
         histories += 1
         if histories > node_budget:
-            raise budget.refuse(f"more than {node_budget:,} histories ({so_far()})")
+            raise budget.exceeded(f"more than {node_budget:,} histories ({so_far()})")
         if not histories % LOOK and budget.spent > budget.seconds:
-            raise budget.refuse(
+            raise budget.exceeded(
                 f"not walked within {budget.seconds:.0f} s of computing ({histories:,} histories, "
                 f"{so_far()})"
             )
@@ -150,7 +150,7 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
                 labels = [sys.intern(state.action_to_string(player, action)) for action in legal]
                 number = own.add(information_set, last[player], legal, labels)
                 if own.characters > budget.characters:
-                    raise budget.refuse(
+                    raise budget.exceeded(
                         f"the names of player {player}'s information sets have more than "
                         f"{budget.characters:,} characters ({so_far()})"
                     )
@@ -174,7 +174,7 @@ def enumerate_game(start: State, name: str, num_players: int, node_budget: int) 
             ]
         if moves:
             if depth >= budget.longest_play:
-                raise budget.refuse(f"a play of more than {depth:,} moves ({so_far()})")
+                raise budget.exceeded(f"a play of more than {depth:,} moves ({so_far()})")
             stack.append((state, moves, depth + 1))
         if not stack:
             break
@@ -226,11 +226,11 @@ def refuse_hopeless(start: State, name: str, node_budget: int) -> None:
                 return
             length += 1
             if length > budget.longest_play:
-                raise budget.refuse(
+                raise budget.exceeded(
                     f"a random play did not end within {budget.longest_play:,} moves"
                 )
             if budget.spent > budget.seconds:
-                raise budget.refuse(
+                raise budget.exceeded(
                     f"random plays did not end within {budget.seconds:.0f} s of computing "
                     f"(this one has {length:,} moves)"
                 )
@@ -261,7 +261,7 @@ def _forgotten(own: _Decisions, one: int, other: int) -> str:
         return "by different own moves"
     pairs = zip(*paths, strict=True)
     k, a, b = next((k, a, b) for k, ((a, _), (b, _)) in enumerate(pairs) if a != b)
-    return f"by the same own moves, but has forgotten whether it made move {k + 1} at {a!r} or {b!r}"
+    return f"by the same own moves, but has forgotten whether move {k + 1} was at {a!r} or {b!r}"
 
 
 def _sorted_treeplex(own: _Decisions, leaf_column: np.ndarray) -> tuple[Treeplex, np.ndarray]:

@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from games.enumerate import enumerate_game
-from games.errors import InputError, one_line
+from games.errors import GameError, InputError, one_line
+from games.gambit_depth import TOKEN, require_readable
 from games.gambit_text import efg_text, nfg_text
 from games.game import CHANCE, NODE_BUDGET, TERMINAL, Game
 from games.normal_form import NormalForm
@@ -25,8 +26,6 @@ from games.sequence_form import SequenceForm
 STRING = r'"(?:[^"\\]|\\.)*"'
 # A player's node up to its information set's label, and that; or any other string.
 PERSONAL = re.compile(rf"(p\s*{STRING}\s*\d+\s+\d+\s*)({STRING})?|{STRING}", re.DOTALL)
-# A table's head, up to how many strategies each player has.
-COUNTS = re.compile(rf"\s*NFG\s+1\s+[RD]\s+{STRING}\s*{{[^}}]*}}\s*{{([\d\s]+)}}", re.DOTALL)
 
 
 def pygambit() -> Any:
@@ -155,7 +154,13 @@ def read_nfg(path: Path, name: str) -> NormalForm:
 
 def normal_form_of(game: Any, name: str) -> NormalForm:
     """A matrix game from a `pygambit.Game` that is a table."""
-    payoffs = np.stack([np.array(a, dtype=np.float64) for a in game.to_arrays()], axis=-1)
+    payoffs = np.zeros((*(len(p.strategies) for p in game.players), len(game.players)))
+    try:
+        payoffs[:] = np.stack([np.array(a, dtype=np.float64) for a in game.to_arrays()], axis=-1)
+    except TypeError:  # a profile without an outcome, which pays nothing
+        for profile in np.ndindex(payoffs.shape[:-1]):
+            if outcome := game[profile]:
+                payoffs[profile] = [float(outcome[player]) for player in game.players]
     actions = [[s.label or str(k) for k, s in enumerate(p.strategies)] for p in game.players]
     players = [player.label or f"player {i}" for i, player in enumerate(game.players)]
     return NormalForm.from_payoffs(payoffs, name=name, actions=actions, players=players)
@@ -167,7 +172,10 @@ def to_gambit(game: Game) -> Any:
         return game.gambit
     if isinstance(game, NormalForm):
         return pygambit().read_nfg(io.BytesIO(nfg_text(game).encode()))
-    return _labelled_tree(io.BytesIO(efg_text(game).encode()))
+    try:
+        return _labelled_tree(io.BytesIO(efg_text(game).encode()))
+    except ValueError as error:
+        raise GameError(f"{game.name}: Gambit cannot take it ({one_line(error)})") from None
 
 
 def _labelled_tree(file: io.BytesIO) -> Any:
@@ -186,6 +194,7 @@ def _labelled_tree(file: io.BytesIO) -> Any:
 
     # Bytes one by one: Gambit says what is wrong with those that are not ASCII.
     text = PERSONAL.sub(keep, file.read().decode("latin-1"))
+    require_readable(text)
     game = pygambit().read_efg(io.BytesIO(text.encode("latin-1")))
     nodes = (n for n in game.nodes if not n.is_terminal and not n.player.is_chance)
     for node, label in zip(nodes, labels, strict=True):
@@ -197,10 +206,35 @@ def _labelled_tree(file: io.BytesIO) -> Any:
 def _table(file: io.BytesIO) -> Any:
     """What `pygambit.read_nfg` returns; it makes room for all payoffs before it looks for them."""
     text = file.read()
-    counts = COUNTS.match(text.decode("latin-1"))
-    if counts and (profiles := math.prod(map(int, counts[1].split()))) > len(text):
+    if (profiles := _profiles(text.decode("latin-1"))) > len(text):
         raise ValueError(f"the head announces {profiles:,} profiles, more than the file holds")
     return pygambit().read_nfg(io.BytesIO(text))
+
+
+def _profiles(text: str) -> int:
+    """How many combinations of strategies the head of an `.nfg` file announces; 0 if none.
+
+    After the players' names in braces come, in braces again, the numbers of their strategies, or
+    for each player the strategies' names in braces.
+    """
+    groups, depth = 0, 0
+    counts: list[int] = []
+    for found in TOKEN.finditer(text):
+        token = found[0]
+        if token == "{":
+            depth += 1
+            groups += depth == 1
+            if groups == 2 and depth == 2:
+                counts.append(0)
+        elif token == "}":
+            depth -= 1
+            if groups == 2 and depth == 0:
+                return math.prod(counts)
+        elif groups == 2 and depth == 1 and token.isdecimal():
+            counts.append(int(token))
+        elif groups == 2 and depth == 2:
+            counts[-1] += 1
+    return 0
 
 
 def _read(reader: Any, path: Path) -> Any:

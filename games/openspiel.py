@@ -17,7 +17,13 @@ import pyspiel
 from games import cache as disk
 from games import trial
 from games.enumerate import enumerate_game, refuse_hopeless
-from games.errors import GameError, UnenumerableGameError, did_you_mean, one_line
+from games.errors import (
+    GameError,
+    InputError,
+    UnenumerableGameError,
+    did_you_mean,
+    one_line,
+)
 from games.game import NODE_BUDGET
 from games.sequence_form import SequenceForm
 
@@ -25,7 +31,6 @@ from games.sequence_form import SequenceForm
 REFUSALS = (
     pyspiel.SpielError,
     RuntimeError,
-    TypeError,
     ValueError,
     LookupError,
     ArithmeticError,
@@ -51,8 +56,23 @@ class OpenSpielGame:
         return self.openspiel.num_players()
 
     def root(self) -> Any:
-        """A new `pyspiel.State` at the start."""
-        return self.openspiel.new_initial_state()
+        """A new `pyspiel.State` at the start; see `HistoryState` where histories name the sets."""
+        state = self.openspiel.new_initial_state()
+        return HistoryState(state) if self.is_named_by_history else state
+
+    @property
+    def has_information_states(self) -> bool:
+        """Whether OpenSpiel names this game's information sets."""
+        return self.openspiel.get_type().provides_information_state_string
+
+    @property
+    def is_named_by_history(self) -> bool:
+        """Whether every history is an information set of its own, and gives it its name.
+
+        So it is under perfect information where OpenSpiel has no names; not where players who
+        moved at once were made to move in turn, unseen.
+        """
+        return _names_by_history(self.openspiel)
 
     def sequence_form(self, *, node_budget: int = NODE_BUDGET, cached: bool = True) -> SequenceForm:
         """The compiled game.
@@ -66,7 +86,8 @@ class OpenSpielGame:
         Raises:
             UnenumerableGameError: more histories than `node_budget`, or chance that OpenSpiel
                 samples and does not list.
-            GameError: imperfect recall, or no information-state strings.
+            GameError: imperfect recall; no information-state strings where information is not
+                perfect; or whatever OpenSpiel raises on the way.
         """
         key = str(self.openspiel)
         if cached and self.cacheable:
@@ -79,27 +100,78 @@ class OpenSpielGame:
                 f"{self.name}: samples its chance events without listing their probabilities, so "
                 "it cannot be enumerated; choose another game"
             )
-        self.require_information_states()
+        if not (self.has_information_states or self.is_named_by_history):
+            raise GameError(
+                f"{self.name}: OpenSpiel gives no information-state strings for this game of "
+                "imperfect information, so its information sets are unknown; choose a game that "
+                "has them"
+            )
         try:
             with _silent_stderr():
                 refuse_hopeless(self.root(), self.name, node_budget)
-            form = enumerate_game(self.root(), self.name, self.num_players, node_budget)
-        except pyspiel.SpielError as error:
+                form = enumerate_game(self.root(), self.name, self.num_players, node_budget)
+        except InputError:
+            raise
+        except REFUSALS as error:
             raise GameError(f"{self.name}: {_reason(error)}") from None
         if cached and self.cacheable:
             disk.store(key, form)
         return form
 
-    def require_information_states(self) -> None:
-        """Raises GameError if OpenSpiel cannot name this game's information sets."""
-        if not self.openspiel.get_type().provides_information_state_string:
-            raise GameError(
-                f"{self.name}: OpenSpiel gives no information-state strings for this game, so its "
-                "information sets are unknown; choose a game that has them"
-            )
-
     def __repr__(self) -> str:
         return f"OpenSpielGame({self.name}: {self.num_players} players)"
+
+
+def _names_by_history(game: Any) -> bool:
+    kind = game.get_type()
+    return (
+        not kind.provides_information_state_string
+        and kind.dynamics == pyspiel.GameType.Dynamics.SEQUENTIAL
+        and kind.information == pyspiel.GameType.Information.PERFECT_INFORMATION
+    )
+
+
+def tabular_policy(game: Any) -> Any:
+    """OpenSpiel's `TabularPolicy` of a sequential `pyspiel.Game`, uniform, its rows named as ours.
+
+    OpenSpiel's own names the rows of a game without information-state strings by observations, and
+    so takes histories for one that end in the same position.
+    """
+    from open_spiel.python.policy import TabularPolicy
+
+    class HistoryPolicy(TabularPolicy):
+        def _state_key(self, state: Any, player: int | None) -> str:
+            return HistoryState(state).information_state_string(player)
+
+    return (HistoryPolicy if _names_by_history(game) else TabularPolicy)(game)
+
+
+class HistoryState:
+    """A state under perfect information, whose history is its information set's name.
+
+    The name is the actions so far by their numbers, those of chance included: "2, 0, 5", and
+    "(start)" before the first. All else is the `pyspiel.State`'s own, which is `openspiel`.
+    """
+
+    __slots__ = ("openspiel",)
+
+    def __init__(self, state: Any) -> None:
+        self.openspiel = state
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(object.__getattribute__(self, "openspiel"), name)
+
+    def information_state_string(self, player: int | None = None) -> str:
+        return self.openspiel.history_str() or "(start)"
+
+    def child(self, action: int) -> HistoryState:
+        return HistoryState(self.openspiel.child(action))
+
+    def clone(self) -> HistoryState:
+        return HistoryState(self.openspiel.clone())
+
+    def __str__(self) -> str:
+        return str(self.openspiel)
 
 
 def load_openspiel(name: str) -> OpenSpielGame:
@@ -128,7 +200,7 @@ def load_openspiel(name: str) -> OpenSpielGame:
             cacheable = _is_shipped(game) and "filename" not in name
     except GameError:
         raise
-    except REFUSALS as error:
+    except (*REFUSALS, TypeError) as error:
         raise GameError(f"{name}: {_reason(error)}") from None
     if kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD:
         raise GameError(
@@ -165,7 +237,7 @@ def _first_moves(name: str) -> str:
     try:
         game, kind = _build(name)
         state = game.new_initial_state()
-    except REFUSALS as error:
+    except (*REFUSALS, TypeError) as error:
         return _reason(error)
     if (
         kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD

@@ -31,7 +31,8 @@ class Seat:
     def probabilities(self, state: State, player: int) -> Mapping[int, float]:
         """Of the actions at a state, as the policy gives them."""
         if not isinstance(self.policy, Strategy):
-            return self.of_state(state, player)
+            # OpenSpiel's own policies take none but OpenSpiel's own states.
+            return self.of_state(getattr(state, "openspiel", state), player)
         try:
             own = self.of_state(state.information_state_string(player), player)
         except KeyError:

@@ -65,6 +65,8 @@ class Strategy:
     def from_openspiel(cls, form: SequenceForm, policy: Any) -> Strategy:
         """From an OpenSpiel `TabularPolicy` of the same game, or of its turn-based form.
 
+        Where OpenSpiel has no information-state strings: from `games.openspiel.tabular_policy`.
+
         Raises:
             InputError: the policy does not cover an information set of the form.
         """
@@ -75,8 +77,9 @@ class Strategy:
                 row = policy.state_lookup.get(name)
                 if row is None:
                     raise InputError(
-                        f"the policy has no information set {name!r} of {form.game}: build it "
-                        "from game.openspiel, the turn-based form of the game"
+                        f"the policy has no information set {name!r} of {form.game}: build it by "
+                        "games.openspiel.tabular_policy(game.openspiel), the turn-based form of "
+                        "the game"
                     )
                 first = int(player.first_sequence[j])
                 legal = player.actions[first : first + int(player.num_actions[j])]
@@ -92,9 +95,9 @@ class Strategy:
         Raises:
             InputError: an information set of the strategy is not one of the game's.
         """
-        from open_spiel.python.policy import TabularPolicy
+        from games.openspiel import tabular_policy
 
-        policy = TabularPolicy(game)
+        policy = tabular_policy(game)
         for j, name in enumerate(self.information_sets):
             row = policy.state_lookup.get(name)
             if row is None:

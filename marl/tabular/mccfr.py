@@ -6,6 +6,7 @@ Games" (2009).
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated, Literal
 
 import numpy as np
@@ -53,12 +54,15 @@ class MCCFR(Method):
                 f"{source.name}: mccfr runs OpenSpiel's solver, on OpenSpiel's games only; choose "
                 "another method"
             )
-        if form is not None:
-            return MCCFRSolver(source, form, self, seed)
-        try:
-            form = source.sequence_form(node_budget=self.exact_up_to)
-        except GameError:  # too large, or without perfect recall: MCCFR runs all the same
-            source.require_information_states()
+        if not source.has_information_states:
+            raise GameError(
+                f"{source.name}: mccfr runs OpenSpiel's solver, which needs information-state "
+                "strings, and OpenSpiel gives none for this game; choose another method"
+            )
+        if form is None:
+            # Too large, or without perfect recall: MCCFR runs all the same.
+            with contextlib.suppress(GameError):
+                form = source.sequence_form(node_budget=self.exact_up_to)
         return MCCFRSolver(source, form, self, seed)
 
 
