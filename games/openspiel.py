@@ -283,7 +283,7 @@ def _unusual(given: dict[str, Any]) -> list[str]:
 
 
 def _is_usual(value: Any, default: Any) -> bool:
-    if isinstance(value, bool) or value == default:
+    if isinstance(value, bool) or (default and value == default):  # a 0 may stand for no default
         return True
     if isinstance(value, str):
         return re.fullmatch(r"[A-Za-z_]*", value) is not None

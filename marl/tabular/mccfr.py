@@ -56,8 +56,8 @@ class MCCFR(Method):
             )
         if not source.has_information_states:
             raise GameError(
-                f"{source.name}: mccfr runs OpenSpiel's solver, which needs information-state "
-                "strings, and OpenSpiel gives none for this game; choose another method"
+                f"{source.name}: mccfr runs OpenSpiel's solver, and OpenSpiel gives no "
+                "information-state strings for this game; choose another method"
             )
         if form is None:
             # Too large, or without perfect recall: MCCFR runs all the same.
