@@ -453,6 +453,7 @@ def warehouse() -> list[str]:
 
 def speed() -> list[str]:
     """Many networks at once against a plain loop."""
+    from benchmarks.inventory_speed import beside_torch
     from benchmarks.inventory_speed import table as rates
 
     lines, least = rates(0.2 if QUICK else 2.0)
@@ -463,6 +464,12 @@ def speed() -> list[str]:
         *lines,
         "",
         f"The fastest batch is at least {least:.0f} times the plain loop.",
+        "",
+        "Beside the same computation as one would write it down in PyTorch",
+        "(`benchmarks/inventory_torch.py`, whose costs and gradients are equal): games of 50",
+        "periods, processor time of pairs that alternate.",
+        "",
+        *(beside_torch(1, 1024) if QUICK else beside_torch()),
     ]
 
 

@@ -1,4 +1,4 @@
-"""How much faster are many supply networks at once than one after the other? On one core.
+"""How fast are many supply networks at once? On one core, beside a loop and beside plain PyTorch.
 
 python -m benchmarks.inventory_speed [--seconds 2] [--device cuda]
 """
@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import argparse
 import random
+import statistics
 import time
 from collections.abc import Callable
 
 import torch
 
+from benchmarks.inventory_torch import Plain as PlainTorch
+from benchmarks.inventory_torch import drawn
 from games.inventory.inventory import QUANTITIES, Inventory
 from games.inventory.network import SupplyNetwork
 from games.vectors import simulator
+from marl.hdpo import pathwise_gradient
+from marl.network import Network
 
 GAMES = {
     "one store": "inventory.lost_sales(actions=quantities)",
@@ -22,6 +27,14 @@ GAMES = {
     "OR-Gym's network": "inventory.or_gym_network(periods=50,actions=quantities)",
 }
 BATCHES = (64, 1024, 8192)
+STORE, TEN = "inventory.lost_sales", "inventory.one_warehouse(stores=10)"
+GRADIENTS = (
+    ("one store", STORE, (32, 32, 32), 8192),
+    ("one warehouse, 10 stores", TEN, (32, 32, 32), 8192),
+    ("one warehouse, 10 stores", TEN, (256, 256, 256), 8192),
+    ("one warehouse, 10 stores", TEN, (512, 512, 512), 1024),
+    ("one warehouse, 10 stores", TEN, (512, 512, 512), 8192),
+)
 
 
 class Plain:
@@ -195,6 +208,82 @@ def table(seconds: float = 2.0, device: str = "cpu") -> tuple[list[str], float]:
     return lines, least
 
 
+def beside_torch(pairs: int = 5, largest: int = 8192) -> list[str]:
+    """Lines of a table: processor seconds beside plain PyTorch, and the median ratio of pairs.
+
+    Both draw their demand and their games, in the same way; gradients are those of HDPO.
+    """
+    torch.set_num_threads(1)
+    lines = ["| what | games | ours, s | plain PyTorch, s | ratio |", "|---|---:|---:|---:|---:|"]
+
+    def compare(what: str, batch: int, ours: Callable[[], None], plain: Callable[[], None]) -> None:
+        ours(), plain()
+        spent: list[tuple[float, float]] = []
+        for _ in range(pairs):
+            begin = time.process_time()
+            ours()
+            between = time.process_time()
+            plain()
+            spent.append((between - begin, time.process_time() - between))
+        mine, other = (statistics.median(column) for column in zip(*spent, strict=True))
+        ratio = statistics.median(b / a for a, b in spent)
+        lines.append(f"| {what} | {batch:,} | {mine:.3f} | {other:.3f} | **{ratio:.2f}** |")
+
+    for title, name in list(GAMES.items())[:2]:
+        for batch in BATCHES[1:]:
+            if batch <= largest:
+                compare(f"simulation, {title}", batch, *_simulations(name, batch))
+    for title, name, hidden, batch in GRADIENTS:
+        if batch <= largest:
+            shape = "x".join(map(str, hidden))
+            compare(f"gradient, {title}, {shape}", batch, *_gradients(name, hidden, batch))
+    return lines
+
+
+def _simulations(name: str, batch: int) -> tuple[Callable[[], None], Callable[[], None]]:
+    game = simulator(name)
+    assert isinstance(game, Inventory)
+    plain, own = PlainTorch(game), torch.Generator().manual_seed(0)
+    flow = torch.as_tensor(game.layout.link_flow, dtype=torch.float32)
+    orders = 2 * torch.rand(batch, 1, len(flow)) * flow
+
+    @torch.no_grad()
+    def ours() -> None:
+        state = game.reset(batch, own)
+        for _ in range(game.periods):
+            state, _ = game.step(state, orders, own)
+
+    @torch.no_grad()
+    def other() -> None:
+        state, demand = drawn(game, batch, 0)
+        stock, pipeline = state.on_hand.contiguous(), state.pipeline.contiguous()
+        for wanted in demand.contiguous():
+            asked = plain.rationed(orders[:, 0], stock)
+            _, stock, pipeline = plain.step(asked, stock, pipeline, wanted)
+
+    return ours, other
+
+
+def _gradients(
+    name: str, hidden: tuple[int, ...], batch: int
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    game = simulator(name)
+    assert isinstance(game, Inventory)
+    (role,) = game.spec.roles
+    network = Network(hidden=hidden, activation="elu").build(role, game.spec, 0)
+    plain = PlainTorch(game)
+    policy = plain.policy(network)
+
+    def ours() -> None:
+        pathwise_gradient(game, [network], batch, 0)
+
+    def other() -> None:
+        policy.zero_grad()
+        plain.loss(policy, *drawn(game, batch, 0)).backward()
+
+    return ours, other
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=2.0, help="of each measurement")
@@ -204,3 +293,5 @@ if __name__ == "__main__":
     print(f"Location-periods a second: the loop on one core, many at once on {given.device}\n")
     print("\n".join(lines))
     print(f"\nAt least {least:.0f} times a plain loop.")
+    if given.device == "cpu":
+        print("\n" + "\n".join(beside_torch()))
