@@ -73,14 +73,20 @@ def hostile_strings() -> list[str]:
     return sorted(set(strings))
 
 
-def assert_loads_or_refuses(name: str) -> None:
-    """With a sequence form of at most 2,000 histories; whatever it is, this process lives."""
-    began = time.monotonic()
+def refusal(name: str, node_budget: int = 2_000) -> str:
+    """Why a game has no sequence form, or "" if it has one; whatever it is, this process lives."""
     try:
-        games.load(name).sequence_form(node_budget=2_000, cached=False)
+        games.load(name).sequence_form(node_budget=node_budget)
     except games.InputError as error:
-        assert "\n" not in str(error), name
-        assert str(error).count(name) == 1, name
+        return str(error)
+    return ""
+
+
+def assert_loads_or_refuses(name: str) -> None:
+    began = time.monotonic()
+    said = refusal(name)
+    assert "\n" not in said, name
+    assert said == "" or said.count(name) == 1, said
     assert time.monotonic() - began < 60, name
 
 
@@ -180,7 +186,7 @@ def test_a_walk_ends_in_time(monkeypatch):
     with pytest.raises(games.UnenumerableGameError, match="not walked within 0 s of computing"):
         enumerate_game(Chain(1_000, slow=0.001), "chain", 2, 10**6)
     monkeypatch.setattr(walk, "SECONDS", 1e-6)
-    with pytest.raises(games.UnenumerableGameError, match="far longer|did not end"):
+    with pytest.raises(games.UnenumerableGameError, match=r"far longer|did not end"):
         refuse_hopeless(Chain(1_000, slow=0.01), "chain", 10**6)
 
 
@@ -293,7 +299,7 @@ def test_deep_games_are_not_handed_to_gambit():
         def root(self):
             return Chain(6_000)
 
-    with pytest.raises(games.GameError, match="deep: Gambit cannot take it .a tree 6,000 moves"):
+    with pytest.raises(games.GameError, match=r"deep: Gambit cannot take it .a tree 6,000 moves"):
         to_gambit(Deep())
 
 
@@ -368,8 +374,6 @@ def test_mutated_files(seed, tmp_path):
             text = text or bytearray(b" ")
         broken = tmp_path / f"broken{path.suffix}"
         broken.write_bytes(text)
-        try:
-            games.load(str(broken)).sequence_form(node_budget=100_000)
-        except games.InputError as error:
-            assert "\n" not in str(error)
-            assert str(error).count(str(broken)) == 1
+        said = refusal(str(broken), node_budget=100_000)
+        assert "\n" not in said
+        assert said == "" or said.count(str(broken)) == 1

@@ -158,7 +158,7 @@ def test_policies_are_handed_openspiels_own_states():
 
 
 def test_what_needs_openspiels_names_says_so():
-    with pytest.raises(games.GameError, match="pig.* no information-state strings"):
+    with pytest.raises(games.GameError, match=r"pig.* no information-state strings"):
         tabular.solve(games.load(PIG), "mccfr", iterations=1)
     with pytest.raises(games.GameError, match="imperfect information"):
         games.load("markov_soccer").sequence_form()
