@@ -268,8 +268,8 @@ def _first_moves(name: str) -> str:
 
 
 def _unusual(given: dict[str, Any]) -> list[str]:
-    """The parameters, of a game or of games inside it, that are not known to do no harm, each as
-    "players=99 (by default 2)". A number from 1 to the default is, and so are words and switches.
+    """The parameters, of a game or of games inside it, that are neither switches nor their
+    defaults, each as "players=99 (by default 2)". A default of 0 counts as none: such often are.
     """
     (kind,) = (k for k in pyspiel.registered_games() if k.short_name == given["name"])
     found = []
@@ -277,19 +277,9 @@ def _unusual(given: dict[str, Any]) -> list[str]:
         default = kind.parameter_specification.get(key)
         if isinstance(value, dict):
             found += _unusual(value)
-        elif key != "name" and not _is_usual(value, default):
+        elif key != "name" and not isinstance(value, bool) and not (default and value == default):
             found.append(f"{key}={value}" + (f" (by default {default})" if default else ""))
     return found
-
-
-def _is_usual(value: Any, default: Any) -> bool:
-    if isinstance(value, bool) or (default and value == default):  # a 0 may stand for no default
-        return True
-    if isinstance(value, str):
-        return re.fullmatch(r"[A-Za-z_]*", value) is not None
-    if not isinstance(default, int | float):
-        return False
-    return 1 <= value <= default or (isinstance(value, float) and 0 <= value <= 1)
 
 
 def _check_start(name: str, given: dict[str, Any]) -> None:
