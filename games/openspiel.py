@@ -239,6 +239,8 @@ def _first_moves(name: str) -> str:
         state = game.new_initial_state()
     except (*REFUSALS, TypeError) as error:
         return _reason(error)
+    if game.num_players() < 1:
+        return "a game without players"
     if (
         kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD
         or kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC

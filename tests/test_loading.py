@@ -38,6 +38,7 @@ HOSTILE = [
     ("sheriff(max_items=-1)", "max_items=-1"),
     ("go_fish(ranks=1000000000)", "ranks=1000000000"),
     ("blotto(coins=1000,fields=100)", "coins=1000 (by default 10), fields=100 (by default 3)"),
+    ("yacht(players=0)", "a game without players; change players=0"),
     ("hanabi(players=6)", "crashes (Aborted); change players=6"),
     ("connect_four(rows=0)", "crashes (Segmentation fault); change rows=0"),
     ("universal_poker(numRanks=0)", "crashes"),
