@@ -224,12 +224,11 @@ def _try_out(name: str, unusual: str) -> None:
     memory, hang or crash where it should refuse a parameter.
 
     Raises:
-        GameError: it did, or it refused; names `unusual`, the parameters that may be why.
+        GameError: it did, or it refused; says `unusual`, the parameters that may be why.
     """
     wrong = trial.attempt(lambda: _first_moves(name))
     if wrong:
-        named = any(f"{key.split('=')[0]}" in wrong for key in unusual.split(", "))
-        raise GameError(f"{name}: {wrong}" + ("" if named else f"; change {unusual}"))
+        raise GameError(f"{name}: {wrong}; change {unusual}")
 
 
 def _first_moves(name: str) -> str:
