@@ -316,6 +316,23 @@ def test_infinite_alpha_against_openspiels_on_a_cycle():
     np.testing.assert_allclose(by_profile(alpharank(game), game), oracle, atol=1e-8)
 
 
+def test_infinite_alpha_is_the_limit_where_openspiels_is_not():
+    """With ties OpenSpiel's `use_inf_alpha` is a graph with noise, and not the limit of its alphas.
+
+    The first player is indifferent against the second strategy, the second against the second: a
+    neutral mutant takes over with probability 1 / m, which that graph does not know.
+    """
+    a, b = np.array([[2.0, 0.0], [0.0, 0.0]]), np.array([[1.0, 2.0], [1.0, 0.0]])
+    game = NormalForm.from_payoffs(a, b)
+    ours = by_profile(alpharank(game, population=10), game)
+    growing = [egt_alpharank.compute([a, b], m=10, alpha=alpha)[2] for alpha in (1, 3, 10)]
+    off = [np.abs(masses - ours).max() for masses in growing]
+    assert off[0] > off[1] > off[2]
+    assert off[2] <= 1e-5  # of the order of exp(-10)
+    theirs = egt_alpharank.compute([a, b], m=10, use_inf_alpha=True)[2]
+    assert np.abs(theirs - ours).max() > 0.2
+
+
 def test_tiny_masses_keep_their_digits():
     """Two strategies: the masses are as the chances to take over, exp(-alpha (m - 1) F)."""
     game = symmetric([[1.0, 1.0], [0.0, 0.0]])

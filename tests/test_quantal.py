@@ -448,3 +448,67 @@ def test_a_step_that_is_corrected_past_the_target_is_taken_again():
     assert found.facts["precision"] == 1.0
     assert found.facts["residual"] <= 1e-9
     assert analysis.logit_path(game, max_precision=1.0).precisions.max() == 1.0
+
+
+def test_large_payoffs_at_large_precision():
+    """Von Stengel's 6 x 6 game of 75 equilibria, payoffs up to 1e6: in a softmax of numbers of this
+    size a rounding error is no excuse for a wrong probability."""
+    pays = np.array(STENGEL.split(), dtype=float).reshape(6, 6, 2).transpose(1, 0, 2)
+    game = NormalForm.from_payoffs(pays, name="stengel")
+    early = logit(game, 3e-6)  # before the fork at which Gambit leaves the symmetry
+    assert_same(early, logit(game, 3e-6, method="gambit"))
+    for precision in (1e-3, 1.0):
+        found = logit(game, precision)
+        x, y = game.mixed(found.strategy)
+        assert x == pytest.approx(softmax(precision * (pays[..., 0] @ y)), abs=1e-7)
+        assert y == pytest.approx(softmax(precision * (x @ pays[..., 1])), abs=1e-7)
+
+
+@pytest.mark.parametrize("precision", [1e-19, 1e-18, 1e-10])
+def test_payoffs_of_1e19(precision):
+    """Gambit's own test game, in which a payoff is 1e19 and the others are -1, 0 and 1."""
+    ends = ["1e19 -1e19", "1 -1", "-1 1", "0 0", "-1 1", "1 -1", "0 0", "1e19 -1e19"]
+    ends = [end.replace("1e19", "1" + 19 * "0").replace(" ", ", ") for end in ends]
+    lines = ['EFG 2 R "large" { "A" "B" }', '""', 'c "" 1 "" { "L" 1/2 "R" 1/2 } 0']
+    for k in range(2):
+        lines.append(f'p "" 1 {k + 1} "" {{ "a" "b" }} 0')
+        for j in range(2):
+            lines.append(f'p "" 2 {j + 1} "" {{ "x" "y" }} 0')
+            for i in range(2):
+                number = 4 * k + 2 * j + i
+                lines.append(f't "" {number + 1} "" {{ {ends[number]} }}')
+    game = from_gambit_file("\n".join(lines) + "\n")
+    assert_same(logit(game, precision), logit(game, precision, method="gambit"))
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e6, 1e9])
+def test_precision_is_in_units_of_the_payoffs(factor):
+    game = table(3, 3, 4)
+    scaled = NormalForm.from_payoffs(game.payoffs * factor)
+    assert_same(logit(scaled, 2.0 / factor), logit(game, 2.0))
+
+
+def test_a_precision_out_of_reach_is_said_soon():
+    """Within some dozens of corrections, not the thousands in which it was lost before."""
+    corrections = []
+    with pytest.raises(Unverified, match="out of reach") as caught:
+        logit(games.load(KUHN), 1e30, progress=lambda message: bool(corrections.append(message)))
+    assert "\n" not in str(caught.value)
+    assert len(corrections) < 200
+    # Where everybody has a dominant action no precision is too high.
+    assert logit(games.load("matrix_pd"), 1e30).values == pytest.approx([1.0, 1.0])
+
+
+def assert_same(ours, theirs):
+    assert ours.strategy.probabilities == pytest.approx(theirs.strategy.probabilities, abs=1e-6)
+
+
+# Pairs of payoffs, the first player's strategies fastest, as in Gambit's `stengel.nfg`.
+STENGEL = """
+9504 72336 -111771 -461736 397584 1227336 171204 -1718376 1303104 1303104 737154 -453420
+-660 48081 31680 -300036 -113850 774576 -45936 -1039236 -453420 737154 -227040 -227040
+19976 29216 -130944 -178761 451176 451176 208626 -586476 1227336 397584 774576 -113850
+-20526 14124 168124 -84436 -586476 208626 -263076 -263076 -1718376 171204 -1039236 -45936
+1776 1776 -8514 -8976 29216 19976 14124 -20526 72336 9504 48081 -660
+-8976 -8514 52764 52764 -178761 -130944 -84436 168124 -461736 -111771 -300036 31680
+"""

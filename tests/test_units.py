@@ -199,6 +199,31 @@ def test_a_game_that_nobody_plays(concept):
         assert all(g.max() == 0 for g in analysis.distances(found.joint).values())
 
 
+# Of 120 games of either shape those at which HiGHS's own rows drifted away from the variables, and
+# their neighbours.
+@pytest.mark.parametrize(
+    ("shape", "seeds"),
+    [((3, 2, 4, 2, 3), range(1000, 1010)), ((3, 3, 3, 3, 3), range(1014, 1020))],
+)
+def test_egalitarian_equilibria_of_five_players_at_mixed_scales(shape, seeds):
+    for seed in seeds:
+        rng = np.random.default_rng(seed)
+        payoffs = rng.normal(size=(*shape, 5)) * 10.0 ** rng.integers(-9, 10, 5)
+        found = analysis.correlated_equilibrium(
+            NormalForm.from_payoffs(payoffs), "ce", "egalitarian"
+        )
+        probabilities = np.zeros(shape)
+        for weight, plan in zip(found.joint.weights, found.joint.plans, strict=True):
+            starts = np.cumsum([0, *(1 + n for n in shape)])[:-1]
+            at = [plan[s + 1 : s + 1 + n].argmax() for s, n in zip(starts, shape, strict=True)]
+            probabilities[tuple(at)] += weight
+        for i, count in enumerate(shape):  # every swap of one strategy for another
+            told = np.moveaxis(probabilities, i, 0).reshape(count, -1)
+            pay = np.moveaxis(payoffs[..., i], i, 0).reshape(count, -1)
+            gain = (told @ pay.T) - (told * pay).sum(axis=1)[:, None]
+            assert gain.max() <= 1e-8 * np.ptp(pay)
+
+
 def test_a_player_with_nothing_at_stake_does_not_drown_the_others():
     payoffs = np.zeros((2, 2, 2, 3))
     payoffs[0, 0, :, :2], payoffs[1, 1, :, :2] = 1e-10, 2e-10
