@@ -332,7 +332,7 @@ CORRELATED = {
 }
 
 CONCEPTS: dict[str, tuple[Callable[..., Equilibrium], str]] = {
-    "nash": (_nash, "Nash: LP, backward induction or Gambit, by the game's class"),
+    "nash": (_nash, "Nash: LP, backward induction, Gambit or our own, by the game's class"),
     "qre": (_qre, "logit quantal response equilibrium at a precision"),
     **{name: (partial(correlated, concept=name), words) for name, words in CORRELATED.items()},
     "stackelberg": (stackelberg, "commitment of a leader: LPs or a mixed-integer program"),
