@@ -398,9 +398,10 @@ def test_without_gambit_the_line_says_what_to_install(folder, capsys, monkeypatc
     assert _main(["solve", KUHN, "--equilibrium", "nash", "--export", "k.efg"]) == 0
     monkeypatch.setitem(sys.modules, "pygambit", None)
     capsys.readouterr()
-    for game in ("battle.csv", "k.efg"):
-        assert _main(["solve", game]) == 2
+    for arguments in (["battle.csv", "--method", "lcp"], ["battle.csv", "--all"], ["k.efg"]):
+        assert _main(["solve", *arguments]) == 2
         said = capsys.readouterr().err
         assert said.startswith("error: this needs Gambit")
         assert "'.[gambit]'" in said
+    assert _main(["solve", "battle.csv"]) == 0  # one equilibrium, by solvers of our own
     assert _main(["solve", "battle.csv", "--equilibrium", "ce"]) == 0
