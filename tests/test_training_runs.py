@@ -482,7 +482,7 @@ UNKNOWN = [
 
 
 @pytest.mark.parametrize(("setting", "says"), UNKNOWN)
-def test_unknown_metrics_are_said_once_games_have_ended(setting, says, tmp_path, capsys):
+def test_unknown_metrics_are_said_before_a_folder_is_made(setting, says, tmp_path, capsys):
     (tmp_path / "tiny.toml").write_text(TINY)
     arguments = ["run", str(tmp_path / "tiny.toml"), "--out", str(tmp_path / "run")]
     settings = [f"--set={one}" for one in setting.split()]
@@ -490,3 +490,4 @@ def test_unknown_metrics_are_said_once_games_have_ended(setting, says, tmp_path,
     error = capsys.readouterr().err
     assert says in error
     assert error.count("\n") == 1
+    assert not (tmp_path / "run").exists()
