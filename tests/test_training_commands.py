@@ -70,7 +70,12 @@ def test_shipped_training_scenarios_train(name, tmp_path):
         assert result.metrics["entropy"] > 0
 
 
-SMALL = {"evaluation.every": 1, "evaluation.episodes": 3, "exact.every": 1}
+SMALL = {
+    "evaluation.every": 1,
+    "evaluation.development": 2,
+    "evaluation.episodes": 3,
+    "exact.every": 1,
+}
 
 
 def test_shipped_training_scenarios_are_the_promised_ones():
