@@ -38,7 +38,7 @@ def makes_games(make: M) -> M:
 def require_maker(made: Any, where: str) -> None:
     """Raises InputError unless `made`, which `where` names, may be called to make a game."""
     attribute = where.rpartition(":")[2]
-    if attribute in CONVENTION and inspect.isfunction(made):
+    if attribute in CONVENTION and inspect.isfunction(made) and _is_of_pettingzoo(made):
         return
     # Looked up without running anything: an object may answer to any attribute.
     if inspect.getattr_static(made, MARK, None) is True:
@@ -62,3 +62,11 @@ def _is_simulator(kind: type) -> bool:
 def _is_environment(kind: type) -> bool:
     known = sys.modules.get("pettingzoo.utils.env")  # imported by whoever wrote an environment
     return known is not None and issubclass(kind, (known.AECEnv, known.ParallelEnv))
+
+
+def _is_of_pettingzoo(made: Any) -> bool:
+    """Whether a function was written where there is a class of PettingZoo environments."""
+    home = sys.modules.get(made.__module__)
+    return any(
+        isinstance(one, type) and _is_environment(one) for one in vars(home or object).values()
+    )

@@ -80,9 +80,15 @@ def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
 
 
 def digest_of_folder(folder: Path) -> str:
-    """SHA-256 of what a folder holds: the names of its files, below it too, and their bytes."""
+    """SHA-256 of what a folder holds: the names of its files, below it too, and their bytes.
+
+    Of a link the target counts, so that a folder is not taken for one with links in it.
+    """
     total = hashlib.sha256()
-    for file in sorted(p for p in folder.rglob("*") if not p.is_dir()):
+    for file in sorted(p for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()):
+        if file.is_symlink():
+            total.update(f"{file.relative_to(folder).as_posix()} -> {file.readlink()}\n".encode())
+            continue
         content = hashlib.sha256(file.read_bytes()).hexdigest()
         total.update(f"{file.relative_to(folder).as_posix()} {content}\n".encode())
     return total.hexdigest()

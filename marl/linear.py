@@ -21,11 +21,15 @@ SMALL = 2**21
 
 
 class Linear(nn.Linear):
-    """x [..., I] to x W^T + b [..., O], as `torch.nn.Linear`, whose parameters it has."""
+    """x [..., I] to x W^T + b [..., O], as `torch.nn.Linear`, whose parameters it has.
+
+    Second derivatives of large products raise RuntimeError.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
         small = x.numel() * self.out_features < SMALL
-        if small or not ONE_DNN or x.device.type != "cpu" or x.dtype != torch.float32:
+        plain = x.device.type == "cpu" and x.dtype == torch.float32
+        if small or not ONE_DNN or not plain or torch.is_autocast_enabled("cpu"):
             return F.linear(x, self.weight, self.bias)
         if torch.is_grad_enabled():
             return Product.apply(x, self.weight, self.bias)
@@ -47,7 +51,8 @@ class Product(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         gradient = gradient.contiguous()
         of_x = product(gradient, weight.t()) if ctx.needs_input_grad[0] else None
-        gradient, x = gradient.flatten(0, -2), x.flatten(0, -2)  # [R, O] and [R, I]
+        gradient = gradient.reshape(-1, gradient.shape[-1])  # [R, O]
+        x = x.reshape(-1, x.shape[-1])  # [R, I]
         of_weight = of_bias = None
         if ctx.needs_input_grad[1]:
             if x.shape[1] < gradient.shape[1]:  # the narrower side first is faster

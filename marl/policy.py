@@ -7,6 +7,8 @@ import io
 import json
 import os
 import warnings
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
@@ -119,6 +121,9 @@ class Policy:
             InputError: the file is missing, damaged, no policy, or a pickle of an earlier version.
         """
         try:
+            if not zipfile.is_zipfile(path):
+                Path(path).stat()  # raises OSError if there is none
+                raise InputError(f"{path} is not a saved policy")
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # torch warns of strange pickles; here they end
                 content: Any = torch.load(Path(path), map_location="cpu", weights_only=True)
@@ -131,8 +136,14 @@ class Policy:
                 raise InputError(f"{path} is {about['format']!r}; this version reads {FORMAT!r}")
             spec, config = spec_from_json(about["spec"]), Network(**about["config"])
             policy = cls(about["game"], spec, config, {}, tuple(about["of_agent"]))
+            if set(content["weights"]) != set(policy.of_agent):
+                raise InputError(f"{path} is not a saved policy: its agents have other networks")
             for name, weights in content["weights"].items():
                 role = spec.roles[spec.role_of[policy.of_agent.index(name)]]
+                with torch.device("meta"):  # a small file may say that its network is huge
+                    told = PolicyNetwork(config, role, spec).state_dict()
+                if _shapes(told) != _shapes(weights):
+                    raise InputError(f"{path} is not a saved policy: weights of another network")
                 policy.networks[name] = config.build(role, spec, 0)
                 policy.networks[name].load_state_dict(weights)
         except InputError:
@@ -185,6 +196,10 @@ def names(spec: Spec, share: str) -> tuple[str, ...]:
     if share == "role":
         return tuple(roles)
     return tuple(f"{role}_{roles[:k].count(role)}" for k, role in enumerate(roles))
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in weights.items()}
 
 
 def put_rows(into: Tensor, where: Tensor, rows: Tensor) -> None:

@@ -37,8 +37,9 @@ def require_size(plan: Plan, spec: Spec) -> None:
     require_processes(own)
     weights = count_weights(plan, spec)
     runners = own.env_runners if here else 0
+    copies = 1 if own.gpus_per_learner else COPIES
     require_memory(
-        weights * NUMBER * (COPIES + runners if here else 1),
+        weights * NUMBER * (copies + runners if here else 1),
         f"network.hidden = {_short(network.hidden)}, with {weights:,} weights,",
         "give smaller widths",
     )

@@ -90,6 +90,12 @@ def run_sweep(
     every = variants(scenario)
     for one in {v.scenario.model_copy(update={"seed": 0}).to_toml(): v for v in every}.values():
         one.scenario.check()
+    metrics = {_metric(variant.scenario) for variant in every}
+    if len(metrics) > 1:
+        raise InputError(
+            f"sweep: its runs would be compared by {' and by '.join(sorted(metrics))}: set "
+            "checkpoint.best to one metric of all"
+        )
     at_once = scenario.sweep.parallel or 1
     require_processes(scenario.resources, min(at_once, len(every)))
     folder = folder.absolute()
@@ -97,7 +103,7 @@ def run_sweep(
     todo = [variant for variant in every if not _is_done(folder / variant.name)]
     said = _train(scenario, folder, todo, progress) if todo else {}
     rows = [_row(folder, variant, said.get(str(folder / variant.name), "")) for variant in every]
-    _sort(rows, _metric(scenario))
+    _sort(rows, metrics.pop())
     import pandas as pd
 
     write_atomically(folder / RESULTS, pd.DataFrame(rows).to_csv(index=False).encode())

@@ -89,11 +89,17 @@ def _verdict(candidate: Best, update: int, last: float, is_ahead: bool) -> Best:
     return found | {"candidate": candidate["update"], "last": last}
 
 
-def in_words(best: Best) -> str:
-    """One line on which policy is the best, and by how much."""
+def in_words(best: Best, updates: int) -> str:
+    """One line on which policy is the best, and by how much.
+
+    Args:
+        best: of a run that is done.
+        updates: of that run.
+    """
     head = f"best {best['metric']}: {best['value']:.4f} (update {best['update']:,}"
     if "ahead" not in best:
-        return f"{head}, the last)"
+        # Earlier versions kept whatever was ahead at some update.
+        return f"{head}, the last)" if best["update"] == updates else f"{head} of {updates:,})"
     by: float = best["ahead"]
     low, high = (best.get(f"ahead_{end}", by) for end in ("low", "high"))
 

@@ -181,7 +181,7 @@ def print_training(work: TrainingRun, results: list[TrainingResult], as_json: bo
     if result.best:
         from scenarios.training_best import in_words
 
-        print(in_words(result.best))
+        print(in_words(result.best, result.updates))
     print(f"run: {work.path} (play it: schelling play {work.path})")
 
 

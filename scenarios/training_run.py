@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from games import Strategy
 from games.errors import InputError
 from games.simulator import Spec, seeds
@@ -144,6 +146,8 @@ class TrainingRun:
             training_store.require_checkpoint(self.path)
             if training is None:
                 training = stack.enter_context(self.scenario.start(steps))
+            if self._looks_before() != self.scenario.looks:
+                training_store.forget_candidates(self.path)  # they did well in other games
             work = _Work(self, training, tell)
             stack.callback(work.close)
             store.write_scenario(self.path, self.scenario)  # its limits may be new
@@ -170,6 +174,11 @@ class TrainingRun:
         over = self.scenario.is_done(rows[-1], rows[-1].get(SECONDS, 0.0))
         return results if over else None
 
+    def _looks_before(self) -> tuple[Any, ...]:
+        """How the run looked for the best until now."""
+        scenario = store.read_scenario(self.path)
+        return scenario.looks if isinstance(scenario, TrainingScenario) else ()
+
     def _draw(self, result: TrainingResult) -> None:
         from analysis import plot_learning
         from analysis.inventory_reference import reference
@@ -191,6 +200,7 @@ class _Work:
         from tensorboardX import SummaryWriter
 
         self.path, self.scenario, self.training = run.path, run.scenario, training
+        self.tell = tell
         exact = self.scenario.exact
         self.exact = None if exact is None else ExactLog(training.plan, exact)
         self.saved = training_store.restore(run.path, training, self.exact, tell)
@@ -342,20 +352,31 @@ class _Work:
         if metric not in known:
             return evaluation, {}
         best = {"metric": metric, "value": known[metric], "update": update}
-        if candidate and candidate["update"] < update:
-            own = Policy.load(training_store.candidate(self.path, candidate["update"]))
+        own = self._earlier(candidate, update)
+        if own is not None:
             if metric in EXACT:
                 best = exact_verdict(candidate, update, known[metric])
             else:
                 assert played is not None
-                each = [
+                theirs, last = [
                     by_game(games, scenario.judged, self.training.spec)[metric]
                     for games in (self._evaluate(own, HELD_OUT), played)
                 ]
-                best = verdict(candidate, update, *each)
+                if np.isfinite(theirs).all() and np.isfinite(last).all():
+                    best = verdict(candidate, update, theirs, last)
             policy = policy if best["update"] == update else own
         policy.save(self.path / store.BEST)
         return evaluation, best
+
+    def _earlier(self, candidate: Best, update: int) -> Policy | None:
+        """The candidate, if it is another policy than that of the last update and can be read."""
+        if not candidate or candidate["update"] == update:
+            return None
+        try:
+            return Policy.load(training_store.candidate(self.path, candidate["update"]))
+        except InputError as error:
+            self.tell(f"{error}; the last policy counts as the best")
+            return None
 
     def _evaluate(self, policy: Policy, games: int) -> Played:
         """Whole games, the same ones every time, whose seeds training never sees.
@@ -382,6 +403,7 @@ class _Work:
 def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
     """Means of what was played, and `_error`, the standard error, of each.
 
+    What is not finite is left out.
     Against somebody also `wins`, the share of games with a return above 0; of several roles the
     return of each. Where it is known what the game costs at best, also that, `optimum` or
     `lower_bound`, and the `gap` to it in percent, with its 95% interval.
@@ -401,4 +423,4 @@ def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
         above = gap(values["cost"], best)
         found[best.kind.replace(" ", "_")] = best.value
         found |= {"gap": above.mean, "gap_low": above.low, "gap_high": above.high}
-    return found
+    return {name: value for name, value in found.items() if math.isfinite(value)}

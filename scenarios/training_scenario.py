@@ -162,6 +162,15 @@ class TrainingScenario(Plan, Experiment):
         return name if name is None or name in EXACT else f"{EVALUATED}{name}"
 
     @property
+    def looks(self) -> tuple[Any, ...]:
+        """How the best policy is looked for: candidates that were found otherwise do not count."""
+        if self.chosen_by is None or self.chosen_by in EXACT:
+            return (self.chosen_by,)
+        how = self.evaluation
+        count = how.development or how.episodes
+        return self.chosen_by, self.judged, how.greedy, how.against, count
+
+    @property
     def plan(self) -> Plan:
         """What is trained, without how long and what is written."""
         return self.plan_over(self.stop.steps)

@@ -57,18 +57,27 @@ def require_same(run: Path, identity: dict[str, Any]) -> None:
 def steps_at_first(run: Path) -> int | None:
     """The steps that a run was to take when it began; None if nothing hangs on them."""
     file = run / FOLDER / PLAN
-    return _noted(file).get("steps") if file.exists() else None
+    if not file.exists():
+        return None
+    steps = _noted(file).get("steps")
+    if steps is not None and type(steps) is not int:
+        raise _damaged(file)
+    return steps
 
 
 def _noted(file: Path) -> dict[str, Any]:
     """What plan.json says; InputError if it is damaged."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
-        if not isinstance(found, dict):
-            raise ValueError
-    except ValueError:
-        raise InputError(f"{file} is damaged: delete it if {SCENARIO} is as it was") from None
+    except (ValueError, RecursionError):
+        raise _damaged(file) from None
+    if not isinstance(found, dict):
+        raise _damaged(file)
     return found
+
+
+def _damaged(file: Path) -> InputError:
+    return InputError(f"{file} is damaged: delete it if {SCENARIO} is as it was")
 
 
 def checkpoints(run: Path) -> list[Path]:
@@ -89,6 +98,12 @@ def candidates(run: Path) -> list[Path]:
     """Policies that were the best so far when they were looked at, the newest first."""
     found = [p for p in (run / FOLDER).glob("best-*") if re.fullmatch(r"best-\d+\.pt", p.name)]
     return sorted(found, key=update_of, reverse=True)
+
+
+def forget_candidates(run: Path) -> None:
+    """Delete the candidates: the best policy is looked for anew from here on."""
+    for file in candidates(run):
+        file.unlink(missing_ok=True)
 
 
 def update_of(path: Path) -> int:

@@ -1,6 +1,5 @@
 """Sizes that no machine holds and values that mean something else: refused at once, in one line."""
 
-import time
 from pathlib import Path
 
 import numpy as np
@@ -63,10 +62,9 @@ ABSURD = [
 def test_training_is_refused_before_anything_is_made(settings, says, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     Path("tiny.toml").write_text(TINY)
-    began = time.monotonic()
+    monkeypatch.setattr("ray.init", pytest.fail)
     options = [part for setting in settings for part in ("--set", setting)]
     assert _main(["run", "tiny.toml", *options]) == 2
-    assert time.monotonic() - began < 20  # Ray was not started for it
     out, error = capfd.readouterr()
     assert out == ""
     assert error.count("\n") == 1
@@ -96,10 +94,8 @@ GAMES = [
 
 @pytest.mark.parametrize(("name", "says"), GAMES, ids=[row[0][:50] for row in GAMES])
 def test_games_are_refused_before_they_are_made(name, says):
-    began = time.monotonic()
     with pytest.raises(games.InputError, match=says) as caught:
         vector(name, 1)
-    assert time.monotonic() - began < 10
     assert "\n" not in str(caught.value)
 
 

@@ -13,11 +13,11 @@ from games.errors import InputError
 from games.simulator import Role, Spec, seeds
 from games.workers import running_ray
 from marl.evaluation import Played, evaluate
-from scenarios import Run
+from scenarios import Run, training_store
 from scenarios.cli import _main
 from scenarios.scenario import parse
 from scenarios.training_best import Candidates, by_game, exact_verdict, in_words, verdict
-from scenarios.training_run import DEVELOPMENT, HELD_OUT
+from scenarios.training_run import DEVELOPMENT, HELD_OUT, summary
 
 STORE = """
 game = "tests.one_store:OneStore()"
@@ -94,8 +94,8 @@ def test_a_best_policy_is_shown_to_be_better(spoilt, capsys):
     )  # fmt: skip
     assert looks.max() == chosen.own.mean()
     assert _main(["show", str(spoilt.path)]) == 0
-    assert in_words(best) in capsys.readouterr().out
-    assert f"(update {best['update']}), better than the last by" in in_words(best)
+    assert in_words(best, result.updates) in capsys.readouterr().out
+    assert f"(update {best['update']}), better than the last by" in in_words(best, result.updates)
     assert _main(["show", str(spoilt.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["best"] == best
 
@@ -133,6 +133,59 @@ def test_candidates_are_kept_as_long_as_a_checkpoint_needs_them(tmp_path):
     assert same(again.policy(best=True), policy)
 
 
+def test_looks_at_other_games_are_not_compared(tmp_path):
+    """A run that goes on may be judged by other games: in those its candidates did nothing."""
+    run = trained(tmp_path / "run", SPOILT, "stop.steps=38400")
+    first = run.results[0].best
+    assert (
+        _main(
+            ["resume", str(run.path), "--set=stop.steps=76800", "--set=evaluation.development=30"]
+        )
+        == 0
+    )
+    looks = run.metrics["eval_return"].dropna()
+    (result,) = Run.load(run.path).results
+    assert first["update"] <= 4
+    assert result.best.get("candidate", 8) == looks.loc[4:].idxmax() + 1 > 4
+
+
+def test_a_damaged_candidate_does_not_end_a_run(tmp_path, capsys):
+    run = trained(tmp_path / "run", SPOILT)
+    (candidate,) = (run.path / "checkpoint").glob("best-*")
+    candidate.write_bytes(b"x")
+    (run.path / "result.json").unlink()
+    assert _main(["resume", str(run.path)]) == 0
+    assert f"{candidate.name} is not a saved policy" in capsys.readouterr().err
+    run = Run.load(run.path)
+    assert run.results[0].best == {
+        "metric": "return", "value": run.results[0].evaluation["return"], "update": 8
+    }  # fmt: skip
+    assert same(run.policy(best=True), run.policy())
+
+
+def test_what_is_not_finite_is_not_reported():
+    spec = Spec("market", (Role("buyer", Discrete(2), 1),), (0,), 3)
+    returns = np.array([[1.0], [2.0]])
+    played = Played(returns, np.ones(2), np.full(2, -1), {"price": np.array([np.nan, 1.0])})
+    found = summary(played, "market", spec)
+    assert found["return"] == 1.5
+    assert "price" not in found
+
+
+def test_best_policies_of_earlier_versions():
+    best = {"metric": "return", "value": 0.5, "update": 39}
+    assert in_words(best, 39).endswith("(update 39, the last)")
+    assert in_words(best, 120).endswith("(update 39 of 120)")
+
+
+@pytest.mark.parametrize("text", ['{"steps": "abc"}', "[" * 100_000, "[]", "x", '{"steps": true}'])
+def test_a_damaged_plan_is_said(text, tmp_path):
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint/plan.json").write_text(text)
+    with pytest.raises(InputError, match=r"plan\.json is damaged"):
+        training_store.steps_at_first(tmp_path)
+
+
 VERDICTS = [
     ("return", 0.2, 2),
     ("return", -0.2, 8),
@@ -159,8 +212,8 @@ def test_verdicts(metric, shift, update):
         assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9)
     words = {True: "better than the last by", False: "better than update 2 by"}
     said = words.get(found["ahead"] > 0, "") if abs(shift) == 0.2 else "not certainly better"
-    assert said in in_words(found)
-    assert "by -" not in in_words(found) or abs(shift) < 0.2
+    assert said in in_words(found, 8)
+    assert "by -" not in in_words(found, 8) or abs(shift) < 0.2
 
 
 @pytest.mark.parametrize(("last", "update"), [(0.2, 2), (0.1, 8), (0.05, 8)])

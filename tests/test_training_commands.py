@@ -225,6 +225,16 @@ def test_sweep(tmp_path, capsys):
     assert "holds something else" in capsys.readouterr().err
 
 
+def test_a_sweep_compares_its_runs_by_one_metric(tmp_path, capsys):
+    (tmp_path / "tiny.toml").write_text(TINY)
+    folder = tmp_path / "sweep"
+    arguments = ["sweep", str(tmp_path / "tiny.toml"), "--set", "evaluation.every=1"]
+    grid = ["--set-grid", "checkpoint.best=return,success", "--out", str(folder)]
+    assert _main([*arguments, *grid]) == 2
+    assert "compared by return and by success" in capsys.readouterr().err
+    assert not folder.exists()
+
+
 def test_variants():
     text = (
         TINY + '[sweep]\nseeds = 2\n[sweep.grid]\nmethod.clip = [0.1, 0.2]\ngame = ["kuhn_poker"]'

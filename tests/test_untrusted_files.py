@@ -1,6 +1,7 @@
 """Files and scenarios of others are data: nothing that stands in them is run."""
 
 import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -16,7 +17,7 @@ from games.spec_json import spec_from_json, spec_to_json
 from games.vectors import vector
 from marl.evaluation import evaluate
 from marl.network import Network
-from marl.policy import Policy
+from marl.policy import Policy, _digest
 from scenarios.cli import _main
 
 NETWORKS = [
@@ -134,6 +135,23 @@ def test_a_changed_weight_is_noticed(tmp_path):
         Policy.load(file)
 
 
+def test_a_small_file_that_tells_of_a_huge_network(tmp_path):
+    """Its weights are compared before anything of that size is made."""
+    file = saved(tmp_path)
+    whole = torch.load(file, weights_only=True)
+    about = json.loads(whole["about"])
+    about["config"]["hidden"] = [200_000, 200_000]
+    whole["about"] = json.dumps(about)
+    del whole["digest"]
+    torch.save(whole | {"digest": _digest(whole)}, file)
+    with pytest.raises(games.InputError, match="weights of another network"):
+        Policy.load(file)
+    whole |= {"weights": {}}
+    torch.save(whole | {"digest": _digest(whole)}, file)
+    with pytest.raises(games.InputError, match="other networks"):
+        Policy.load(file)
+
+
 COMMANDS = [
     "subprocess:getoutput(cmd='touch {harm}')",
     "os:system(command='touch {harm}')",
@@ -145,6 +163,7 @@ COMMANDS = [
     "tests.test_untrusted_files:environment",
     "tests.test_untrusted_files:anything",
     "tests.test_untrusted_files:env",
+    "tests.test_untrusted_files:parallel_env",
     "pettingzoo:tests.test_untrusted_files",
 ]
 
@@ -164,6 +183,11 @@ anything = env = Anything()
 
 def environment():
     """Would make an environment, but nothing says so."""
+    raise AssertionError("called")
+
+
+def parallel_env():
+    """Is called as PettingZoo's makers are, in a module that has no environment."""
     raise AssertionError("called")
 
 
