@@ -6,6 +6,9 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Small kernels run slower on more than one thread, and far slower on a busy machine.
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
+# A file's tests stay together, since they share what takes long to start. More processes than these
+# would wait for memory rather than for cores.
+ALL_CORES = -n logical --maxprocesses 8 --dist loadfile
 
 .PHONY: help install demo test test-slow lint bench learned inventory lot-sizing navigation memory sweep limits pictures clean
 help:
@@ -34,7 +37,7 @@ demo: install
 	$(BIN)/schelling run leduc
 
 test: install
-	$(BIN)/python -m pytest -m 'not slow' --nbmake tests analysis/notebooks
+	$(BIN)/python -m pytest -m 'not slow' $(ALL_CORES) --nbmake tests analysis/notebooks
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow tests
