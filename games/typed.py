@@ -27,7 +27,7 @@ class Typed(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _means_what_it_says(cls, data: Any) -> Any:
+    def _is_strict(cls, data: Any) -> Any:
         for key, field in cls.model_fields.items() if isinstance(data, Mapping) else ():
             if key in data and (wrong := misfit(data[key], field.annotation)):
                 raise PydanticCustomError(MISFIT, "{key}: {said}", {"key": key, "said": wrong})

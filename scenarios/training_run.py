@@ -127,7 +127,7 @@ class TrainingRun:
         Args:
             training: `scenario.start()`, if that was done already; the caller closes it.
             progress: called after every update with its row.
-            tell: called with a line where something is amiss and the run goes on all the same.
+            tell: called with a line where something is wrong and the run goes on all the same.
 
         Raises:
             Interrupted: by SIGINT or SIGTERM, after a checkpoint.

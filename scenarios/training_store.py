@@ -4,9 +4,9 @@ metrics.csv           one row an update; a cell is empty where a metric was not 
 tensorboard/          the same for TensorBoard, over steps
 checkpoint/plan.json  what was trained, which no resumed run may change
 checkpoint/update-*   the last checkpoints, a folder each: RLlib's state, in pickles, and policy.pt
-checkpoint/digest-*   what each of them has to be, lest another one is read, which is to run it
+checkpoint/digest-*   the digest of each, since to read another one would be to run it
 checkpoint/exact-*    averages of exact play, where they are wanted, one a checkpoint
-checkpoint/best-*     candidates for the best policy: the one of now, and those of checkpoints
+checkpoint/best-*     candidates for the best policy: the current one, and those of checkpoints
 policy.pt             the policy, once the run is done
 best.pt               the best policy, once the run is done, if anybody looked for it
 strategy.npz          the average of exact play, where it is wanted, once the run is done

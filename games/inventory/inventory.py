@@ -26,10 +26,8 @@ __all__ = ["ACTIONS", "QUANTITIES", "SHARES", "Flow", "Inventory", "State"]
 
 SHARES, QUANTITIES = ACTIONS = ("shares", "quantities")
 LONGEST_LOOK = 10_000  # periods
-NUMBER, DRAW = (
-    4,
-    300,
-)  # bytes of a float32, and of a tensor beside its numbers
+NUMBER = 4  # bytes of a float32
+DRAW = 300  # bytes of a tensor beside its numbers
 
 
 @dataclass(frozen=True, eq=False)

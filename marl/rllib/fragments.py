@@ -38,7 +38,7 @@ class FragmentLearner(BatchedLearner):
     def loss(
         self, name: str, found: Output, minibatch: Minibatch, entropy: float
     ) -> tuple[Tensor, ...]:
-        """The parts of the loss of some decisions, by the entropy coefficient of now."""
+        """The parts of the loss of some decisions, by the current entropy coefficient."""
 
     def after(self, name: str, means: dict[str, float]) -> None:
         """Called after an update with the means of the loss's parts."""

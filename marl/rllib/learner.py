@@ -77,7 +77,7 @@ class BatchedLearner(TorchLearner):
         """One update from this learner's part of it, after so many steps of all games."""
 
     def optimiser(self, name: str, steps: int) -> tuple[torch.optim.Optimizer, list[nn.Parameter]]:
-        """A policy's, with the learning rate of now, and the parameters that it moves."""
+        """A policy's, with the current learning rate, and the parameters that it moves."""
         ((_, optimiser),) = self.get_optimizers_for_module(name)
         for group in optimiser.param_groups:
             group["lr"] = at(self.plan.method.learning_rate, steps)

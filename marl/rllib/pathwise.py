@@ -47,7 +47,7 @@ class PathwiseLearner(BatchedLearner):
 
     @override(BatchedLearner)
     def learn(self, batch: Draw, steps: int) -> Rows:
-        """A gradient step for every seed, all of them at the learning rate of now."""
+        """A gradient step for every seed, all of them at the current learning rate."""
         method = self.plan.method
         assert isinstance(method, HDPO)
         policies = list(self.module.keys())
