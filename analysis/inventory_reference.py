@@ -25,6 +25,7 @@ from games.inventory.inventory import Inventory
 from games.inventory.network import Link, SupplyNetwork
 from games.vectors import SIMULATORS, parse, simulator
 
+FARTHEST = 3  # lead time of a store with normal demand, whose states are many more
 LARGEST = 6  # lead time of lost sales whose optimum is looked for: a million states, seconds
 LEAST = 1e-6  # what a period costs; below it nothing is a percentage of it
 WORN_OFF = 50  # periods after which a game's beginning is forgotten
@@ -198,6 +199,9 @@ def _transshipment(network: SupplyNetwork) -> Reference | None:
 def _warehouses(network: SupplyNetwork) -> Reference | None:
     """Stores that lose sales, each the shortest way from any warehouse, and the cheapest.
 
+    A way of more than `FARTHEST` periods counts as one of that many, which costs no more: whoever
+    gets goods sooner can wait with every order.
+
     What locations pay each other cancels out; what a unit costs outside is paid for each that is
     sold. With c the least that it can be, c for each one wanted and p - c for each lost is no more.
     """
@@ -205,7 +209,8 @@ def _warehouses(network: SupplyNetwork) -> Reference | None:
     if any(one.unmet != "lost" for one in stores) or not isinstance(demand, Normal):
         return None
     shortest = [
-        min(_lead(link) for link in network.links if link.target == name) for name in network.stores
+        min(FARTHEST, *(_lead(link) for link in network.links if link.target == name))
+        for name in network.stores
     ]
     if not demand.clip or any(link.source in network.stores for link in network.links):
         return None

@@ -7,7 +7,7 @@ from scipy import stats
 from analysis import backlogged, lost_sales, serial, transshipment_bound
 from analysis.inventory import clipped_normal
 from analysis.inventory_reference import held_against, reference
-from games.vectors import simulator
+from games.vectors import simulator, vector
 from marl.evaluation import Played
 from marl.inventory import compare, tune
 from scenarios.training_run import summary
@@ -91,9 +91,9 @@ def test_a_report_has_the_gap_of_student():
     costs = np.array([7.0, 7.5, 6.9])
     none = np.zeros(3)
     played = Played(none[:, None], none + 500, none.astype(int) - 1, {"cost": costs})
-    found = summary(played, game)
+    found = summary(played, game, vector(game, 1).spec)
     percent = 100 * (costs / found["optimum"] - 1)
     low, high = stats.t.interval(0.95, 2, percent.mean(), stats.sem(percent))
     assert found["gap"] == pytest.approx(percent.mean(), rel=1e-9)
     assert (found["gap_low"], found["gap_high"]) == pytest.approx((low, high), rel=1e-9)
-    assert "gap" not in summary(played, "inventory.lost_sales")
+    assert "gap" not in summary(played, "inventory.lost_sales", vector(game, 1).spec)
