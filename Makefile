@@ -12,8 +12,8 @@ ALL_CORES = -n logical --maxprocesses 8 --dist loadfile
 
 .PHONY: help install demo test test-slow lint bench learned inventory lot-sizing navigation memory sweep limits pictures clean
 help:
-	@echo "make demo       install, then solve Leduc poker: progress, a table, a picture"
-	@echo "make test       install, then run the test suite"
+	@echo "make demo       install what solves games, then solve Leduc poker: progress, a table, a picture"
+	@echo "make test       install everything, then run the test suite on all cores"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make lint       ruff, mypy and the import contract"
 	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/export.md"
@@ -30,10 +30,16 @@ help:
 $(VENV)/.installed: pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet -c constraints.txt --editable '.[dev]'
-	@touch $@
+	@touch $(VENV)/.solves $@
 install: $(VENV)/.installed
 
-demo: install
+# What solves games and no more: neither torch nor a build of Gambit.
+$(VENV)/.solves: pyproject.toml constraints.txt
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet -c constraints.txt --editable .
+	@touch $@
+
+demo: $(VENV)/.solves
 	$(BIN)/schelling run leduc
 
 test: install
