@@ -38,7 +38,7 @@ from games import Game, InputError, NormalForm, SequenceForm, Strategy, as_form
 from games.errors import did_you_mean
 from games.gambit import pygambit, to_gambit
 from games.kernels import plans
-from games.normal_form import PROFILE_BUDGET, as_normal_form
+from games.normal_form import as_normal_form, reduced_size
 from games.sequence_form import Float64
 
 TOLERANCE = 1e-6
@@ -171,7 +171,7 @@ def nash(
         raise InputError(f"no Nash method {method!r}: {did_you_mean(method, METHODS)}")
     if which not in ("one", "all"):
         raise InputError(f"which is 'one' or 'all', not {which!r}")
-    form = as_form(game)
+    form = as_form(game)  # compiled once: of a game in Python that is a slow walk
     if which == "all" and method != "auto" and not (method in SOLVERS and SOLVERS[method].all):
         raise InputError(f"{method} finds one equilibrium; all are found by enummixed or enumpoly")
     if method == "lp" or (method in SOLVERS and SOLVERS[method].two_players):
@@ -188,18 +188,19 @@ def nash(
             return backward_induction(game)
     if method == "lp" or (one_by_class and is_constant_sum(form)):
         return sequence_form_lp(form, progress=progress)
+    units = Units.of(form)
     errors: list[Exception] = []
     near: list[Equilibrium] = []
     for name in _candidates(game, form, which, method):
         watch = _Watch(seconds, progress)
         try:
             if name in OWN:
-                answer = OWN[name](form, tolerance, watch)
+                answer = OWN[name](form, units, tolerance, watch)
                 if not answer.approximate:
                     return answer
                 near.append(answer)
             else:
-                found = _solve(game, form, name, which, watch, tolerance, method != "auto")
+                found = _solve(game, form, units, name, which, watch, tolerance)
                 if found:
                     return found[0] if which == "one" else found
                 # A finite game has an equilibrium, though perhaps none in pure strategies.
@@ -207,10 +208,10 @@ def nash(
                 errors.append(Unverified(f"{form.game}: {name} found {none}"))
         except (Unverified, RuntimeError, TimeoutError, InputError) as error:
             errors.append(error)
-        if watch.told_to_stop:
+        if watch.stopped:
             break
     if near:
-        return min(near, key=lambda e: float((e.gains / Units.of(form).width).max()))
+        return min(near, key=lambda e: float((e.gains / units.width).max()))
     if len(errors) == 1 or isinstance(errors[-1], TimeoutError):
         raise errors[-1]
     raise Unverified("; ".join(str(error) for error in errors))
@@ -219,17 +220,22 @@ def nash(
 def _candidates(
     game: Game | SequenceForm, form: SequenceForm, which: str, method: str
 ) -> Iterator[str]:
-    """The solvers in the order in which they are tried."""
+    """The solvers in the order in which they are tried; without those of tables, if it is large."""
     if method != "auto":
         yield method
     elif which == "all":
         yield "enummixed" if form.num_players == 2 else "enumpoly"
     else:
-        yield from ("lcp", "enummixed") if form.num_players == 2 else ("enumpure", "gnm")
-        if form.layout.num_sequences <= BRANCH_UP_TO:
-            yield "branch"
-        yield from ("logit",) if form.num_players == 2 else ("logit", "simpdiv")
-        yield "dynamics"
+        small = isinstance(game, NormalForm) or reduced_size(form) <= SMALL_TABLE
+        first = ("lcp", "enummixed") if form.num_players == 2 else ("enumpure", "gnm")
+        then = ("logit",) if form.num_players == 2 else ("logit", "simpdiv")
+        for name in (*first, "branch", *then, "dynamics"):
+            if name == "branch":
+                fits = form.layout.num_sequences <= BRANCH_UP_TO
+            else:
+                fits = name in OWN or small or _as_tree(game, form, name) is not None
+            if fits:
+                yield name
 
 
 class _Watch:
@@ -238,13 +244,13 @@ class _Watch:
     def __init__(self, seconds: float | None, progress: Progress | None) -> None:
         self.seconds, self.progress = seconds, progress
         self.began = time.perf_counter()
-        self.told_to_stop = False
+        self.stopped = False
 
     def ask(self, message: str) -> bool:
         """Whether somebody wishes to stop."""
         if self.progress is not None and self.progress(message):
-            self.told_to_stop = True
-        return self.told_to_stop
+            self.stopped = True
+        return self.stopped
 
     def __call__(self, message: str) -> bool:
         """The same, or whether time is up."""
@@ -252,17 +258,15 @@ class _Watch:
         return self.ask(message) or late
 
 
-def _branch(form: SequenceForm, tolerance: float, watch: _Watch) -> Equilibrium:
+def _branch(form: SequenceForm, units: Units, tolerance: float, watch: _Watch) -> Equilibrium:
     """By the quantal response path; see `analysis.quantal_limit`."""
-    units = Units.of(form)
     behaviour, sharp, ended = quantal_limit(units.form, tolerance, watch)
     method = "quantal response path" + (SHARPENED if sharp else "")
     return _nearest(form, units, behaviour, method, tolerance, ended)
 
 
-def _dynamics(form: SequenceForm, tolerance: float, watch: _Watch) -> Equilibrium:
+def _dynamics(form: SequenceForm, units: Units, tolerance: float, watch: _Watch) -> Equilibrium:
     """By regret dynamics; see `analysis.average_play`."""
-    units = Units.of(form)
     behaviour, sharp, ended = average_play(units.form, tolerance, watch)
     method = "regret dynamics" + (SHARPENED if sharp else "")
     return _nearest(form, units, behaviour, method, tolerance, ended)
@@ -282,7 +286,7 @@ def _nearest(
         return replace(found, approximate=True, facts={"approximate": words})
 
 
-OWN: dict[str, Callable[[SequenceForm, float, _Watch], Equilibrium]] = {
+OWN: dict[str, Callable[[SequenceForm, Units, float, _Watch], Equilibrium]] = {
     "branch": _branch,
     "dynamics": _dynamics,
 }
@@ -291,17 +295,16 @@ OWN: dict[str, Callable[[SequenceForm, float, _Watch], Equilibrium]] = {
 def _solve(
     game: Game | SequenceForm,
     form: SequenceForm,
+    units: Units,
     name: str,
     which: str,
     watch: _Watch,
     tolerance: float,
-    by_name: bool,
 ) -> tuple[Equilibrium, ...]:
     """What one of Gambit's solvers finds, as verified equilibria without repetitions."""
-    units = Units.of(form)
     tree = _as_tree(game, form, name)
-    budget = PROFILE_BUDGET if by_name or which == "all" else SMALL_TABLE
-    table = None if tree is not None else as_normal_form(game, budget=budget)
+    matrix = game if isinstance(game, NormalForm) else form
+    table = None if tree is not None else as_normal_form(matrix)
     source: Game | None = tree if tree is not None else table
     assert source is not None
     if units.extreme:  # else Gambit gets the numbers as they are, and as exact fractions

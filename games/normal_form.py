@@ -157,11 +157,7 @@ class NormalForm:
             GameError: more than `budget` numbers in the tensor or in the plans.
         """
         sizes = [num_reduced(p) for p in form.players]
-        entries = math.prod(sizes) * form.num_players
-        needed = max(
-            entries, *(n * p.num_sequences for n, p in zip(sizes, form.players, strict=True))
-        )
-        if needed > budget:
+        if reduced_size(form) > budget:
             raise GameError(
                 f"{form.game}: its normal form has {' x '.join(map(_counted, sizes))} pure "
                 f"strategies, more than can be laid out (at most {budget:,} numbers); choose a "
@@ -286,6 +282,13 @@ def num_reduced(player: Treeplex) -> int:
     for parent, first, count in reversed(list(rows)):
         below[parent] *= sum(below[first : first + count])
     return below[0]
+
+
+def reduced_size(form: SequenceForm) -> int:
+    """How many numbers the larger of the reduced normal form's tensor and its plans takes."""
+    sizes = [num_reduced(p) for p in form.players]
+    plans = [n * p.num_sequences for n, p in zip(sizes, form.players, strict=True)]
+    return max(math.prod(sizes) * form.num_players, *plans)
 
 
 def reduced_plans(player: Treeplex) -> NDArray[np.float64]:
