@@ -164,7 +164,9 @@ def test_sharpening_goes_from_near_to_exact():
     assert with_support(compiled, near, np.zeros(len(near), dtype=bool)) is None
 
 
-@pytest.mark.parametrize("name", ["catch(rows=4,columns=3)", "cliff_walking(height=2,width=3,horizon=4)"])
+@pytest.mark.parametrize(
+    "name", ["catch(rows=4,columns=3)", "cliff_walking(height=2,width=3,horizon=4)"]
+)
 def test_a_single_player(name):
     compiled = games.load(name).sequence_form(node_budget=100_000)
     found = nash(compiled, method="dynamics")
