@@ -7,6 +7,7 @@ import os
 import random
 import re
 import sys
+import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -36,6 +37,7 @@ REFUSALS = (
     ArithmeticError,
     MemoryError,
 )
+OPENSPIEL = ("pyspiel", "open_spiel")  # its modules
 FIRST_MOVES = 20  # that are played before a game with unusual parameters counts as loaded
 
 
@@ -194,8 +196,7 @@ def load_openspiel(name: str) -> OpenSpielGame:
             _check_parameters(given)
             if unusual := _unusual(given):
                 _try_out(name, ", ".join(unusual))
-            if given["name"] == "start_at":
-                _check_start(name, given)
+            _check_starts(name, given)
             game, kind = _build(name)
             cacheable = _is_shipped(game) and "filename" not in name
     except GameError:
@@ -235,9 +236,9 @@ def _first_moves(name: str) -> str:
     """What goes wrong in the first moves of a game; "" if nothing does."""
     try:
         game, kind = _build(name)
-        state = game.new_initial_state()
-    except (*REFUSALS, TypeError) as error:
-        return _reason(error)
+    except Exception as error:
+        refused = isinstance(error, (*REFUSALS, TypeError)) or _raised_by_openspiel(error)
+        return _reason(error) if refused else ""  # else who loads it sees where it went wrong
     if game.num_players() < 1:
         return "a game without players"
     if (
@@ -247,6 +248,7 @@ def _first_moves(name: str) -> str:
         return ""  # not to be walked
     rng = random.Random(0)
     try:
+        state = game.new_initial_state()
         for _ in range(FIRST_MOVES):
             if state.is_terminal():
                 break
@@ -261,7 +263,7 @@ def _first_moves(name: str) -> str:
                 break
             state.child(moves[-1])
             state = state.child(rng.choice(moves))
-    except REFUSALS as error:
+    except Exception as error:
         if _is_openspiels(game) or isinstance(error, MemoryError):
             return _reason(error)
         # A Python game of somebody's: whoever plays it says where it went wrong.
@@ -283,10 +285,17 @@ def _unusual(given: dict[str, Any]) -> list[str]:
     return found
 
 
+def _check_starts(name: str, given: dict[str, Any]) -> None:
+    """Refuse histories of `start_at`, of a game or of games inside it, that are not legal."""
+    for value in given.values():
+        if isinstance(value, dict):
+            _check_starts(name, value)
+    if given["name"] == "start_at":
+        _check_start(name, given)
+
+
 def _check_start(name: str, given: dict[str, Any]) -> None:
-    """Refuse a history of `start_at` that is none of its game: OpenSpiel plays on from there, in
-    some cases for ever.
-    """
+    """Refuse an illegal history: OpenSpiel plays on from there, in some cases for ever."""
     inner = dict(given["game"])
     state = pyspiel.load_game(inner.pop("name"), inner).new_initial_state()
     for k, action in enumerate(map(int, given["history"].split(";"))):
@@ -294,8 +303,8 @@ def _check_start(name: str, given: dict[str, Any]) -> None:
         if action not in legal:
             allowed = f"legal are {_some(legal)}" if legal else "the game is over"
             raise GameError(
-                f"{name}: the history is none of the game's: action {action} at move {k + 1}, "
-                f"where {allowed}"
+                f"{name}: history={given['history']} is not a legal history of the game: action "
+                f"{action} at move {k + 1}, where {allowed}"
             )
         state.apply_action(action)
 
@@ -349,7 +358,14 @@ def _check_parameters(given: dict[str, Any]) -> None:
 
 
 def _is_openspiels(game: Any) -> bool:
-    return type(game).__module__.split(".")[0] in ("pyspiel", "open_spiel")
+    return type(game).__module__.split(".")[0] in OPENSPIEL
+
+
+def _raised_by_openspiel(error: Exception) -> bool:
+    """Whether it was OpenSpiel's code that we called, and not that of a user's Python game."""
+    frames = traceback.walk_tb(error.__traceback__)
+    called = [frame.f_globals["__name__"].split(".")[0] for frame, _ in frames]
+    return next((name for name in called if name != "games"), "pyspiel") in OPENSPIEL
 
 
 def _is_shipped(game: Any) -> bool:

@@ -15,12 +15,16 @@ import sys
 import time
 from collections.abc import Callable
 
+from games.errors import one_line
+
 SECONDS = 5  # of computing
 WAIT = 30.0  # seconds, where other work keeps the machine from computing
 MEMORY = 2 << 30  # bytes, on top of what this process has
+LOOK = 1.0  # seconds between two looks at a child that says nothing
 TOO_MUCH_MEMORY = "takes too much memory"
 
 _DONE = b"="  # begins what a child says that got to the end
+_END = b"\0"  # ends it
 
 
 def attempt(
@@ -40,38 +44,64 @@ def attempt(
     if not hasattr(os, "fork"):
         return ""
     reader, writer = os.pipe()
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:  # no process to be had: as where there is no fork
+        os.close(reader)
+        os.close(writer)
+        return ""
     if child == 0:
         _serve(work, writer, seconds, memory)
     os.close(writer)
-    said, in_time = b"", False
+    said, in_time, status = b"", False, None
     try:
-        said, in_time = _all_of(reader, wait)
+        said, in_time, status = _all_of(reader, child, wait)
     finally:
         os.close(reader)
-        if not in_time:
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    if said.startswith(_DONE):
-        return said.removeprefix(_DONE).decode(errors="replace")
+        if status is None:
+            if not in_time:
+                with contextlib.suppress(ProcessLookupError):  # it ended just now
+                    os.kill(child, signal.SIGKILL)
+            status = _ended(child, wait=True)
+    if said.startswith(_DONE) and said.endswith(_END):
+        return said[len(_DONE) : -len(_END)].decode(errors="replace")
+    if not in_time:
+        return f"has not ended after {wait:g} s"
     ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    if not in_time or ended_by == signal.SIGXCPU:
+    if ended_by == signal.SIGXCPU:
         return f"takes longer than {seconds} s"
     if ended_by == signal.SIGKILL:
         return TOO_MUCH_MEMORY
     return f"crashes ({signal.strsignal(ended_by) if ended_by else 'ends the process'})"
 
 
-def _all_of(reader: int, wait: float) -> tuple[bytes, bool]:
-    """What a child said, and whether it came to its end in time."""
-    said, until = b"", time.monotonic() + wait
+def _all_of(reader: int, child: int, wait: float) -> tuple[bytes, bool, int | None]:
+    """What a child said, whether it came to its end in time, and its status if that is known.
+
+    Its end shows in what it says or in its status, not in the pipe's being closed: a process that
+    another thread started meanwhile may hold the pipe open.
+    """
+    said, until, status = b"", time.monotonic() + wait, None
     while (left := until - time.monotonic()) > 0:
-        if select.select([reader], [], [], left)[0]:
+        if select.select([reader], [], [], 0.0 if status is not None else min(left, LOOK))[0]:
             part = os.read(reader, 1 << 16)
-            if not part:
-                return said, True
             said += part
-    return said, False
+            if not part or said.endswith(_END):
+                return said, True, status
+        elif status is not None:  # ended, and all that it said is read
+            return said, True, status
+        else:
+            status = _ended(child)
+    return said, False, status
+
+
+def _ended(child: int, *, wait: bool = False) -> int | None:
+    """A child's status if it has ended; 0 where the system keeps none (SIGCHLD is ignored)."""
+    try:
+        pid, status = os.waitpid(child, 0 if wait else os.WNOHANG)
+    except ChildProcessError:
+        return 0
+    return status if pid else None
 
 
 def _serve(work: Callable[[], str], writer: int, seconds: int, memory: int) -> None:
@@ -88,7 +118,10 @@ def _serve(work: Callable[[], str], writer: int, seconds: int, memory: int) -> N
             said = work()
         except MemoryError:
             said = TOO_MUCH_MEMORY
-        os.write(writer, _DONE + said.encode(errors="replace")[:4096])
+        except Exception as error:
+            said = f"{type(error).__name__}: {one_line(error)}"
+        text = said.encode(errors="replace").replace(_END, b"")[:4000]
+        os.write(writer, _DONE + text + _END)
     finally:
         os._exit(0)
 

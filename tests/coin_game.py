@@ -3,8 +3,11 @@
 import pyspiel
 
 
-def register(name: str, prize: float) -> None:
-    """Two players each show heads or tails; equal coins win the prize for the first."""
+def register(name: str, prize: float, **parameters: int) -> tuple[type, type]:
+    """Two players each show heads or tails; equal coins win the prize for the first.
+
+    The parameters, by their defaults, change nothing. Returns the classes of game and state.
+    """
     kind = pyspiel.GameType(
         short_name=name,
         long_name="Coins",
@@ -19,7 +22,7 @@ def register(name: str, prize: float) -> None:
         provides_information_state_tensor=False,
         provides_observation_string=False,
         provides_observation_tensor=False,
-        parameter_specification={},
+        parameter_specification=parameters,
     )
     info = pyspiel.GameInfo(
         num_distinct_actions=2,
@@ -74,3 +77,4 @@ def register(name: str, prize: float) -> None:
             return str(self.shown)
 
     pyspiel.register_game(kind, Coins)
+    return Coins, State

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import io
 import itertools
+import os
 import random
 import re
+import signal
+import subprocess
 import threading
 import time
 from dataclasses import dataclass
@@ -25,6 +28,7 @@ from games.gambit import to_gambit
 from games.gambit_depth import depth
 from games.game import TERMINAL
 from games.openspiel import _register_python_games
+from tests import coin_game
 from tests.conftest import CATALOGUE_FILES, short
 from tests.test_bad_files import assert_refused
 
@@ -46,6 +50,7 @@ HOSTILE = [
     ("breakthrough(rows=0)", "rows_ > 1"),
     ("nim(pile_sizes=1000000000;1)", "pile_sizes"),
     ("start_at(history=0;0,game=kuhn_poker())", "action 0 at move 2, where legal are 1, 2"),
+    ("misere(game=start_at(history=0;0,game=kuhn_poker()))", "action 0 at move 2"),
     ("start_at(history=0;1;0;0;0,game=kuhn_poker())", "at move 5, where the game is over"),
     ("start_at(history=0;a,game=kuhn_poker())", "history=0;a"),
 ]
@@ -120,9 +125,86 @@ def test_attempt_says_how_a_child_ended():
     assert attempt(lambda: "a word") == "a word"
     assert attempt(lambda: "x" * len(bytearray(3 << 30))) == trial.TOO_MUCH_MEMORY
     assert attempt(forever) == "takes longer than 1 s"
-    assert trial.attempt(lambda: str(time.sleep(60)), wait=0.2) == "takes longer than 5 s"
+    assert trial.attempt(lambda: str(time.sleep(60)), wait=0.2) == "has not ended after 0.2 s"
     assert attempt(lambda: __import__("os").abort()) == "crashes (Aborted)"
     assert attempt(lambda: __import__("os")._exit(3)) == "crashes (ends the process)"
+
+
+def test_a_trial_says_what_was_raised():
+    assert trial.attempt(lambda: {}["a word"]) == "KeyError: 'a word'"
+
+
+@pytest.fixture
+def no_children_kept():
+    before = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGCHLD, before)
+
+
+def test_trials_where_the_system_keeps_no_ended_children(no_children_kept):
+    assert trial.attempt(lambda: "a word") == "a word"
+    assert trial.attempt(lambda: os.abort()) == "crashes (ends the process)"
+    assert trial.attempt(lambda: str(time.sleep(60)), wait=0.2) == "has not ended after 0.2 s"
+
+
+@pytest.mark.parametrize(("work", "says"), [(str, ""), (os.abort, "crashes (Aborted)")])
+def test_another_process_holds_the_pipe_of_a_trial(work, says, monkeypatch):
+    """As one does that another thread starts just then."""
+    others = []
+
+    def shared():
+        monkeypatch.undo()
+        reader, writer = os.pipe()
+        others.append(subprocess.Popen(["sleep", "60"], pass_fds=[writer]))
+        return reader, writer
+
+    monkeypatch.setattr(os, "pipe", shared)
+    began = time.monotonic()
+    try:
+        assert trial.attempt(work) == says
+    finally:
+        for other in others:
+            other.kill()
+            other.wait()
+    assert time.monotonic() - began < 20
+
+
+def test_no_process_to_be_had_for_a_trial(monkeypatch):
+    def refused():
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(os, "fork", refused)
+    before = len(os.listdir("/proc/self/fd"))
+    assert trial.attempt(lambda: "a word") == ""  # not tried
+    assert len(os.listdir("/proc/self/fd")) == before
+
+
+FLAWS = ["new_initial_state", "information_state_string", "_legal_actions", "_apply_action"]
+
+
+@pytest.mark.parametrize("flaw", FLAWS)
+def test_a_flaw_in_a_users_game_is_not_taken_for_a_crash(flaw):
+    """Whoever plays it sees the traceback."""
+    game, state = coin_game.register(f"flawed_coins{flaw}", 1.0, n=1)
+
+    def broken(self, *args):
+        raise AttributeError("no such attribute")
+
+    setattr(game if hasattr(game, flaw) and flaw in vars(game) else state, flaw, broken)
+    loaded = games.load(f"flawed_coins{flaw}(n=5)")
+    with pytest.raises(AttributeError, match="no such attribute"):
+        loaded.sequence_form()
+
+
+def test_a_flaw_in_the_constructor_of_a_users_game():
+    game, _ = coin_game.register("unmade_coins", 1.0, n=1)
+
+    def broken(self, params=None):
+        raise AttributeError("no such attribute")
+
+    game.__init__ = broken
+    with pytest.raises(AttributeError, match="no such attribute"):
+        games.load("unmade_coins(n=5)")
 
 
 def forever() -> str:
