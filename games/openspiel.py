@@ -110,8 +110,11 @@ class OpenSpielGame:
             )
         try:
             with _silent_stderr():
-                refuse_hopeless(self.root(), self.name, node_budget)
-                form = enumerate_game(self.root(), self.name, self.num_players, node_budget)
+                samples = self.has_information_states
+                refuse_hopeless(self.root(), self.name, node_budget, samples=samples)
+                form = enumerate_game(
+                    self.root(), self.name, self.num_players, node_budget, samples=samples
+                )
         except InputError:
             raise
         except REFUSALS as error:

@@ -13,6 +13,7 @@ import threading
 import time
 from dataclasses import dataclass
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pygambit
@@ -273,8 +274,39 @@ def test_a_walk_ends_in_time(monkeypatch):
     with pytest.raises(games.UnenumerableGameError, match="not walked within 0 s of computing"):
         enumerate_game(Chain(1_000, slow=0.001), "chain", 2, 10**6)
     monkeypatch.setattr(walk, "SECONDS", 1e-6)
-    with pytest.raises(games.UnenumerableGameError, match=r"far longer|did not end"):
+    with pytest.raises(games.UnenumerableGameError, match="far longer"):
         refuse_hopeless(Chain(1_000, slow=0.01), "chain", 10**6)
+    monkeypatch.setattr(walk, "PROBE_SECONDS", 1e-6)
+    with pytest.raises(games.UnenumerableGameError, match="did not end"):
+        refuse_hopeless(Chain(1_000, slow=0.01), "chain", 10**6)
+
+
+def test_the_node_budget_decides_and_not_the_machines_speed(monkeypatch):
+    """At 12,000 histories a second, as a game in Python is walked."""
+    seconds = itertools.count(0.0, walk.LOOK / 12_000)  # the clock, at every look at it
+    monkeypatch.setattr(walk, "time", SimpleNamespace(thread_time=lambda: next(seconds)))
+    monkeypatch.setattr(walk, "NODE_BUDGET", 20_000)
+    monkeypatch.setattr(walk, "SECONDS", walk.SECONDS / 1_000)
+    for scale in (1, 3):
+        monkeypatch.setattr(walk, "LONGEST_PLAY", 10**6)
+        with pytest.raises(games.UnenumerableGameError, match=f"more than {scale * 20},000 hist"):
+            enumerate_game(Chain(10**6), "chain", 2, scale * 20_000)
+
+
+def test_mccfr_is_recommended_where_it_works(tmp_path, monkeypatch):
+    def said(name):
+        with pytest.raises(games.UnenumerableGameError) as error:
+            games.load(str(name)).sequence_form(node_budget=100, cached=False)
+        return str(error.value)
+
+    (tmp_path / "tree.efg").write_text(efg(200, first=True))
+    assert "method mccfr" in said("leduc_poker")
+    assert "method mccfr" in said("phantom_ttt")
+    for name in ("oware", "pig(winscore=3,diceoutcomes=2,horizon=8)", tmp_path / "tree.efg"):
+        assert "method mccfr" not in said(name)
+    monkeypatch.setattr(walk, "LONGEST_PLAY", 3)
+    assert "a random play did not end within 3 moves; choose" in said("leduc_poker")
+    assert "method mccfr" not in said("leduc_poker")
 
 
 def test_names_may_take_so_much_memory(monkeypatch):
@@ -284,10 +316,12 @@ def test_names_may_take_so_much_memory(monkeypatch):
 
 
 def test_endless_games_of_openspiels(capfd):
-    """Two minutes and 8 GB without a word, once."""
+    """Minutes and 8 GB without a word, once; and none from mccfr, which follows such plays too."""
     began = time.thread_time()
     assert_refused(["solve", "cursor_go(board_size=2,max_cursor_moves=1)"], "5,000 moves", capfd)
-    assert time.thread_time() - began < 30
+    method = ["--method", "mccfr", "--iterations", "10"]
+    assert_refused(["solve", "cursor_go", *method], "a play of more than 5,000 moves", capfd)
+    assert time.thread_time() - began < 60
 
 
 def test_a_wide_node_does_not_fill_the_memory():

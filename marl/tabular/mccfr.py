@@ -14,6 +14,7 @@ import pyspiel
 from pydantic import Field
 
 from games import Game, GameError, OpenSpielGame, SequenceForm, Strategy, load
+from games.enumerate import refuse_endless
 from games.strategy import UNKNOWN_PLAYER, uniform_behaviour
 from marl.tabular.method import Method, State
 
@@ -63,6 +64,8 @@ class MCCFR(Method):
             # Too large, or without perfect recall: MCCFR runs all the same.
             with contextlib.suppress(GameError):
                 form = source.sequence_form(node_budget=self.exact_up_to)
+        if form is None:
+            refuse_endless(source.root(), source.name, source.num_players)
         return MCCFRSolver(source, form, self, seed)
 
 
