@@ -33,7 +33,7 @@ SETTLED = 1e-9  # the same, of what counts as an equilibrium with a given suppor
 MOST_STEPS = 20
 DAMPING = 1e-11  # of Newton's equations, which need not be independent
 MOST_ENTRIES = 3_000_000  # of the derivatives, beyond which a step takes minutes
-NEVER = 1e-12  # plans below lead nowhere
+UNREACHED = 1e-12  # plans below lead nowhere
 
 
 def sharpened(form: SequenceForm, behaviour: Float64, support: np.ndarray | None = None) -> Float64:
@@ -109,7 +109,7 @@ def settled(
             break
         least = now
         if now <= SETTLED:
-            return sharpened(form, found, found > NEVER)
+            return sharpened(form, found, found > UNREACHED)
     return None
 
 
@@ -122,6 +122,7 @@ class _Conditions:
 
     def __init__(self, form: SequenceForm) -> None:
         self.form = form
+        self.utility, self.chance = form.leaf_utility, form.leaf_chance  # made at each reading
         starts = form.layout.players.astype(np.int64)[:-1]
         self.leaf = form.leaf_sequence + starts  # [L, N]
         sets = [len(p.information_sets) for p in form.players]
@@ -163,7 +164,7 @@ class _Conditions:
                     reach = x[self.leaf[:, others]].prod(axis=1)
                     rows.append(self.leaf[:, i])
                     columns.append(self.leaf[:, j])
-                    entries.append(self.form.leaf_utility[:, i] * reach)
+                    entries.append(self.utility[:, i] * reach)
         if not rows:
             return csr_matrix((len(x), len(x)))
         where = (np.concatenate(rows), np.concatenate(columns))
@@ -184,7 +185,7 @@ class _Conditions:
 
     def behaviour(self, x: Float64, otherwise: Float64) -> Float64:
         """Behaviour [S] of plans; `otherwise` at information sets to which they do not lead."""
-        leads = np.append(x[self.parent] > NEVER, np.ones(len(self.empty), dtype=bool))
+        leads = np.append(x[self.parent] > UNREACHED, np.ones(len(self.empty), dtype=bool))
         return np.where(leads[self.owner], plans_to_behaviour(self.form, x), otherwise)
 
     def unreached(self, x: Float64) -> np.ndarray:
@@ -192,7 +193,7 @@ class _Conditions:
         reached = np.zeros(len(x), dtype=bool)
         for i in range(self.form.num_players):
             others = np.delete(self.leaf, i, axis=1)
-            open_leaf = (self.form.leaf_chance > 0) & np.all(x[others] > NEVER, axis=1)
+            open_leaf = (self.chance > 0) & np.all(x[others] > UNREACHED, axis=1)
             reached[self.leaf[open_leaf, i]] = True
         at_set = np.bincount(self.owner, reached, len(self.parent) + len(self.empty)) > 0
         # Sets stand after their parents, player by player: from the last one up.
