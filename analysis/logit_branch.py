@@ -138,12 +138,12 @@ def branch(
 
 
 class _OutOfReach(Unverified):
-    """The precision is so large that rounding hides the branch before it."""
+    """The precision is so large that rounding hides the branch before it, or slows it down."""
 
     def __init__(self, name: str, target: float, reached: float) -> None:
         super().__init__(
-            f"{name}: precision {target:g} is out of reach: rounding slows the branch down or "
-            f"hides it beyond {reached:.3g}; choose a lower precision, or nash for the limit"
+            f"{name}: precision {target:g} is out of reach: the branch was given up at "
+            f"{reached:.3g}; ask for a smaller one, or for nash, the limit"
         )
 
 
