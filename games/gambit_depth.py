@@ -79,7 +79,7 @@ def _stack() -> int:
     """Bytes that this thread has for its stack."""
     if threading.current_thread() is not threading.main_thread():
         size = threading.stack_size()
-        threading.stack_size(size)  # to ask is to set it back
+        threading.stack_size(size)  # reading it also resets it
         if size:
             return size
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,18 +24,18 @@ def available() -> float:
     return min(_of_machine(), _of_group(), _of_process())
 
 
-def require_memory(need: float, what: str, mend: str) -> None:
+def require_memory(need: float, what: str, advice: str) -> None:
     """Raises InputError if `need` bytes, a lower bound, are more than there are.
 
     Args:
         need: bytes.
         what: needs them; how the message begins.
-        mend: what to do about it.
+        advice: what to do about it.
     """
     there = available()
     if need > there:
         raise InputError(
-            f"{what} needs at least {_said(need)} of memory, and {_said(there)} are free: {mend}"
+            f"{what} needs at least {_said(need)} of memory, and {_said(there)} are free: {advice}"
         )
 
 
@@ -78,6 +77,10 @@ def _of_group() -> float:
 
 
 def _of_process() -> float:
+    try:
+        import resource
+    except ImportError:  # Windows
+        return float("inf")
     limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     used = _text(PROCESS).split()
     if limit == resource.RLIM_INFINITY or not used:
