@@ -62,7 +62,7 @@ def attempt(
             if not in_time:
                 with contextlib.suppress(ProcessLookupError):  # it ended just now
                     os.kill(child, signal.SIGKILL)
-            status = _ended(child, wait=True)
+            status = _ended(child, wait=True) or 0
     if said.startswith(_DONE) and said.endswith(_END):
         return said[len(_DONE) : -len(_END)].decode(errors="replace")
     if not in_time:

@@ -494,6 +494,9 @@ def test_a_precision_out_of_reach_is_said_soon():
     with pytest.raises(Unverified, match="out of reach") as caught:
         logit(games.load(KUHN), 1e30, progress=lambda message: bool(corrections.append(message)))
     assert "\n" not in str(caught.value)
+    # Nothing is claimed of precisions in between: some of them are within reach.
+    assert "the branch was given up at" in str(caught.value)
+    assert "hides it beyond" not in str(caught.value)
     assert len(corrections) < 200
     # Where everybody has a dominant action no precision is too high.
     assert logit(games.load("matrix_pd"), 1e30).values == pytest.approx([1.0, 1.0])
