@@ -32,11 +32,11 @@ import pyspiel  # noqa: E402
 import analysis  # noqa: E402
 import games  # noqa: E402
 from benchmarks import equilibria, learning, navigation_speed, planar_qp  # noqa: E402
+from benchmarks.footprint import LARGE  # noqa: E402
 from benchmarks.page import processor  # noqa: E402
 from games.sequence_form import Treeplex  # noqa: E402
 from marl import tabular  # noqa: E402
 
-LARGE = "goofspiel(num_cards=5,imp_info=True,points_order=random)"
 GAMES = {
     "Kuhn": "kuhn_poker",
     "Leduc": "leduc_poker",
