@@ -201,14 +201,14 @@ Methods of `tabular.solve` sweep the whole sequence form, which the walk over th
 million histories unless `node_budget` says otherwise.
 
 *Memory.* Bytes a leaf, of the arrays and of what comes on top of them (names of information sets,
-Python's own tables while the game is walked, the solver), are in *Compiling a game* of benchmarks.md
-(`python -m benchmarks.footprint`). Utilities and chance take one byte each at a leaf where there are
-at most 256 different ones, two up to 4,096, else eight.
+Python's own tables while the game is walked, the solver), are in *Compiling a game* of
+benchmarks.md (`python -m benchmarks.footprint`). Utilities and chance take one byte each at a leaf
+where there are at most 256 different ones, two up to 4,096, else eight.
 
 *Deep, narrow games.* A sweep visits every block, a run of information sets of equal depth and
 number of actions, reached or not. Where a block is a single information set, as in a centipede,
 nothing becomes a vector instruction, and OpenSpiel, which skips branches that no play reaches, can
-be faster: CFR+ on a centipede of {moves} moves makes {ratio:.1f} times OpenSpiel's iterations a
+be faster: CFR+ on a centipede of {moves} moves makes {ratio:.2f} times OpenSpiel's iterations a
 second."""
 
 

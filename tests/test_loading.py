@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import itertools
 import os
@@ -9,6 +10,7 @@ import random
 import re
 import signal
 import subprocess
+import sys
 import threading
 import time
 from dataclasses import dataclass
@@ -23,7 +25,7 @@ import pytest
 import analysis
 import games
 from games import enumerate as walk
-from games import trial
+from games import memory, trial
 from games.enumerate import enumerate_game, refuse_hopeless
 from games.gambit import to_gambit
 from games.gambit_depth import depth
@@ -340,6 +342,13 @@ def test_a_wide_node_does_not_fill_the_memory():
     with pytest.raises(games.UnenumerableGameError):
         enumerate_game(Wide(1), "wide", 2, 1_000)
     assert made == 1_000
+
+
+def test_memory_where_a_process_has_no_limits(monkeypatch):
+    """As on Windows, which has no module `resource`."""
+    monkeypatch.setitem(sys.modules, "resource", None)
+    reloaded = importlib.reload(memory)
+    assert reloaded.available() > 0
 
 
 # ---- imperfect recall: of what ----
