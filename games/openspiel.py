@@ -200,8 +200,9 @@ def load_openspiel(name: str) -> OpenSpielGame:
             if unusual := _unusual(given):
                 _try_out(name, ", ".join(unusual))
             _check_starts(name, given)
-            game, kind = _build(name)
-            cacheable = _is_shipped(game) and "filename" not in name
+            game, original = _build(name)
+            kind = original.get_type()
+            cacheable = _is_shipped(original) and "filename" not in name
     except GameError:
         raise
     except (*REFUSALS, TypeError) as error:
@@ -214,12 +215,11 @@ def load_openspiel(name: str) -> OpenSpielGame:
 
 
 def _build(name: str) -> tuple[Any, Any]:
-    """The sequential `pyspiel.Game`, and the type that it had before it was made so."""
+    """The sequential `pyspiel.Game`, and the one that it is made of: itself if it was sequential."""
     game = pyspiel.load_game(name)
-    kind = game.get_type()
-    if kind.dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
-        game = pyspiel.convert_to_turn_based(game)
-    return game, kind
+    if game.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
+        return pyspiel.convert_to_turn_based(game), game
+    return game, game
 
 
 @lru_cache(maxsize=1024)
@@ -238,12 +238,13 @@ def _try_out(name: str, unusual: str) -> None:
 def _first_moves(name: str) -> str:
     """What goes wrong in the first moves of a game; "" if nothing does."""
     try:
-        game, kind = _build(name)
+        game, original = _build(name)
     except Exception as error:
         refused = isinstance(error, (*REFUSALS, TypeError)) or _raised_by_openspiel(error)
         return _reason(error) if refused else ""  # else who loads it sees where it went wrong
     if game.num_players() < 1:
         return "a game without players"
+    kind = original.get_type()
     if (
         kind.dynamics == pyspiel.GameType.Dynamics.MEAN_FIELD
         or kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC
@@ -267,7 +268,7 @@ def _first_moves(name: str) -> str:
             state.child(moves[-1])
             state = state.child(rng.choice(moves))
     except Exception as error:
-        if _is_openspiels(game) or isinstance(error, MemoryError):
+        if _is_openspiels(original) or isinstance(error, MemoryError):
             return _reason(error)
         # A Python game of somebody's: whoever plays it says where it went wrong.
     return ""

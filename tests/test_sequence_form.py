@@ -323,6 +323,12 @@ def test_unwritable_cache_costs_nothing_but_time(tmp_path, monkeypatch):
     assert games.load(KUHN).sequence_form().num_histories == 58
 
 
+@pytest.mark.parametrize("name", [LEDUC, GOOF4, "python_iterated_prisoners_dilemma", "blotto"])
+def test_games_that_openspiel_ships_are_cached(name):
+    """Simultaneous ones too, though they are wrapped to be played in turns."""
+    assert games.load(name).cacheable
+
+
 def test_game_of_your_own_is_compiled_and_never_cached(tmp_path, monkeypatch):
     """Its rules may change between two runs under the same name."""
     from tests.coin_game import register
