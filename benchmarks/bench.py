@@ -278,10 +278,17 @@ def main() -> None:
     if not options.quick:
         footprint = [sys.executable, "-m", "benchmarks.footprint", LARGE]
         peak = subprocess.run(footprint, capture_output=True, text=True, check=True).stdout
-    page = report(rates_rows, nash_rows, compile_rows, start, peak, convergence_rows())
-    sections = [*equilibria.sections(options.quick), *learning.sections(options.quick)]
-    sections += [*planar_qp.lines(), *navigation_speed.lines()]
-    options.out.write_text("\n".join([page, *sections]))
+    page = [report(rates_rows, nash_rows, compile_rows, start, peak, convergence_rows())]
+    # Written as it goes: what fails late does not lose what was measured before.
+    for section in (
+        lambda: equilibria.sections(options.quick),
+        lambda: learning.sections(options.quick),
+        planar_qp.lines,
+        navigation_speed.lines,
+    ):
+        options.out.write_text("\n".join(page))
+        page += section()
+    options.out.write_text("\n".join(page))
     print(f"wrote {options.out}")
 
 

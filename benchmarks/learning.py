@@ -286,7 +286,7 @@ def where_it_goes(training: Training) -> list[str]:
         assert minibatch is not None  # there are more decisions than minibatches
         until_now("minibatches")
         optimiser.zero_grad(set_to_none=False)
-        found = learner._loss(name, module.network(minibatch.input), minibatch, 0.01)
+        found = learner.loss(name, module.network(minibatch.input), minibatch, 0.01)
         until_now("forward")
         found.total.backward()
         until_now("backward")

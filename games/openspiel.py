@@ -215,7 +215,7 @@ def load_openspiel(name: str) -> OpenSpielGame:
 
 
 def _build(name: str) -> tuple[Any, Any]:
-    """The sequential `pyspiel.Game`, and the one that it is made of: itself if it was sequential."""
+    """The sequential `pyspiel.Game`, and the one that it was made of (itself if sequential)."""
     game = pyspiel.load_game(name)
     if game.get_type().dynamics == pyspiel.GameType.Dynamics.SIMULTANEOUS:
         return pyspiel.convert_to_turn_based(game), game
