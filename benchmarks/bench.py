@@ -297,7 +297,7 @@ def report(rates_rows, nash_rows, compile_rows, start, peak, convergence) -> str
     lines = [
         "# Benchmarks",
         "",
-        "Written by `make bench`; every figure on this page comes from one run of it. One thread,",
+        "Written by `make bench`; all figures of a section come from one run of it. One thread,",
         "best of several chunks with the peers taking turns; ratios matter, absolute numbers are",
         f"the machine's. {processor()}, Python {platform.python_version()}, OpenSpiel "
         f"{version('open_spiel')}, numba {version('numba')}, numpy {version('numpy')}.",
