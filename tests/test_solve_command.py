@@ -73,8 +73,9 @@ def test_alpha_rank_of_rock_paper_scissors(folder, capsys):
 
 def test_what_is_too_large_for_a_program_goes_to_dynamics(folder, capsys):
     line = solved(
-        capsys, "liars_dice(numdice=1,dice_sides=2)", "--equilibrium", "cce", "--seconds", "1"
-    )
+        capsys, "liars_dice(numdice=1,dice_sides=2)", "--equilibrium", "cce",
+        "--target", "0.05", "--seconds", "60",
+    )  # fmt: skip
     assert line["iterations"] > 0
     assert line["regret"] < 0.1
 
