@@ -64,7 +64,7 @@ inventory: install
 	$(BIN)/python -m benchmarks.inventory
 
 lot-sizing: install
-	$(BIN)/python -m benchmarks.pdppo
+	$(BIN)/python -m benchmarks.inventory.lot_sizing
 
 navigation: install
 	$(BIN)/python -m benchmarks.navigation

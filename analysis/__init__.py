@@ -1,19 +1,14 @@
 """What play is worth, and play that cannot be improved on: exact analysis of finite games."""
 
-from analysis.alpharank import AlphaRank, alpharank
-from analysis.bayesian import bayesian_stackelberg
-from analysis.commitment import commitment
-from analysis.correlated import correlated_equilibrium
-from analysis.deviations import correlated_gains, distances
-from analysis.dynamics import correlated_dynamics
-from analysis.efce import extensive_correlated_equilibrium
-from analysis.empirical import EmpiricalGame, empirical_game
-from analysis.equilibrium import Equilibrium, Joint, Unverified
-from analysis.evolution import replicator
-from analysis.nash import nash
-from analysis.quantal import fit_precision, logit, logit_path
-from analysis.region import payoff_region
-from analysis.response import (
+from analysis.correlated.deviations import correlated_gains, distances
+from analysis.correlated.dynamics import correlated_dynamics
+from analysis.correlated.efce import extensive_correlated_equilibrium
+from analysis.correlated.normal_form import correlated_equilibrium
+from analysis.correlated.region import payoff_region
+from analysis.equilibria.equilibrium import Equilibrium, Joint, Unverified
+from analysis.equilibria.nash import nash
+from analysis.equilibria.quantal import fit_precision, logit, logit_path
+from analysis.equilibria.response import (
     BestResponse,
     best_response,
     deviation_gains,
@@ -21,11 +16,16 @@ from analysis.response import (
     exploitability,
     nash_conv,
 )
-from analysis.security import eraser, origami
+from analysis.equilibria.zero_sum import sequence_form_lp
+from analysis.populations.alpharank import AlphaRank, alpharank
+from analysis.populations.empirical import EmpiricalGame, empirical_game
+from analysis.populations.evolution import replicator
 from analysis.solve import correlated, solve, stackelberg
-from analysis.stackelberg import multiple_lps, pure_commitment
-from analysis.zero_sum import sequence_form_lp
-from games.later import later
+from analysis.stackelberg.bayesian import bayesian_stackelberg
+from analysis.stackelberg.commitment import commitment
+from analysis.stackelberg.security import eraser, origami
+from analysis.stackelberg.tables import multiple_lps, pure_commitment
+from games.common.lazy import later
 
 # Inventory problems stand apart from games, and not everybody has one.
 _LATER = dict.fromkeys(
@@ -33,7 +33,7 @@ _LATER = dict.fromkeys(
         "Reference", "backlogged", "gap", "lost_sales", "serial", "transshipment_bound",
         "warehouse_bound",
     ),
-    "analysis.inventory",
+    "analysis.inventory.optima",
 )  # fmt: skip
 
 __all__ = [

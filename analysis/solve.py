@@ -11,23 +11,24 @@ from typing import Annotated, Any, Literal, get_type_hints
 import numpy as np
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from analysis.alpharank import alpharank
-from analysis.bayesian import bayesian_stackelberg
-from analysis.commitment import commitment
-from analysis.correlated import Objective, correlated_equilibrium
-from analysis.deviations import correlated_gains
-from analysis.dynamics import correlated_dynamics
-from analysis.efce import extensive_correlated_equilibrium, fits_program
-from analysis.equilibrium import Equilibrium, Joint, Progress
-from analysis.evolution import replicator
-from analysis.nash import nash
-from analysis.quantal import logit
-from analysis.security import eraser, origami
-from analysis.stackelberg import Ties, multiple_lps, pure_commitment
+from analysis.correlated.deviations import correlated_gains
+from analysis.correlated.dynamics import correlated_dynamics
+from analysis.correlated.efce import extensive_correlated_equilibrium, fits_program
+from analysis.correlated.normal_form import Objective, correlated_equilibrium
+from analysis.equilibria.equilibrium import Equilibrium, Joint
+from analysis.equilibria.nash import nash
+from analysis.equilibria.quantal import logit
+from analysis.populations.alpharank import alpharank
+from analysis.populations.evolution import replicator
+from analysis.stackelberg.bayesian import bayesian_stackelberg
+from analysis.stackelberg.commitment import commitment
+from analysis.stackelberg.security import eraser, origami
+from analysis.stackelberg.tables import Ties, multiple_lps, pure_commitment
 from games import Game, InputError, NormalForm, SequenceForm, as_form, as_normal_form
-from games.bayesian import BayesianGame
-from games.errors import did_you_mean, one_line
-from games.security import SecurityGame
+from games.common.errors import did_you_mean, one_line
+from games.common.progress import Progress
+from games.finite.bayesian import BayesianGame
+from games.finite.security import SecurityGame
 
 Iterations = Annotated[int, Field(ge=1)]
 Gap = Annotated[float, Field(ge=0)]  # in units of utility
@@ -128,7 +129,7 @@ def correlated(
         iterations: of the dynamics, the most of them; see `correlated_dynamics`.
         target: of the dynamics, the gap at which to stop, in units of utility.
         seconds: the most that the dynamics may take.
-        progress: see `analysis.equilibrium.Progress`.
+        progress: see `games.common.progress.Progress`.
 
     Raises:
         InputError: a method that does not go with the concept.
@@ -191,7 +192,7 @@ def stackelberg(
         method: of a security game "origami", which "auto" takes, or "eraser", the mixed-integer
             program; the others choose by their kind.
         seconds: the most that a mixed-integer program may take; see `Equilibrium.gap`.
-        progress: see `analysis.equilibrium.Progress`.
+        progress: see `games.common.progress.Progress`.
 
     Returns:
         An Equilibrium. Of a security game it has no strategy, which would be one over allocations

@@ -31,10 +31,12 @@ import pyspiel  # noqa: E402
 
 import analysis  # noqa: E402
 import games  # noqa: E402
-from benchmarks import equilibria, learning, navigation_speed, planar_qp  # noqa: E402
+from benchmarks import equilibria, learning  # noqa: E402
 from benchmarks.footprint import LARGE  # noqa: E402
+from benchmarks.navigation import planar_qp  # noqa: E402
+from benchmarks.navigation import speed as navigation_speed  # noqa: E402
 from benchmarks.page import processor  # noqa: E402
-from games.sequence_form import Treeplex  # noqa: E402
+from games.finite.sequence_form import Treeplex  # noqa: E402
 from marl import tabular  # noqa: E402
 
 GAMES = {

@@ -25,7 +25,7 @@ from open_spiel.python.algorithms import lp_solver, sequence_form_lp, stackelber
 import analysis
 import games
 from benchmarks.page import table
-from games.gambit import to_gambit
+from games.finite.gambit.reading import to_gambit
 
 PLAIN = {
     "Kuhn": "kuhn_poker",
@@ -133,7 +133,7 @@ def _openspiel_program(name: str) -> float:
 GAMBIT_PROGRAM = """
 import signal, time
 import games, pygambit
-from games.gambit import to_gambit
+from games.finite.gambit.reading import to_gambit
 tree = to_gambit(games.load({name!r}))
 signal.alarm({patience})
 began = time.process_time()

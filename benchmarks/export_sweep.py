@@ -29,11 +29,11 @@ import numpy as np
 
 import analysis
 import games
-from analysis.equilibrium import is_constant_sum
-from analysis.zero_sum import sequence_form_lp
+from analysis.equilibria.equilibrium import is_constant_sum
+from analysis.equilibria.zero_sum import sequence_form_lp
 from games import SequenceForm, Strategy
-from games.gambit import pygambit
-from games.gambit_text import efg_text, quoted, write_efg
+from games.finite.gambit.reading import pygambit
+from games.finite.gambit.text import efg_text, quoted, write_efg
 
 MOST_HISTORIES = 100_000
 TOLERANCE = 1e-9

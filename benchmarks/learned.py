@@ -35,7 +35,7 @@ def share(values: np.ndarray) -> str:
 
 
 def navigation(seeds: int) -> list[str]:
-    from marl.evaluation import evaluate
+    from marl.evaluation.episodes import evaluate
 
     games = {
         "4 agents": "navigation(agents=4)",
@@ -85,7 +85,7 @@ def poker(name: str, title: str, seeds: int) -> list[str]:
 def responder(seeds: int) -> list[str]:
     """The learned bound beside what it bounds."""
     from marl import InformationSets, Policy, exploitability_lower_bound
-    from marl.network import Network
+    from marl.networks.network import Network
 
     lines = [
         "## Approximate exploitability, where the exact one is known",
@@ -110,7 +110,7 @@ def responder(seeds: int) -> list[str]:
 
 
 def tictactoe(seeds: int) -> list[str]:
-    from marl.evaluation import Uniform, evaluate
+    from marl.evaluation.episodes import Uniform, evaluate
 
     lines = [
         "## Tic-tac-toe against somebody who plays at random: `schelling run tictactoe`",
@@ -133,7 +133,7 @@ def tictactoe(seeds: int) -> list[str]:
 
 
 def main() -> None:
-    from games.workers import running_ray
+    from games.common.workers import running_ray
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)

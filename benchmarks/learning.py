@@ -30,14 +30,14 @@ from ray.rllib.algorithms.ppo import PPOConfig  # noqa: E402
 from ray.rllib.env.multi_agent_env import MultiAgentEnv  # noqa: E402
 
 from benchmarks.page import table  # noqa: E402
-from games.navigation import Navigation  # noqa: E402
-from games.workers import running_ray  # noqa: E402
-from marl.fragment import Decisions  # noqa: E402
-from marl.method import at  # noqa: E402
-from marl.network import Network  # noqa: E402
-from marl.plan import Plan, Resources  # noqa: E402
-from marl.ppo import PPO  # noqa: E402
-from marl.training import Training  # noqa: E402
+from games.common.workers import running_ray  # noqa: E402
+from games.navigation.navigation import Navigation  # noqa: E402
+from marl.learning.method import at  # noqa: E402
+from marl.learning.on_policy.ppo import PPO  # noqa: E402
+from marl.learning.plan import Plan, Resources  # noqa: E402
+from marl.learning.training import Training  # noqa: E402
+from marl.networks.network import Network  # noqa: E402
+from marl.rollouts.fragment import Decisions  # noqa: E402
 
 WIDTHS = (256, 256)
 GRAPH_WIDTHS = (64, 64)

@@ -25,8 +25,8 @@ import numpy as np  # noqa: E402
 
 import analysis  # noqa: E402
 import games  # noqa: E402
-from games.bayesian import BayesianGame  # noqa: E402
-from games.security import SecurityGame  # noqa: E402
+from games.finite.bayesian import BayesianGame  # noqa: E402
+from games.finite.security import SecurityGame  # noqa: E402
 
 DEEP = 600  # moves of a centipede
 Rung = tuple[str, Callable[[], Any], Callable[[Any], Any]]  # size, make the game, solve it

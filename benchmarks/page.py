@@ -39,7 +39,7 @@ class Page:
 
         import torch
 
-        from games.workers import running_ray
+        from games.common.workers import running_ray
 
         torch.set_num_threads(1)
         with running_ray(cpus=1):

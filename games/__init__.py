@@ -1,19 +1,19 @@
 """What a game is: trees and tables from anywhere, their sequence form, and strategies over it."""
 
-from games.errors import GameError, InputError, UnenumerableGameError
-from games.game import NODE_BUDGET, Game, as_form
-from games.later import later
+from games.common.errors import GameError, InputError, UnenumerableGameError
+from games.common.lazy import later
+from games.finite.game import NODE_BUDGET, Game, as_form
+from games.finite.normal_form import NormalForm, as_normal_form
+from games.finite.openspiel import OpenSpielGame, list_games
+from games.finite.sequence_form import SequenceForm, Treeplex
+from games.finite.strategy import Strategy
 from games.load import load
 from games.maker import makes_games
-from games.normal_form import NormalForm, as_normal_form
-from games.openspiel import OpenSpielGame, list_games
-from games.sequence_form import SequenceForm, Treeplex
-from games.strategy import Strategy
 
 # What learners play stands on torch, which takes its time to import: only when asked for.
 _LATER = {
-    "check_simulator": "games.check",
-    "parallel_env": "games.as_pettingzoo",
+    "check_simulator": "games.simulators.check",
+    "parallel_env": "games.adapters.pettingzoo.parallel_env",
     "vector": "games.vectors",
 }
 

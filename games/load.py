@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from games.errors import GameError, InputError
-from games.game import Game
-from games.openspiel import load_openspiel
+from games.common.errors import GameError, InputError
+from games.finite.game import Game
+from games.finite.openspiel import load_openspiel
 
 SUFFIXES = (".efg", ".nfg", ".csv", ".npz", ".npy")
 
@@ -14,7 +14,7 @@ SUFFIXES = (".efg", ".nfg", ".csv", ".npz", ".npy")
 def load(name: str) -> Game:
     """A game by its OpenSpiel string, such as ``"leduc_poker(players=3)"``, or by its file.
 
-    Files: `.efg` and `.nfg` of Gambit's; payoff tables in `.csv` (`games.tables.read_csv`) and
+    Files: `.efg` and `.nfg` of Gambit's; payoff tables in `.csv` (`games.finite.tables.read_csv`) and
     `.npz` (`read_npz`). C++ games and Python games of OpenSpiel's work alike; a Python game of your
     own counts as soon as it is registered with OpenSpiel.
 
@@ -38,10 +38,10 @@ def load(name: str) -> Game:
     if not path.is_file():
         raise InputError(f"{name}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     if suffix in (".efg", ".nfg"):
-        from games import gambit
+        from games.finite.gambit import reading as gambit
 
         return gambit.read_efg(path, name) if suffix == ".efg" else gambit.read_nfg(path, name)
-    from games import tables
+    from games.finite import tables
 
     return tables.read_csv(path, name) if suffix == ".csv" else tables.read_npz(path, name)
 

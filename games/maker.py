@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from games.errors import InputError
+from games.common.errors import InputError
 
 MARK = "__makes_games__"
 SIMULATOR = ("spec", "differentiable", "reset", "step", "observe")
@@ -52,7 +52,7 @@ def require_maker(made: Any, where: str) -> None:
 
 
 def _is_simulator(kind: type) -> bool:
-    """Whether objects of a class have all that `games.simulator.Simulator` asks for."""
+    """Whether objects of a class have all that `games.simulators.simulator.Simulator` asks for."""
     fields = getattr(kind, "__dataclass_fields__", {})
     return all(
         name in fields or inspect.getattr_static(kind, name, None) is not None for name in SIMULATOR

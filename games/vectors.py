@@ -28,13 +28,14 @@ from typing import Any
 import torch
 from pydantic import TypeAdapter, ValidationError
 
-from games.errors import InputError, did_you_mean, one_line
+from games.common.errors import InputError, did_you_mean, one_line
+from games.common.memory import enough_for
+from games.common.settings import LONGEST, misfit, shortened
+from games.finite.openspiel import list_games
 from games.load import names_a_file
 from games.maker import CONVENTION, SIMULATOR, require_maker
-from games.memory import enough_for
-from games.openspiel import list_games
-from games.simulator import Simulator, SimulatorVector, Vector
-from games.typed import LONGEST, misfit, shortened
+from games.simulators.simulator import Simulator
+from games.simulators.vector import SimulatorVector, Vector
 
 # A simulator of ours is a frozen dataclass, whose fields are its parameters, and one line here; or
 # a function that makes one, and says its parameters in its signature.
@@ -43,9 +44,9 @@ SETTINGS = (
     "series", "network", "or_gym", "or_gym_network",
 )  # fmt: skip
 SIMULATORS = {
-    "navigation": "games.navigation:Navigation",
-    "safe_navigation": "games.safe_navigation:SafeNavigation",
-    "lot_sizing": "games.lot_sizing:LotSizing",
+    "navigation": "games.navigation.navigation:Navigation",
+    "safe_navigation": "games.navigation.safe_navigation:SafeNavigation",
+    "lot_sizing": "games.lot_sizing.lot_sizing:LotSizing",
     **{f"inventory.{name}": f"games.inventory.settings:{name}" for name in SETTINGS},
 }
 PETTINGZOO = "pettingzoo:"
@@ -67,7 +68,7 @@ def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vec
     name = name.strip()
     target, given = parse(name)
     if target.startswith(PETTINGZOO):
-        from games.pettingzoo import PettingZooVector
+        from games.adapters.pettingzoo.vector import PettingZooVector
 
         module = target.removeprefix(PETTINGZOO)
         make, described = _factory(module)
@@ -84,7 +85,7 @@ def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vec
                 f"{name}: a {type(made).__name__} is neither a simulator ({', '.join(SIMULATOR)}) "
                 "nor a PettingZoo environment"
             )
-        from games.pettingzoo import PettingZooVector
+        from games.adapters.pettingzoo.vector import PettingZooVector
 
         return PettingZooVector(partial(_make, attribute, given, name), num_games, target)
     if names_a_file(name):
@@ -96,7 +97,7 @@ def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vec
             f"{name}: write {PETTINGZOO}{name} for a module of PettingZoo's, module:attribute for "
             "a game of your own"
         )
-    from games.openspiel_vector import OpenSpielVector
+    from games.adapters.openspiel import OpenSpielVector
 
     _require_registered(target)
     return OpenSpielVector(name, num_games)

@@ -5,11 +5,11 @@ from typing import Any
 
 # Loaded on first use, so that the command line starts fast.
 _HOMES = {
-    "Result": "scenarios.run",
-    "Run": "scenarios.run",
-    "Scenario": "scenarios.scenario",
-    "find": "scenarios.scenario",
-    "list_scenarios": "scenarios.scenario",
+    "Result": "scenarios.solving.run",
+    "Run": "scenarios.solving.run",
+    "Scenario": "scenarios.solving.scenario",
+    "find": "scenarios.solving.scenario",
+    "list_scenarios": "scenarios.solving.scenario",
 }
 __all__ = ["Result", "Run", "Scenario", "find", "list_scenarios"]
 

@@ -20,11 +20,10 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from games.errors import InputError, one_line
-from games.workers import WorkerError
+from games.common.errors import InputError, one_line
+from games.common.workers import WorkerError
 from scenarios.interrupt import SIGNALS, Interrupted
-from scenarios.solve_command import Equilibrium, solve
-from scenarios.sweep_command import sweep
+from scenarios.solving.command import Equilibrium, solve
 from scenarios.terminal import (
     BAD_INPUT,
     FAILED,
@@ -39,7 +38,8 @@ from scenarios.terminal import (
     progress,
     say,
 )
-from scenarios.training_commands import play
+from scenarios.training.commands import play
+from scenarios.training.sweep_command import sweep
 
 __all__ = ["Equilibrium", "app", "main"]
 
@@ -94,12 +94,12 @@ def run(
 
     A scenario that trains joins the Ray cluster at --address, or starts Ray on this machine.
     """
-    from scenarios.run import Run
-    from scenarios.scenario import Scenario, find
+    from scenarios.solving.run import Run
+    from scenarios.solving.scenario import Scenario, find
 
     found = find(scenario, settings or [], seed=seed)
     if not isinstance(found, Scenario):
-        from scenarios.training_commands import train
+        from scenarios.training.commands import train
 
         train(found, out, address, as_json)  # type: ignore[arg-type]
         return
@@ -125,15 +125,15 @@ def resume(
     Checkpoints of training are pickles, which run as they are read: resume your own runs only.
     """
     from scenarios import store
-    from scenarios.run import Run
-    from scenarios.scenario import Scenario, parse
+    from scenarios.solving.run import Run
+    from scenarios.solving.scenario import Scenario, parse
 
     work = Run.load(folder)
     changed = None
     if settings:
         changed = parse(store.read_scenario_text(folder), str(folder / store.SCENARIO), settings)
     if not isinstance(work, Run):
-        from scenarios.training_commands import go_on
+        from scenarios.training.commands import go_on
 
         go_on(work, changed, address, as_json)
         return
@@ -156,11 +156,11 @@ def show(
 ) -> None:
     """Show what a run found, or how far it has come."""
     from scenarios import store
-    from scenarios.run import Run
+    from scenarios.solving.run import Run
 
     work = Run.load(folder)
     if not isinstance(work, Run):
-        from scenarios.training_commands import show_training
+        from scenarios.training.commands import show_training
 
         show_training(work, as_json)
         return
@@ -235,7 +235,7 @@ def _refuse(address: str | None) -> None:
 def _rows(kind: Kind, asked: bool) -> list[dict[str, str]]:
     """Rows of a table; of what needs an extra none, where all are listed and it is missing."""
     if kind in (Kind.simulators, Kind.learners):
-        from scenarios.learners import installed, list_learners
+        from scenarios.training.learners import installed, list_learners
 
         try:
             if kind is Kind.learners:
@@ -259,7 +259,7 @@ def _rows(kind: Kind, asked: bool) -> list[dict[str, str]]:
         from analysis.solve import CONCEPTS
 
         return [{"equilibrium": name, "what": what} for name, (_, what) in CONCEPTS.items()]
-    from scenarios.scenario import list_scenarios
+    from scenarios.solving.scenario import list_scenarios
 
     return list_scenarios()
 

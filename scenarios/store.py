@@ -8,7 +8,7 @@ strategy.npz     the answer (strategies/ where methods are compared)
 result.json      the last table, once the run is done
 *.png            pictures
 
-Of a run that trains `scenarios.training_store` says the rest: its metrics and checkpoints are of
+Of a run that trains `scenarios.training.store` says the rest: its metrics and checkpoints are of
 another kind, and its answer is policy.pt.
 """
 
@@ -32,10 +32,10 @@ from typing import Any, TypeVar
 import numpy as np
 
 from games import InputError
-from games.storage import read_arrays, write_arrays, write_atomically
+from games.common.storage import read_arrays, write_arrays, write_atomically
 from marl.tabular import Evaluation, Solver
 from marl.tabular.method import REGISTRY
-from scenarios.scenario import Experiment, Scenario, parse
+from scenarios.solving.scenario import Experiment, Scenario, parse
 
 SCENARIO, VERSIONS, METRICS, RESULT = "scenario.toml", "versions.json", "metrics.csv", "result.json"
 STRATEGY, POLICY, BEST = "strategy.npz", "policy.pt", "best.pt"

@@ -12,10 +12,10 @@ from pydantic import Field, ValidationError
 from scipy import stats
 from torch import Tensor
 
-from games.errors import InputError, did_you_mean, one_line
+from games.common.errors import InputError, did_you_mean, one_line
+from games.common.settings import Typed, complaint, shortened
+from games.finite.sequence_form import Float64
 from games.inventory.columns import by_number
-from games.sequence_form import Float64
-from games.typed import Typed, complaint, shortened
 
 LONGEST_TABLE = 1000.0  # mean of a Poisson distribution that is inverted by looking it up
 VARIANTS = ("int", "float", "constrained-int", "constrained-float")  # of a field, to pydantic

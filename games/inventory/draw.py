@@ -1,6 +1,6 @@
 """Pictures of games of `games.inventory`: stock, what is on its way, and who waits.
 
-Also where the locations of a network stand in a picture, which `analysis.plot_inventory` shares.
+Also where the locations of a network stand in a picture, which `analysis.plots.inventory` shares.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import NDArray
 
+from games.finite.sequence_form import Float64
 from games.inventory.layout import Layout
 from games.inventory.network import SupplyNetwork
-from games.sequence_form import Float64
-from games.simulator import take
+from games.simulators.simulator import take
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,15 +12,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from games.errors import InputError, did_you_mean
+from games.common.errors import InputError, did_you_mean
+from games.common.memory import require_memory
 from games.inventory import views
 from games.inventory.columns import by_number, padded, times
 from games.inventory.demand import Sampler, Traces
 from games.inventory.network import SupplyNetwork
 from games.inventory.period import TALLY, Flow, Period, State
 from games.inventory.series import Series
-from games.memory import require_memory
-from games.simulator import Observation, Spec, Step
+from games.simulators.simulator import Observation, Spec, Step
 
 __all__ = ["ACTIONS", "QUANTITIES", "SHARES", "Flow", "Inventory", "State"]
 

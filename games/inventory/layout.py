@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from games.finite.sequence_form import Float64
 from games.inventory.network import SupplyNetwork
-from games.sequence_form import Float64
 
 INDICES = ("outer", "slot", "later")  # of whole numbers
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, Self
 import networkx as nx
 from pydantic import Field, field_validator, model_validator
 
-from games.errors import InputError, did_you_mean, one_line
+from games.common.errors import InputError, did_you_mean, one_line
 from games.inventory.demand import Normal, Part, Poisson
 from games.inventory.series import Series, unreadable
 

@@ -27,10 +27,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from games.errors import InputError
+from games.common.errors import InputError
 from games.inventory.inventory import QUANTITIES, Flow, Inventory, State
 from games.inventory.views import PLANNER
-from games.simulator import Observation, Role, Spec
+from games.simulators.simulator import Observation, Role, Spec
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ import pandas as pd
 import torch
 from pydantic import Field, PrivateAttr
 
-from games.errors import InputError, did_you_mean, one_line
+from games.common.errors import InputError, did_you_mean, one_line
+from games.finite.sequence_form import Float64
 from games.inventory.demand import Process, Sampler, Traces, counted, too_short
-from games.sequence_form import Float64
 
 INDEX = ("period", "date", "week", "day")  # names of a first column that counts periods
 Range = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]

@@ -20,7 +20,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from games.errors import InputError
+from games.common.errors import InputError
 from games.inventory.network import SupplyNetwork
 from games.inventory.or_gym import InvManagement, NetworkManagement
 from games.inventory.setting import Made, setting

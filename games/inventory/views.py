@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from games.inventory.columns import by_game, joined
-from games.simulator import Observation, Role, Spec, no_edges
+from games.simulators.simulator import Observation, Role, Spec, no_edges
 
 if TYPE_CHECKING:
     from games.inventory.inventory import Inventory, State

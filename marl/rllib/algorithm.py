@@ -19,17 +19,18 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
-from games.simulator import Spec, seeds
-from games.workers import WorkerError
-from marl.fragment import Fragment
-from marl.method import BY_POLICY
-from marl.plan import Plan
-from marl.policy import Policy, names
+from games.common.seeds import seeds
+from games.common.workers import WorkerError
+from games.simulators.simulator import Spec
+from marl.learning.method import BY_POLICY
+from marl.learning.plan import Plan
+from marl.networks.policy import Policy, names
 from marl.rllib.faults import of_learner, play, require_hope, start_env_runners
 from marl.rllib.learner import EPISODES, BatchedLearner, Rows
 from marl.rllib.module import PolicyModule, modules
 from marl.rllib.runner import LIFE, PAST, ROLLOUT, BatchedRunner
-from marl.rollout import Episodes
+from marl.rollouts.fragment import Fragment
+from marl.rollouts.rollout import Episodes
 
 OWN = "schelling"
 LONGEST_WAIT = 300.0  # seconds for an env runner to start, to play a fragment, or to come back

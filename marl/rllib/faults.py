@@ -8,10 +8,10 @@ from typing import Any
 from ray.exceptions import ActorDiedError, RayError
 from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
-from games.errors import InputError, one_line
-from games.workers import WorkerError
-from marl.fragment import Fragment
-from marl.rollout import Episodes
+from games.common.errors import InputError, one_line
+from games.common.workers import WorkerError
+from marl.rollouts.fragment import Fragment
+from marl.rollouts.rollout import Episodes
 
 RESUME = "`schelling resume` goes on from the last checkpoint"
 

@@ -9,11 +9,11 @@ import torch
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
-from games.simulator import seeds
-from marl.fragment import Decisions, Fragment, Minibatch
-from marl.method import at
-from marl.packing import Output
+from games.common.seeds import seeds
+from marl.learning.method import at
+from marl.networks.packing import Output
 from marl.rllib.learner import BatchedLearner, Rows, exploded
+from marl.rollouts.fragment import Decisions, Fragment, Minibatch
 
 REPORTED = {"total": "loss", "policy": "policy_loss", "value": "value_loss"}
 """What a part of a loss is called in a row of metrics, if not by its own name."""

@@ -16,9 +16,9 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor, nn
 
-from marl.method import at
-from marl.network import PolicyNetwork
-from marl.plan import Plan
+from marl.learning.method import at
+from marl.learning.plan import Plan
+from marl.networks.network import PolicyNetwork
 
 OWN = "schelling"
 Rows = dict[str, Any]

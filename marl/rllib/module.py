@@ -11,16 +11,17 @@ from ray.rllib.core.rl_module.multi_rl_module import MultiRLModuleSpec
 from ray.rllib.core.rl_module.rl_module import RLModuleSpec
 from ray.rllib.core.rl_module.torch.torch_rl_module import TorchRLModule
 
-from games.simulator import Spec, seeds
-from marl.network import Network, PolicyNetwork
-from marl.packing import Input
-from marl.policy import names
+from games.common.seeds import seeds
+from games.simulators.simulator import Spec
+from marl.networks.network import Network, PolicyNetwork
+from marl.networks.packing import Input
+from marl.networks.policy import names
 
 
 class PolicyModule(TorchRLModule):
     """One policy network.
 
-    What it is given is no dictionary of arrays but `marl.network.Input`, under the key `obs`:
+    What it is given is no dictionary of arrays but `marl.networks.network.Input`, under the key `obs`:
     graphs of any size fit no gymnasium space. RLlib's own runners and connectors cannot feed it
     therefore; the batched runner and the learner here do.
     """

@@ -7,13 +7,13 @@ import torch
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
-from games.simulator import Simulator
-from marl.hdpo import HDPO, Draw, Players, loss, play, require_differentiable
-from marl.method import at
-from marl.network import PolicyNetwork
-from marl.policy import names
+from games.simulators.simulator import Simulator
+from marl.learning.method import at
+from marl.learning.pathwise.hdpo import HDPO, Draw, Players, loss, play, require_differentiable
+from marl.networks.network import PolicyNetwork
+from marl.networks.policy import names
 from marl.rllib.learner import EPISODES, BatchedLearner, Rows, exploded
-from marl.rollout import Episodes
+from marl.rollouts.rollout import Episodes
 
 CERTAIN = -30.0
 """The log standard deviation that a policy keeps which does not explore: whoever draws its actions
@@ -23,7 +23,7 @@ NO_PART = ("judge.", "others.", "joint.", "worth.", "second.", "log_std")
 
 
 class PathwiseLearner(BatchedLearner):
-    """Learns all policies at once from games that all of them play; see `marl.hdpo`."""
+    """Learns all policies at once from games that all of them play; see `marl.learning.pathwise.hdpo`."""
 
     epsilon = 1e-8
 

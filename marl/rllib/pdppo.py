@@ -7,9 +7,9 @@ from typing import NamedTuple
 from ray.rllib.utils.annotations import override
 from torch import Tensor
 
-from marl.fragment import Minibatch
-from marl.packing import Output
+from marl.networks.packing import Output
 from marl.rllib.ppo import PPOLearner
+from marl.rollouts.fragment import Minibatch
 
 
 class Parts(NamedTuple):
@@ -24,7 +24,7 @@ class Parts(NamedTuple):
 
 
 class PDPPOLearner(PPOLearner):
-    """Learns every policy of a fragment by post-decision PPO; see `marl.pdppo`."""
+    """Learns every policy of a fragment by post-decision PPO; see `marl.learning.on_policy.pdppo`."""
 
     parts = Parts._fields
 

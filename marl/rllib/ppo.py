@@ -6,17 +6,17 @@ from typing import Any
 
 from ray.rllib.utils.annotations import override
 
-from marl.distributions import distribution
-from marl.fragment import Minibatch
-from marl.packing import Output
-from marl.ppo import PPO, Loss, loss
+from marl.learning.on_policy.ppo import PPO, Loss, loss
+from marl.networks.distributions import distribution
+from marl.networks.packing import Output
 from marl.rllib.fragments import FragmentLearner
+from marl.rollouts.fragment import Minibatch
 
 KL_RANGE = 1e6  # how far the coefficient of the divergence may get from where it started
 
 
 class PPOLearner(FragmentLearner):
-    """Learns every policy of a fragment by PPO; see `marl.ppo`."""
+    """Learns every policy of a fragment by PPO; see `marl.learning.on_policy.ppo`."""
 
     parts: tuple[str, ...] = Loss._fields
 

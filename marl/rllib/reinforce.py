@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from ray.rllib.utils.annotations import override
 
-from marl.distributions import distribution
-from marl.fragment import Minibatch
-from marl.packing import Output
-from marl.reinforce import REINFORCE, Loss, loss
+from marl.learning.on_policy.reinforce import REINFORCE, Loss, loss
+from marl.networks.distributions import distribution
+from marl.networks.packing import Output
 from marl.rllib.fragments import FragmentLearner
+from marl.rollouts.fragment import Minibatch
 
 
 class REINFORCELearner(FragmentLearner):
-    """Learns every policy of a fragment by REINFORCE; see `marl.reinforce`."""
+    """Learns every policy of a fragment by REINFORCE; see `marl.learning.on_policy.reinforce`."""
 
     parts = Loss._fields
 

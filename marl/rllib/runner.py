@@ -18,12 +18,13 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 
-from games.simulator import Vector, seeds
+from games.common.seeds import seeds
+from games.simulators.vector import Vector
 from games.vectors import vector
-from marl.fragment import Fragment
-from marl.plan import Plan
-from marl.policy import Policy, names
-from marl.rollout import Episodes, Rollout
+from marl.learning.plan import Plan
+from marl.networks.policy import Policy, names
+from marl.rollouts.fragment import Fragment
+from marl.rollouts.rollout import Episodes, Rollout
 
 ROLLOUT, PAST, LIFE = "rollout", "past", "life"
 

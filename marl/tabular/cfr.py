@@ -19,7 +19,7 @@ same: read it.
 Ties. Regret matching looks at the ratios of regrets, however small. Where all regrets of an
 information set are zero, the rules play uniformly; a rounding error of 1e-17 in one of them makes
 that a pure strategy. So what is below `ROUNDING` of the largest utility counts as zero. Then the
-iterates are those of exact arithmetic (`tests/test_cfr.py` compares with rational numbers) on games
+iterates are those of exact arithmetic (`tests/marl/tabular/test_cfr.py` compares with rational numbers) on games
 full of ties, where they would otherwise converge to something worse, or much later.
 
 Sources: Zinkevich et al. 2007 (CFR); Tammelin 2014 (CFR+); Brown & Sandholm 2019 (LCFR, DCFR);
@@ -36,7 +36,7 @@ from numba import uint64 as index
 from pydantic import Field
 
 from games import Game, SequenceForm, Strategy, as_form
-from games.kernels import (
+from games.finite.kernels import (
     FAST,
     INLINE,
     block_of,
@@ -45,8 +45,8 @@ from games.kernels import (
     plan_of,
     plan_to_behaviour,
 )
-from games.sequence_form import Float64, largest_utilities
-from games.strategy import uniform_behaviour
+from games.finite.sequence_form import Float64, largest_utilities
+from games.finite.strategy import uniform_behaviour
 from marl.tabular.method import Method, State, floats
 
 POSITIVE, NEGATIVE, NEXT_POSITIVE, KEEP = range(4)

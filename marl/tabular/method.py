@@ -5,15 +5,14 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from importlib import import_module
-from typing import Any, ClassVar, Protocol, TypeVar, get_args
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ValidationError
 
 from games import Game, InputError, SequenceForm, Strategy
-from games.errors import did_you_mean, one_line
-from games.typed import Typed, complaint, shortened
+from games.common.errors import did_you_mean
+from games.common.settings import Table, checked
 
 # A new method is one class in one file and one line here; nothing is imported until asked for.
 REGISTRY = {
@@ -31,11 +30,6 @@ REGISTRY = {
 DEFAULT = "cfr+"
 
 State = dict[str, NDArray[Any]]
-M = TypeVar("M", bound=BaseModel)
-
-
-class Table(Typed):
-    """A table of a scenario, or a method's parameters."""
 
 
 class Solver(Protocol):
@@ -91,35 +85,6 @@ def find(name: str, options: Mapping[str, Any] | None = None) -> Method:
         InputError: an unknown method or option, or a value that does not fit.
     """
     return checked(_load(name), options or {}, f"method {name}")
-
-
-def checked(model: type[M], data: Mapping[str, Any], source: str) -> M:
-    """`data` as a model; InputError in one line that begins with `source` if it does not fit."""
-    try:
-        return model.model_validate(dict(data))
-    except ValidationError as error:
-        raise InputError(f"{source}: {_explain(error, model)}") from None
-
-
-def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first of pydantic's complaints as one line with the mend."""
-    first = error.errors()[0]
-    path, message, given = complaint(first)
-    where = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        for part in first["loc"][:-1]:  # walk down to the model that refused the key
-            inner = model.model_fields[str(part)].annotation if isinstance(part, str) else None
-            for kind in (inner, *get_args(inner)):  # of a table that may be left out: X | None
-                if isinstance(kind, type) and issubclass(kind, BaseModel):
-                    model = kind
-        known = did_you_mean(str(first["loc"][-1]), model.model_fields)
-        return f"there is no key {where!r}: {known}"
-    message = message.removeprefix("Value error, ")
-    if isinstance(first["ctx"].get("error") if "ctx" in first else None, InputError):
-        return one_line(message)
-    prefix = f"{where}: " if where else ""
-    instead = "" if first["type"] == "missing" else f" (given: {shortened(given)})"
-    return one_line(f"{prefix}{message[0].lower()}{message[1:]}{instead}")
 
 
 def list_methods() -> list[dict[str, str]]:

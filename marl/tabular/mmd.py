@@ -13,9 +13,9 @@ import numpy as np
 from pydantic import Field
 
 from games import Game, SequenceForm, Strategy, as_form
-from games.kernels import descend, leaf_arrays, plan_of
-from games.sequence_form import Float64, utility_ranges
-from games.strategy import uniform_behaviour
+from games.finite.kernels import descend, leaf_arrays, plan_of
+from games.finite.sequence_form import Float64, utility_ranges
+from games.finite.strategy import uniform_behaviour
 from marl.tabular.method import Method, State, floats
 
 

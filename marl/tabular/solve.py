@@ -13,10 +13,11 @@ import numpy as np
 from pydantic import Field
 
 from games import Game, InputError, SequenceForm, Strategy
-from games.kernels import respond
-from games.play import sampled_values
-from games.sequence_form import Float64
-from marl.tabular.method import DEFAULT, Method, Solver, Table, checked, find
+from games.common.settings import Table, checked
+from games.finite.kernels import respond
+from games.finite.sampling import sampled_values
+from games.finite.sequence_form import Float64
+from marl.tabular.method import DEFAULT, Method, Solver, find
 
 if TYPE_CHECKING:
     import pandas as pd

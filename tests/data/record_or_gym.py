@@ -1,4 +1,4 @@
-"""Records what OR-Gym's supply chains do, for tests/test_inventory_settings.py.
+"""Records what OR-Gym's supply chains do, for tests/games/inventory/test_settings.py.
 
 Runs where or-gym 0.5.0, numpy, scipy, pandas and networkx are installed; it needs neither gym nor
 matplotlib, of which or-gym uses nothing here: python record_or_gym.py FOLDER

@@ -1,0 +1,1 @@
+"""Correlated equilibria of tables and trees, their deviations, and regret dynamics."""

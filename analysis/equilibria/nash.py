@@ -1,0 +1,347 @@
+"""Nash equilibria of any finite game: one call that picks the solver, and checks its answer.
+
+Trees of perfect information go to backward induction, two-player zero-sum games to the
+sequence-form LP, the rest to Gambit (Savani & Turocy, https://gambitproject.org) where they are
+small, and else to solvers of our own that take a tree as it is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, overload
+
+import numpy as np
+
+from analysis.equilibria import gambit
+from analysis.equilibria.average_play import average_play
+from analysis.equilibria.backward import (
+    ImperfectInformation,
+    backward_induction,
+    refuse_hidden_information,
+)
+from analysis.equilibria.equilibrium import (
+    Equilibrium,
+    Unverified,
+    is_constant_sum,
+    require_two_players,
+    verified,
+)
+from analysis.equilibria.quantal_limit import quantal_limit
+from analysis.equilibria.sharpen import sharpened
+from analysis.equilibria.units import Units
+from analysis.equilibria.zero_sum import sequence_form_lp
+from games import Game, InputError, NormalForm, SequenceForm, Strategy, as_form
+from games.common.errors import did_you_mean
+from games.common.progress import Progress
+from games.finite.gambit.reading import pygambit, to_gambit
+from games.finite.kernels import plans
+from games.finite.normal_form import as_normal_form, reduced_size
+from games.finite.sequence_form import Float64
+
+TOLERANCE = 1e-6
+# Exact arithmetic costs far more than floats, and the more the larger the game; above this
+# many pure strategies of both players together floats have to do.
+RATIONAL_UP_TO = 14
+TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
+# Where there is a choice, the numbers in a tree's normal form up to which Gambit gets that: it
+# grows exponentially, and with it the time of solvers that nothing can be asked of meanwhile.
+SMALL_TABLE = 50_000
+BRANCH_UP_TO = 3_000  # sequences of all players: beyond, a step along the branch takes minutes
+SHARPENED = ", sharpened by Newton's method"
+
+
+class GambitSolver(NamedTuple):
+    """One of Gambit's solvers, as it is called and what it is good for."""
+
+    help: str
+    solve: Callable[[Any, str, bool], Any]  # a pygambit.Game, "one" or "all", exact fractions?
+    two_players: bool = False
+    all: bool = False  # finds all equilibria (of its kind)
+    tree: bool = False  # works on a tree as it is
+
+
+def _gambit_nash() -> Any:
+    return pygambit().nash
+
+
+SOLVERS = {
+    "lcp": GambitSolver(
+        "two players: Lemke-Howson, on the sequence form of a tree",
+        lambda g, which, exact: _gambit_nash().lcp_solve(
+            g, rational=exact, stop_after=None if g.is_tree else 1
+        ),
+        two_players=True,
+        tree=True,
+    ),
+    "enummixed": GambitSolver(
+        "two players: all extreme equilibria",
+        lambda g, which, exact: _gambit_nash().enummixed_solve(g, rational=exact),
+        two_players=True,
+        all=True,
+    ),
+    "enumpure": GambitSolver(
+        "all equilibria in pure strategies",
+        lambda g, which, exact: _gambit_nash().enumpure_solve(g),
+        all=True,
+    ),
+    "enumpoly": GambitSolver(
+        "all isolated equilibria, support by support",
+        lambda g, which, exact: _gambit_nash().enumpoly_solve(
+            g, stop_after=1 if which == "one" else None
+        ),
+        all=True,
+    ),
+    "logit": GambitSolver(
+        "one equilibrium: the limit of the quantal response path",
+        lambda g, which, exact: _gambit_nash().logit_solve(g),
+        tree=True,
+    ),
+    "gnm": GambitSolver(
+        "one equilibrium: global Newton", lambda g, which, exact: _gambit_nash().gnm_solve(g)
+    ),
+    "simpdiv": GambitSolver(
+        "one equilibrium: simplicial subdivision",
+        lambda g, which, exact: _gambit_nash().simpdiv_solve(
+            g.mixed_strategy_profile(rational=True)
+        ),
+    ),
+}
+METHODS = {
+    "auto": "picked by the game's class and size",
+    "lp": "two players, zero-sum: sequence-form LP on HiGHS",
+    "backward": "perfect information: backward induction, subgame perfect",
+    "branch": "one equilibrium, of trees too: the quantal response path, then Newton's method",
+    "dynamics": "trees of any size: regret dynamics, then Newton's method; may be approximate",
+    **{name: solver.help for name, solver in SOLVERS.items()},
+}
+
+
+@overload
+def nash(
+    game: Game | SequenceForm, which: Literal["one"] = "one", method: str = "auto", *,
+    seconds: float | None = None, progress: Progress | None = None, tolerance: float = TOLERANCE,
+) -> Equilibrium: ...  # fmt: skip
+@overload
+def nash(
+    game: Game | SequenceForm, which: Literal["all"], method: str = "auto", *,
+    seconds: float | None = None, progress: Progress | None = None, tolerance: float = TOLERANCE,
+) -> tuple[Equilibrium, ...]: ...  # fmt: skip
+def nash(
+    game: Game | SequenceForm,
+    which: Literal["one", "all"] = "one",
+    method: str = "auto",
+    *,
+    seconds: float | None = None,
+    progress: Progress | None = None,
+    tolerance: float = TOLERANCE,
+) -> Equilibrium | tuple[Equilibrium, ...]:
+    """One Nash equilibrium, or all of them.
+
+    "All" means: of two players all extreme equilibria (every other one is a convex combination of
+    some of them; Avis, Rosenberg, Savani & von Stengel 2010), of more players all isolated ones
+    that Gambit's polynomial solver finds. Equilibria of a tree that play alike wherever play gets
+    to count once. `Equilibrium.method` says which solver it was.
+
+    One that is asked for by method "auto", "branch" or "dynamics" may be `approximate`: where no
+    solver gets below the tolerance, or was not given the time, the play nearest to an equilibrium
+    is returned, and its `regret` and `gains` say how near that is.
+
+    Args:
+        game: a game; or a sequence form, for which the tree is not known: perfect information is
+            not seen then, and Gambit gets its reduced normal form.
+        which: "one" or "all".
+        method: a key of `METHODS`.
+        seconds: the most that each of the solvers may take; the LP and backward induction do not
+            look at it.
+        progress: see `games.common.progress.Progress`.
+        tolerance: the largest gain that is let through, relative to the range of a player's
+            utilities. The LP is held to 1e-9 whatever is given.
+
+    Raises:
+        InputError: an unknown method, or one that does not fit the game.
+        GameError: imperfect recall; or a normal form too large to lay out, which all equilibria
+            and most of the methods by name need.
+        Unverified: no solver's answer had a small enough regret.
+        TimeoutError: nothing was found in time.
+    """
+    if method not in METHODS:
+        raise InputError(f"no Nash method {method!r}: {did_you_mean(method, METHODS)}")
+    if which not in ("one", "all"):
+        raise InputError(f"which is 'one' or 'all', not {which!r}")
+    form = as_form(game)  # compiled once: of a game in Python that is a slow walk
+    if which == "all" and method != "auto" and not (method in SOLVERS and SOLVERS[method].all):
+        raise InputError(f"{method} finds one equilibrium; all are found by enummixed or enumpoly")
+    if method == "lp" or (method in SOLVERS and SOLVERS[method].two_players):
+        require_two_players(form, method)
+    one_by_class = method == "auto" and which == "one"
+    if isinstance(game, SequenceForm):
+        if method == "backward":
+            raise InputError(f"{form.game}: backward induction needs the game, not its form")
+    elif method == "backward":
+        return backward_induction(game)
+    elif one_by_class and not isinstance(game, NormalForm):
+        with contextlib.suppress(ImperfectInformation):
+            refuse_hidden_information(game)
+            return backward_induction(game)
+    if method == "lp" or (one_by_class and is_constant_sum(form)):
+        return sequence_form_lp(form, progress=progress)
+    units = Units.of(form)
+    errors: list[Exception] = []
+    near: list[Equilibrium] = []
+    for name in _candidates(game, form, which, method):
+        watch = _Watch(seconds, progress)
+        try:
+            if name in OWN:
+                answer = OWN[name](form, units, tolerance, watch)
+                if not answer.approximate:
+                    return answer
+                near.append(answer)
+            else:
+                found = _solve(game, form, units, name, which, watch, tolerance)
+                if found:
+                    return found[0] if which == "one" else found
+                # A finite game has an equilibrium, though perhaps none in pure strategies.
+                none = "none in pure strategies" if name == "enumpure" else "none: it failed"
+                errors.append(Unverified(f"{form.game}: {name} found {none}"))
+        except (Unverified, RuntimeError, TimeoutError, InputError) as error:
+            errors.append(error)
+        if watch.stopped:
+            break
+    if near:
+        return min(near, key=lambda e: float((e.gains / units.width).max()))
+    if len(errors) == 1 or isinstance(errors[-1], TimeoutError):
+        raise errors[-1]
+    raise Unverified("; ".join(str(error) for error in errors))
+
+
+def _candidates(
+    game: Game | SequenceForm, form: SequenceForm, which: str, method: str
+) -> Iterator[str]:
+    """The solvers in the order in which they are tried; without those of tables, if it is large."""
+    if method != "auto":
+        yield method
+    elif which == "all":
+        yield "enummixed" if form.num_players == 2 else "enumpoly"
+    else:
+        small = isinstance(game, NormalForm) or reduced_size(form) <= SMALL_TABLE
+        first = ("lcp", "enummixed") if form.num_players == 2 else ("enumpure", "gnm")
+        then = ("logit",) if form.num_players == 2 else ("logit", "simpdiv")
+        for name in (*first, "branch", *then, "dynamics"):
+            if name == "branch":
+                fits = form.layout.num_sequences <= BRANCH_UP_TO
+            else:
+                fits = name in OWN or small or _as_tree(game, form, name) is not None
+            if fits:
+                yield name
+
+
+class _Watch:
+    """A `Progress` for one solver, which has so many seconds; it remembers what it was told."""
+
+    def __init__(self, seconds: float | None, progress: Progress | None) -> None:
+        self.seconds, self.progress = seconds, progress
+        self.began = time.perf_counter()
+        self.stopped = False
+
+    def ask(self, message: str) -> bool:
+        """Whether somebody wishes to stop."""
+        if self.progress is not None and self.progress(message):
+            self.stopped = True
+        return self.stopped
+
+    def __call__(self, message: str) -> bool:
+        """The same, or whether time is up."""
+        late = self.seconds is not None and time.perf_counter() - self.began > self.seconds
+        return self.ask(message) or late
+
+
+def _branch(form: SequenceForm, units: Units, tolerance: float, watch: _Watch) -> Equilibrium:
+    """By the quantal response path; see `analysis.equilibria.quantal_limit`."""
+    behaviour, sharp, ended = quantal_limit(units.form, tolerance, watch)
+    method = "quantal response path" + (SHARPENED if sharp else "")
+    return _nearest(form, units, behaviour, method, tolerance, ended)
+
+
+def _dynamics(form: SequenceForm, units: Units, tolerance: float, watch: _Watch) -> Equilibrium:
+    """By regret dynamics; see `analysis.equilibria.average_play`."""
+    behaviour, sharp, ended = average_play(units.form, tolerance, watch)
+    method = "regret dynamics" + (SHARPENED if sharp else "")
+    return _nearest(form, units, behaviour, method, tolerance, ended)
+
+
+def _nearest(
+    form: SequenceForm, units: Units, behaviour: Float64, method: str, tolerance: float, ended: str
+) -> Equilibrium:
+    """What a solver of ours came to: an equilibrium, or play near one."""
+    strategy = Strategy.from_behaviour(form, behaviour)
+    found = Equilibrium("nash", form.game, method, *units.measured(behaviour), strategy)
+    try:
+        return verified(found, form, tolerance)
+    except Unverified:
+        share = float((found.gains / units.width).max())
+        words = f"a player could gain {share:.1e} of what is at stake for it ({ended})"
+        return replace(found, approximate=True, facts={"approximate": words})
+
+
+OWN: dict[str, Callable[[SequenceForm, Units, float, _Watch], Equilibrium]] = {
+    "branch": _branch,
+    "dynamics": _dynamics,
+}
+
+
+def _solve(
+    game: Game | SequenceForm,
+    form: SequenceForm,
+    units: Units,
+    name: str,
+    which: str,
+    watch: _Watch,
+    tolerance: float,
+) -> tuple[Equilibrium, ...]:
+    """What one of Gambit's solvers finds, as verified equilibria without repetitions."""
+    tree = _as_tree(game, form, name)
+    matrix = game if isinstance(game, NormalForm) else form
+    table = None if tree is not None else as_normal_form(matrix)
+    source: Game | None = tree if tree is not None else table
+    assert source is not None
+    if units.extreme:  # else Gambit gets the numbers as they are, and as exact fractions
+        source = units.table(table) if table is not None else gambit.Rescaled(source, units)
+    small = table is not None and sum(table.num_actions) <= RATIONAL_UP_TO
+    theirs, solver = to_gambit(source), SOLVERS[name]
+    label = f"Gambit's {name}" + (" (tree)" if tree is not None else "")
+    profiles = gambit.call(
+        lambda: gambit.profiles_of(source, solver.solve(theirs, which, small)),
+        label,
+        seconds=watch.seconds,
+        progress=None if watch.progress is None else watch.ask,
+    )
+    found: list[Equilibrium] = []
+    distinct: list[Float64] = []
+    for profile in profiles:
+        if table is None:
+            raw = gambit.strategy_of(form, profile)
+        else:
+            raw = table.strategy([np.maximum(x, 0.0) / np.maximum(x, 0.0).sum() for x in profile])
+        behaviour = sharpened(units.form, raw.behaviour(form))
+        strategy = Strategy.from_behaviour(form, behaviour)
+        point = Equilibrium("nash", form.game, label, *units.measured(behaviour), strategy)
+        if which == "all":
+            on_path = plans(form, behaviour)  # what differs where play never gets to is one
+            if any(np.abs(on_path - other).max(initial=0.0) <= 1e-6 for other in distinct):
+                continue
+            distinct.append(on_path)
+        found.append(verified(point, form, tolerance))
+        if which == "one":
+            break
+    return tuple(found)
+
+
+def _as_tree(game: Game | SequenceForm, form: SequenceForm, name: str) -> Game | None:
+    """The game as a tree for Gambit, where it is one and its solver can use it."""
+    if isinstance(game, SequenceForm | NormalForm) or not SOLVERS[name].tree:
+        return None
+    single = all(len(p.information_sets) <= 1 for p in form.players)
+    return None if single or form.num_histories > TREE_UP_TO else game

@@ -1,0 +1,1 @@
+"""What inventory problems cost at best: optima, bounds, and what happened in games."""

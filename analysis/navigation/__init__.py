@@ -1,0 +1,1 @@
+"""How discs went, control step by control step."""

@@ -1,0 +1,1 @@
+"""Populations and meta-games: replicator, alpha-rank, empirical games."""

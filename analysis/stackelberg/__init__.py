@@ -1,0 +1,1 @@
+"""Commitment: in tables, against unknown types, in security games, on trees."""

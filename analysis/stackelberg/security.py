@@ -1,0 +1,338 @@
+"""Security games: where to put few guards when the attacker has watched them.
+
+T targets, a defender with `resources` guards, an attacker who sees how likely each target is to be
+covered and attacks one. Ties go the defender's way (a strong Stackelberg equilibrium).
+
+Kiekintveld et al., "Computing optimal randomized resource allocations for massive security games"
+(2009): ORIGAMI, ERASER, and ERASER-C's schedules.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from analysis.equilibria.equilibrium import Unverified
+from games import InputError
+from games.common.programs import Program, run
+from games.common.progress import Progress
+from games.finite.security import SecurityGame
+from games.finite.sequence_form import Float64
+
+Triples = list[tuple[ArrayLike, ArrayLike, ArrayLike]]
+
+RESOLUTION = 1e-9  # of the range of the attacker's payoffs: targets this close are equally good
+JOINT_BUDGET = 20_000  # ways to place all resources at once, for the check of schedules
+
+
+@dataclass(frozen=True, eq=False)
+class Coverage:
+    """An optimal commitment in a security game, verified before it was returned."""
+
+    game: SecurityGame
+    method: str  # the algorithm, in words
+    coverage: Float64  # [T]  probability that each target is covered
+    attacked: int  # the attacker's best response that is best for the defender
+    values: Float64  # [2]  the defender's and the attacker's
+    bound: float  # no commitment is worth more to the defender
+    allocations: tuple[tuple[float, tuple[int, ...]], ...]
+    """A lottery over (probability, targets covered at once) with this coverage; empty if the
+    schedules are known to allow none, or too many to tell."""
+    facts: Mapping[str, float | str] = field(default_factory=dict)
+
+    @property
+    def gap(self) -> float:
+        """How much better for the defender a commitment could still be."""
+        return max(self.bound - float(self.values[0]), 0.0)
+
+    def __repr__(self) -> str:
+        defender, attacker = self.values
+        return (
+            f"Coverage({self.game.name} by {self.method}: {self.game.targets[self.attacked]!r} is "
+            f"attacked, defender {defender:.6g}, attacker {attacker:.6g})"
+        )
+
+
+def origami(game: SecurityGame, *, tolerance: float = 1e-7) -> Coverage:
+    """The best coverage, exact, in the time it takes to sort T targets.
+
+    It brings the attacker's best value w down as far as the resources go. To keep it at w takes
+
+        c[t] = max(0, attacker_uncovered[t] - w) / (attacker_uncovered[t] - attacker_covered[t])
+
+    and w is the smallest number at which none of these passes 1 (it is no less than any covered
+    value) and their sum is at most `resources`. The sum is the largest of its partial sums without
+    the max, over targets in descending order of their uncovered value; each of those is linear in
+    w, so that the smallest w is a maximum of T quotients and nothing is searched for.
+
+    Args:
+        game: targets, payoffs and the number of resources, each of which covers any one target.
+        tolerance: the largest gain of the attacker, times the size of its payoffs.
+
+    Raises:
+        Unverified: the attacked target is not a best response.
+    """
+    # Why the smallest w is best: a target that is attacked at a larger w is attacked at this one
+    # too, where its coverage, which is what leaves the attacker exactly w, is larger. Resources
+    # that are left over here cannot help, since more coverage of the attacked target would send the
+    # attacker elsewhere; unless the attacker does not mind coverage there, and then it gets them.
+    floor = float(game.attacker_covered.max())
+    above = game.attacker_uncovered - floor
+    order = np.argsort(-above, kind="stable")
+    order = order[above[order] > 0]
+    width = game.attacker_uncovered - game.attacker_covered
+    needed = np.cumsum(above[order] / width[order])  # to keep the first n at the floor
+    slope = np.cumsum(1.0 / width[order])
+    level = floor + float(((needed - game.resources) / slope).max(initial=0.0))
+    coverage = np.zeros(len(game.targets))
+    high = game.attacker_uncovered > level
+    coverage[high] = (game.attacker_uncovered[high] - level) / width[high]
+    coverage = np.clip(coverage, 0.0, 1.0)
+
+    spare = min(max(game.resources - float(coverage.sum()), 0.0), 1.0)
+    if_attacked = np.where(width == 0, spare, coverage)
+    tempting = game.attacker_values(coverage) >= level - RESOLUTION * _size(game)
+    worth = np.where(tempting, game.defender_values(if_attacked), -np.inf)
+    attacked = int(worth.argmax())
+    coverage[attacked] = if_attacked[attacked]
+    return _verified(game, "ORIGAMI", coverage, attacked, tolerance=tolerance)
+
+
+def eraser(
+    game: SecurityGame,
+    schedules: Sequence[Sequence[int]] | None = None,
+    *,
+    seconds: float | None = None,
+    tolerance: float = 1e-7,
+    progress: Progress | None = None,
+) -> Coverage:
+    """The best coverage by a mixed-integer program, which can take schedules.
+
+    A schedule is a set of targets that one resource covers at once. All resources can take every
+    schedule, and a resource may leave out targets of its own. As in ERASER-C, the probability that
+    a target is covered is limited by the sum of its schedules' probabilities, as if no two of them
+    were ever taken together. Where schedules overlap that may promise more than any lottery over
+    allocations keeps (Korzhyk, Conitzer & Parr 2010): the answer's value is then a bound only.
+    `facts["implementable"]` tells: "yes", with the lottery in `allocations`; "no"; or "unknown"
+    where there are too many allocations to look through.
+
+    Args:
+        game: targets, payoffs and the number of resources.
+        schedules: numbers of targets, a set for each schedule; without, any one target.
+        seconds: when to stop; the best coverage by then is returned with its `bound`.
+        tolerance: the largest gain of the attacker, times the size of its payoffs.
+        progress: told how far it is; stops the search by returning True.
+
+    Raises:
+        InputError: a schedule that is empty or names a target that is not there.
+        RuntimeError: stopped before there was any answer.
+        Unverified: the attacked target is not a best response.
+    """
+    count = len(game.targets)
+    sets = _checked(game, schedules)
+    low = float(game.defender_uncovered.min())
+    scale = float(game.defender_covered.max()) - low or 1.0
+    mine = (game.defender_covered - low) / scale, (game.defender_uncovered - low) / scale
+    base, size = float(game.attacker_covered.min()), _size(game)
+    theirs = (game.attacker_covered - base) / size, (game.attacker_uncovered - base) / size
+
+    program, t = Program(), np.arange(count)
+    c = program.variables(count, 0.0, 1.0)
+    y = program.variables(len(sets), 0.0, 1.0)
+    attack = program.variables(count, 0.0, 1.0)
+    program.make_integer(attack)
+    defender = program.variables(1, 0.0, 1.0, 1.0)[0]
+    attacker = program.variables(1, 0.0, 1.0)[0]
+    program.rows(1, [(np.zeros(len(sets), int), y, 1.0)], upper=game.resources)
+    target = np.concatenate(sets)
+    chosen = np.repeat(y, [len(s) for s in sets])
+    program.rows(count, [(t, c, 1.0), (target, chosen, -1.0)], upper=0.0)
+    program.rows(1, [(np.zeros(count, int), attack, 1.0)], 1.0, 1.0)
+    # The defender's value is no more than at the attacked target. Elsewhere the row has to say
+    # nothing: the value is at most 1, so the least constant that does it is 1 - uncovered.
+    slack = 1.0 - mine[1]
+    gained: Triples = [(t, defender, 1.0), (t, c, mine[1] - mine[0]), (t, attack, slack)]
+    program.rows(count, gained, upper=mine[1] + slack)
+    # The attacker's is no less than at any target, and no more than at the attacked one.
+    reached: Triples = [(t, attacker, 1.0), (t, c, theirs[1] - theirs[0])]
+    program.rows(count, reached, theirs[1])
+    highest = float(theirs[1].max())
+    slack = highest - theirs[0]
+    program.rows(count, [*reached, (t, attack, slack)], upper=theirs[1] + slack)
+
+    answer = run(program.model(maximise=True), seconds=seconds, progress=progress)
+    coverage = np.clip(answer.x[c], 0.0, 1.0)
+    use = np.clip(answer.x[y], 0.0, 1.0)
+    over = max(float(use.sum()) / game.resources, 1.0)  # by rounding
+    return _verified(
+        game,
+        "ERASER, a mixed-integer program" + (" with schedules" if schedules is not None else ""),
+        coverage / over,
+        int(answer.x[attack].argmax()),
+        bound=low + scale * answer.bound,
+        schedules=None if schedules is None else (sets, use / over),
+        tolerance=tolerance,
+    )
+
+
+def decompose(coverage: Float64, resources: int) -> tuple[tuple[float, tuple[int, ...]], ...]:
+    """A lottery over at most T + 1 allocations, each of at most `resources` targets.
+
+    Systematic sampling: lay the coverages end to end and let a comb with teeth at distance 1 fall
+    on them at random; it picks each target at most once, and with its own probability. (Tsai et
+    al., "Urban security", 2010, place resources so.)
+
+    Args:
+        coverage: [T] in [0, 1], with a sum of at most `resources`.
+        resources: how many targets are covered at once.
+
+    Returns:
+        (probability, targets) pairs; the probabilities add up to 1.
+
+    Raises:
+        InputError: a coverage outside of [0, 1], or too much of it.
+    """
+    coverage = np.asarray(coverage, dtype=np.float64)
+    if not np.all((coverage >= 0) & (coverage <= 1)):
+        raise InputError("coverages are probabilities, from 0 to 1")
+    if not coverage.sum() <= resources + RESOLUTION:
+        raise InputError(f"a coverage of {coverage.sum():.9g} in all needs more resources")
+    ends = np.minimum(np.concatenate([[0.0], np.cumsum(coverage)]), resources)
+    cuts = np.unique(np.concatenate([ends % 1.0, [0.0, 1.0]]))
+    length = np.diff(cuts)
+    real = length > 1e-15  # shorter ones are cuts that differ by rounding
+    middle, length = (cuts[:-1] + length / 2)[real], length[real] / length[real].sum()
+    lottery = []
+    for first, probability in zip(middle, length, strict=True):
+        teeth = np.arange(first, ends[-1])
+        picked = np.searchsorted(ends, teeth, side="right") - 1
+        lottery.append((float(probability), tuple(picked.tolist())))
+    return tuple(lottery)
+
+
+def _size(game: SecurityGame) -> float:
+    """The range of the attacker's payoffs."""
+    return float(game.attacker_uncovered.max() - game.attacker_covered.min()) or 1.0
+
+
+def _checked(game: SecurityGame, schedules: Sequence[Sequence[int]] | None) -> list[np.ndarray]:
+    """The targets of each schedule."""
+    count = len(game.targets)
+    if schedules is None:
+        return list(np.arange(count)[:, None])
+    try:
+        sets = [np.unique([operator.index(t) for t in own]) for own in schedules]
+    except TypeError:
+        raise InputError(
+            f"{game.name}: a schedule is a list of targets' numbers, from 0 to {count - 1}"
+        ) from None
+    for k, own in enumerate(sets):
+        if not len(own) or own[0] < 0 or own[-1] >= count:
+            raise InputError(
+                f"{game.name}: schedule {k} is {list(schedules[k])}: it needs one target or more, "
+                f"from 0 to {count - 1}"
+            )
+    if not sets:
+        raise InputError(f"{game.name}: no schedules: leave them out if there are none to keep")
+    return sets
+
+
+def _verified(
+    game: SecurityGame,
+    method: str,
+    coverage: Float64,
+    attacked: int,
+    *,
+    tolerance: float,
+    bound: float = -np.inf,
+    schedules: tuple[list[np.ndarray], Float64] | None = None,
+) -> Coverage:
+    """The answer, if the attacked target is a best response to it."""
+    attacker = game.attacker_values(coverage)
+    gain = float(attacker.max() - attacker[attacked])
+    if not gain <= tolerance * max(1.0, _size(game)):
+        raise Unverified(
+            f"{game.name}: the answer of {method} is no equilibrium: the attacker gains {gain:.2e}"
+        )
+    value = float(game.defender_values(coverage)[attacked])
+    facts: dict[str, float | str] = {"attacker's gain": gain}
+    if schedules is None:
+        lottery = decompose(coverage, game.resources)
+    else:
+        lottery, facts["implementable"] = _lottery(coverage, game.resources, *schedules)
+    return Coverage(
+        game=game,
+        method=method,
+        coverage=coverage,
+        attacked=attacked,
+        values=np.array([value, attacker[attacked]]),
+        bound=max(bound, value),
+        allocations=lottery,
+        facts=facts,
+    )
+
+
+def _lottery(
+    coverage: Float64, resources: int, sets: list[np.ndarray], use: Float64
+) -> tuple[tuple[tuple[float, tuple[int, ...]], ...], str]:
+    """A lottery over what `resources` schedules cover together, and whether there is one.
+
+    The comb serves where no two schedules of a target are drawn together; else a linear program
+    over all combinations of schedules, which makes the least shortfall.
+    """
+    member = np.zeros((len(sets), len(coverage)), dtype=bool)
+    for k, own in enumerate(sets):
+        member[k, own] = True
+    drawn = decompose(use, resources)
+    covered = np.array([member[list(chosen)].any(axis=0) for _, chosen in drawn])
+    weight = np.array([p for p, _ in drawn])
+    if np.all(weight @ covered >= coverage - RESOLUTION):
+        return _trimmed(weight, covered, coverage), "yes"
+    resources = min(resources, len(sets))
+    if math.comb(len(sets), resources) > JOINT_BUDGET:
+        return (), "unknown"
+    joint = np.array(list(itertools.combinations(range(len(sets)), resources)))
+    covered = member[joint].any(axis=1)
+    program, rows = Program(), np.arange(len(coverage))
+    p = program.variables(len(joint))
+    short = program.variables(len(coverage), cost=1.0)
+    program.rows(1, [(np.zeros(len(joint), int), p, 1.0)], 1.0, 1.0)
+    program.rows(len(rows), [(rows[:, None], p, covered.T), (rows, short, 1.0)], coverage)
+    answer = program.solve()
+    if answer.objective > 10 * RESOLUTION:
+        return (), "no"
+    weight = np.maximum(answer.x[p], 0.0)
+    drawn = weight > 0
+    return _trimmed(weight[drawn] / weight.sum(), covered[drawn], coverage), "yes"
+
+
+def _trimmed(
+    weight: Float64, covered: np.ndarray, coverage: Float64
+) -> tuple[tuple[float, tuple[int, ...]], ...]:
+    """Leave targets out so that each is covered as often as it should be, and no more often.
+
+    Each target is kept in the first allocations until their probabilities add up to its coverage;
+    one allocation is split where the sum falls into its middle.
+    """
+    for t, wanted in enumerate(coverage):
+        reached = np.cumsum(weight * covered[:, t])
+        before = reached - weight * covered[:, t]
+        keep = np.clip(wanted - before, 0.0, weight)  # of each allocation's probability
+        split = covered[:, t] & (keep > 0) & (keep < weight)
+        rest = covered.copy()
+        rest[:, t] &= keep >= weight
+        rest[split, t] = False
+        first = covered[split]
+        weight = np.concatenate([np.where(split, weight - keep, weight), keep[split]])
+        covered = np.concatenate([rest, first])
+    real = weight > 1e-15
+    return tuple(
+        (float(p), tuple(np.flatnonzero(row).tolist()))
+        for p, row in zip(weight[real] / weight[real].sum(), covered[real], strict=True)
+    )

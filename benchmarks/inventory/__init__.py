@@ -1,0 +1,1 @@
+"""Benchmarks of supply networks and lot-sizing."""

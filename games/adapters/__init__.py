@@ -1,0 +1,1 @@
+"""Games that others wrote, as a `Vector` that learners play."""

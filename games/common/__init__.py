@@ -1,0 +1,1 @@
+"""What all packages share: errors, files, settings, seeds, workers, progress, programs. Knows no game."""

@@ -1,0 +1,1 @@
+"""Discs that move to their goals without touching: rules, control barrier functions, drawing."""

@@ -1,0 +1,199 @@
+"""What a simulator is: B copies of a game of N agents, stepped at once as tensors.
+
+A simulator is functional: `step` and `reset` return new states and leave the old ones alone, and
+all that is random comes from the generator that they are given. So one file serves PettingZoo (a
+batch of one), training through RLlib (a batch without gradients), pathwise gradients (a batch with
+them) and a GPU. `games.check_simulator` tests all that is promised here.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
+from typing import Any, Protocol, TypeVar, runtime_checkable
+
+import gymnasium
+import torch
+from torch import Tensor
+
+from games.common.errors import InputError
+
+State = Any
+"""An immutable dataclass; its tensors have the batch as their first dimension, other fields are the
+same for all games. `take` and `put` divide and join states."""
+S = TypeVar("S")
+UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[ .]\Z|\A\Z')
+"""What a role's name may not have: policies are named, and filed, by their roles."""
+
+
+@dataclass(frozen=True)
+class Role:
+    """What agents that are alike have in common: they can share a policy."""
+
+    name: str
+    action_space: gymnasium.Space  # Discrete (from 0), MultiDiscrete, or Box of one dimension
+    features: int  # of its own node: the first so many of `Observation.nodes`, the others are 0
+
+    def __post_init__(self) -> None:
+        if UNFIT.search(self.name):
+            raise InputError(
+                f"role {self.name!r}: policies are filed by their roles; give it a name without "
+                '< > : " / \\ | ? * and without a dot or space at its end'
+            )
+
+    @cached_property
+    def sizes(self) -> tuple[int, ...]:
+        """How many choices each component of a discrete action has; () if it is continuous."""
+        space = self.action_space
+        if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
+            return (int(space.n),)
+        if isinstance(space, gymnasium.spaces.MultiDiscrete) and space.nvec.ndim == 1:
+            return tuple(int(n) for n in space.nvec)
+        if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
+            return ()
+        raise InputError(
+            f"role {self.name}: {space} is no action space that policies here have; use Discrete "
+            "from 0, MultiDiscrete of one dimension, or Box of one dimension"
+        )
+
+    @cached_property
+    def action_width(self) -> int:
+        """Numbers that make an action: 1 if discrete."""
+        return len(self.sizes) or int(self.action_space.shape[0])  # type: ignore[index]
+
+    @property
+    def mask_width(self) -> int:
+        """Choices of all discrete components, laid end to end; 0 if continuous."""
+        return sum(self.sizes)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """The shapes of a simulator; N agents among V nodes."""
+
+    name: str
+    roles: tuple[Role, ...]
+    role_of: tuple[int, ...]  # [N] the index of each agent's role
+    num_nodes: int  # V, of which the first N are the agents
+    edge_features: int = 0  # G
+
+    @property
+    def num_agents(self) -> int:
+        return len(self.role_of)
+
+    @cached_property
+    def features(self) -> int:
+        """F, of the role that has most."""
+        return max(role.features for role in self.roles)
+
+    @cached_property
+    def action_width(self) -> int:
+        """D, of the role that has most; narrower actions are padded with 0."""
+        return max(role.action_width for role in self.roles)
+
+    @cached_property
+    def mask_width(self) -> int:
+        """A, of the role that has most; narrower masks are padded with False."""
+        return max(role.mask_width for role in self.roles)
+
+    @cached_property
+    def action_dtype(self) -> torch.dtype:
+        """int64 where all actions are discrete, else float32 (whole numbers are exact in it)."""
+        return torch.int64 if all(role.sizes for role in self.roles) else torch.float32
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the agents of B games see, as a graph a game."""
+
+    nodes: Tensor  # [B, V, F] float32  first the N agents, then whatever else there is
+    edges: Tensor  # [2, E] int64  source and target among B * V nodes; sorted by game
+    edge_features: Tensor  # [E, G] float32
+    acting: Tensor  # [B, N] bool  who is to act now
+    action_mask: Tensor  # [B, N, A] bool  what they may do; A = 0 where all is continuous
+
+    def to(self, device: torch.device | str) -> Observation:
+        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+
+
+def no_edges(nodes: Tensor) -> tuple[Tensor, Tensor]:
+    """The edges and edge features of an observation without a graph."""
+    return (
+        torch.zeros((2, 0), dtype=torch.int64, device=nodes.device),
+        torch.zeros((0, 0), dtype=nodes.dtype, device=nodes.device),
+    )
+
+
+@dataclass(frozen=True)
+class Decided:
+    """What a decision did for certain, before chance came; see `games.simulators.post_decision`."""
+
+    seen: Observation  # of the post-decision state
+    reward: Tensor  # [B, N] float32  paid for the decision, a part of the step's reward
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a step brought to the agents of B games.
+
+    An agent that is terminated or truncated does not act any more, and both stay true of it until
+    its game is over. A game that goes on may so have agents whose part was cut off.
+    """
+
+    reward: Tensor  # [B, N] float32
+    terminated: Tensor  # [B, N] bool  the game is over for this agent, or it has left for good
+    truncated: Tensor  # [B, N] bool  cut off, by a limit on the game's length
+    info: Mapping[str, Tensor] = field(default_factory=dict)
+    """[B] or [B, N] float32 each: what to report, counted in the step at which a game ends."""
+    decided: Decided | None = None
+    """Where somebody asked for it: see `SimulatorVector.halves`."""
+
+    @property
+    def over(self) -> Tensor:
+        """[B] bool: the game is over for everybody, and is to be started anew."""
+        return (self.terminated | self.truncated).all(dim=1)
+
+
+@runtime_checkable
+class Simulator(Protocol):
+    """B games at once; see the module's docstring for what an author promises.
+
+    Agents are numbered 0 to N - 1. A simulator that can be drawn has a method
+    `frame(state, game=0) -> uint8 [H, W, 3]` beside these.
+    """
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def differentiable(self) -> bool: ...  # whether gradients flow from rewards to actions
+
+    def reset(self, batch: int, generator: torch.Generator) -> State: ...
+
+    def step(
+        self, state: State, actions: Tensor, generator: torch.Generator
+    ) -> tuple[State, Step]: ...  # actions [B, N, D]; those of agents that do not act are ignored
+
+    def observe(self, state: State) -> Observation: ...
+
+
+def take(state: S, index: Tensor) -> S:
+    """The games of a state, or of an info, at `index` [K]."""
+    found = {
+        f.name: value[index]
+        for f in fields(state)  # type: ignore[arg-type]
+        if isinstance(value := getattr(state, f.name), Tensor)
+    }
+    return replace(state, **found)  # type: ignore[type-var]
+
+
+def put(state: S, index: Tensor, games: S) -> S:
+    """The state with the games at `index` [K] replaced by those of another state of K games."""
+    found = {
+        f.name: value.index_copy(0, index, getattr(games, f.name))
+        for f in fields(state)  # type: ignore[arg-type]
+        if isinstance(value := getattr(state, f.name), Tensor)
+    }
+    return replace(state, **found)  # type: ignore[type-var]

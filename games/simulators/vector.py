@@ -1,0 +1,149 @@
+"""B games at work, each started anew once it is over: what a runner plays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from games.common.errors import InputError
+from games.simulators.action_sets import check_actions
+from games.simulators.conformance import BrokenPromise, check_observation, check_step
+from games.simulators.simulator import Decided, Observation, Simulator, Spec, State, Step, put
+
+
+class Vector(Protocol):
+    """B games at work, each started anew once it is over: what a runner plays.
+
+    `SimulatorVector` makes one of a simulator; `games.adapters.pettingzoo.vector` and `games.adapters.openspiel` make
+    one of games that others wrote. Unlike a simulator it has a state of its own.
+    """
+
+    @property
+    def spec(self) -> Spec: ...
+
+    @property
+    def num_games(self) -> int: ...
+
+    @property
+    def resumable(self) -> bool: ...  # whether `state` and `restore` keep the games themselves
+
+    def reset(self, seed: int) -> Observation:
+        """Start all games anew; what is random from here on follows from the seed."""
+
+    def step(self, actions: Tensor) -> tuple[Step, Observation, Observation | None]:
+        """Play [B, N, D] actions; those of agents that do not act are ignored.
+
+        Returns:
+            what it brought; what is seen next, where games that are over have started anew; and,
+            if an agent was cut off just now, what was seen before that (None else), for its value.
+
+        Raises:
+            InputError: an action that is not legal, or a game that breaks its own rules: numbers
+                that are not finite, agents that it does not know. Says which agent and which step.
+        """
+
+    def state(self) -> Any:
+        """All that `restore` needs, to be pickled; what follows it is the same to the last bit."""
+
+    def restore(self, state: Any) -> Observation:
+        """Go back to where `state` was taken, and return what is seen there.
+
+        Games of others may not be such that they can be saved. They have then started anew, and
+        `resumable` is False: what belongs to a game under way is to be forgotten.
+        """
+
+
+class SimulatorVector:
+    """A simulator's games, started anew one by one; see `Vector`.
+
+    The first observation and the first step are held to the shapes and dtypes that the spec says.
+    """
+
+    resumable = True
+    halves = False
+    """Whether steps say what was decided; set it if the simulator is a `PostDecision`."""
+
+    def __init__(
+        self, simulator: Simulator, num_games: int, device: torch.device | str = "cpu"
+    ) -> None:
+        self.simulator, self.num_games, self.device = simulator, num_games, torch.device(device)
+        self.spec = simulator.spec
+        self._state: State = None
+        self._generator = torch.Generator(self.device)
+        self._steps = 0
+        self._sound = False  # whether a first step showed the shapes that it should
+        shape = num_games, self.spec.num_agents
+        self._nobody = torch.zeros(shape, dtype=torch.bool, device=self.device)  # [B, N]
+        self._cut = self._nobody  # [B, N] bool  truncated before, in games that go on
+
+    def reset(self, seed: int) -> Observation:
+        self._generator.manual_seed(seed)
+        self._steps, self._cut = 0, self._nobody
+        self._state = self.simulator.reset(self.num_games, self._generator)
+        return self._checked(self.simulator.observe(self._state))
+
+    @torch.no_grad()
+    def step(self, actions: Tensor) -> tuple[Step, Observation, Observation | None]:
+
+        self._steps += 1
+        check_actions(self.spec, self._seen, actions, f"{self.spec.name}: step {self._steps}")
+        state, step = self._played(actions)
+        if not self._sound:
+            self._keep(check_step, self.spec, step, self.num_games)
+        if not torch.isfinite(step.reward).all():
+            self._complain("reward", step.reward)
+        over = step.over
+        cut = step.truncated & ~step.terminated & ~self._cut
+        final = self.simulator.observe(state) if cut.any() else None
+        self._cut = step.truncated & ~over[:, None]
+        if over.any():
+            index = over.nonzero()[:, 0]
+            state = put(state, index, self.simulator.reset(len(index), self._generator))
+        self._state = state
+        seen = self._checked(self.simulator.observe(state))
+        self._sound = True
+        return step, seen, final
+
+    def _played(self, actions: Tensor) -> tuple[State, Step]:
+        if not self.halves:
+            return self.simulator.step(self._state, actions, self._generator)
+        game: Any = self.simulator
+        after, reward = game.decide(self._state, actions)
+        state, step = game.realise(after, self._generator)
+        decided = Decided(self.simulator.observe(after), reward)
+        return state, replace(step, reward=reward + step.reward, decided=decided)
+
+    def state(self) -> Any:
+        return self._state, self._generator.get_state(), self._steps, self._cut
+
+    def restore(self, state: Any) -> Observation:
+        self._state, generator, self._steps, self._cut = state
+        self._generator.set_state(generator)
+        return self._checked(self.simulator.observe(self._state))
+
+    def _checked(self, seen: Observation) -> Observation:
+        if not self._sound:
+            self._keep(check_observation, self.spec, seen, self.num_games, self._nobody)
+        if not torch.isfinite(seen.nodes).all():
+            self._complain("observation", seen.nodes)
+        self._seen = seen
+        return seen
+
+    def _keep(self, check: Callable[..., None], *what: Any) -> None:
+        try:
+            check(*what, f"step {self._steps}")
+        except BrokenPromise as broken:
+            raise InputError(
+                f"{self.spec.name}: {broken}; mend the simulator (games.check_simulator tests it)"
+            ) from None
+
+    def _complain(self, what: str, values: Tensor) -> None:
+        game, agent = (~torch.isfinite(values)).nonzero()[0][:2].tolist()
+        raise InputError(
+            f"{self.spec.name}: the {what} of agent {agent} is not finite at step {self._steps} "
+            f"(game {game} of {self.num_games}): mend the simulator, or see that actions stay small"
+        )

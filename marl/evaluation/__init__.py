@@ -1,0 +1,1 @@
+"""What players are worth: whole games, comparisons, exact strategies, best responses."""

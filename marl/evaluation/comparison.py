@@ -1,0 +1,163 @@
+"""Several players in the same games: means with intervals, and differences game by game."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from numbers import Integral
+from typing import TYPE_CHECKING
+
+from scipy.special import stdtrit
+from scipy.stats import binomtest
+
+from games.common.errors import InputError, did_you_mean, one_line
+from games.finite.sequence_form import Float64
+from marl.evaluation.episodes import Played, Player, evaluate
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+CONFIDENCE = 0.95
+YES_OR_NO = ("all_arrived",)
+"""What is 0 or 1 of every game."""
+
+
+def compare(
+    game: str,
+    players: Mapping[str, Player],
+    *,
+    episodes: int = 200,
+    seed: int = 0,
+    greedy: bool = False,
+    to: str | None = None,
+) -> pd.DataFrame:
+    """Let everybody play the same games, and tabulate what games report at their ends.
+
+    The same seed gives the same layouts, whoever plays: what a player draws has a generator of its
+    own.
+
+    Args:
+        game: by name.
+        players: by name; a policy plays whatever game fits it.
+        episodes: games of each player; at least 2.
+        seed: of the games and of what is drawn.
+        greedy: policies play their likeliest actions.
+        to: whom the others are compared with; see `table`.
+
+    Raises:
+        InputError: see `marl.evaluation.episodes.evaluate` and `table`; too few games, or no players.
+    """
+    check(players, to, "for_game", "a policy or a rule")
+    check_episodes(episodes)
+    played = {
+        name: evaluate(player, game, episodes=episodes, seed=seed, greedy=greedy)
+        for name, player in players.items()
+    }
+    return table(played, to)
+
+
+def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
+    """Games that were played from the same seed, in numbers.
+
+    Of variants of a game that begin alike, too, such as `safe_navigation` with and without
+    `central`.
+
+    Args:
+        played: by player; game k of each began as game k of the others.
+        to: whom the others are compared with.
+
+    Returns:
+        one row a player and metric: player, agents, metric, games, mean, standard_error, low and
+        high (its 95% interval, see `interval`), least and most of a game. And if `to` is given:
+        difference, the mean of paired differences to that player, difference_low and
+        difference_high by Student's t; and relative, relative_low and relative_high, the ratio of
+        the means less 1 (see `relative`), which is nan where the other's mean is 0.
+
+    Raises:
+        InputError: nobody played, or not all as many games, or fewer than 2; an unknown `to`.
+    """
+    import pandas as pd
+
+    check(played, to, "info", "what `evaluate` returns")
+    counts = {name: len(games.steps) for name, games in played.items()}
+    if len(set(counts.values())) > 1 or min(counts.values()) < 2:
+        raise InputError(
+            f"to compare players let all of them play the same 2 games or more, not {counts}"
+        )
+    rows = []
+    for player, games in played.items():
+        for metric, each in games.info.items():
+            low, high = interval(metric, each)
+            row = {
+                "player": player,
+                "agents": games.returns.shape[1],
+                "metric": metric,
+                "games": len(each),
+                "mean": each.mean(),
+                "standard_error": standard_error(each),
+                "low": low,
+                "high": high,
+                "least": each.min(),
+                "most": each.max(),
+            }
+            if to is not None:
+                other = played[to].info[metric]
+                row["difference"] = (each - other).mean()
+                row["difference_low"], row["difference_high"] = student(each - other)
+                row["relative"], row["relative_low"], row["relative_high"] = relative(each, other)
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def interval(metric: str, each: Float64) -> tuple[float, float]:
+    """The 95% confidence interval of a metric's mean, from its values [E] in independent games.
+
+    Student's t; of what is yes or no Clopper and Pearson's, so that 0 of 200 does not mean never.
+    """
+    if metric not in YES_OR_NO:
+        return student(each)
+    found = binomtest(int(each.sum()), len(each)).proportion_ci(CONFIDENCE, method="exact")
+    return float(found.low), float(found.high)
+
+
+def student(each: Float64) -> tuple[float, float]:
+    """The 95% confidence interval of the mean of independent [E], by Student's t."""
+    half = stdtrit(len(each) - 1, (1 + CONFIDENCE) / 2) * standard_error(each)
+    return float(each.mean() - half), float(each.mean() + half)
+
+
+def standard_error(each: Float64) -> float:
+    """Of the mean of independent [E]; nan of one alone."""
+    return float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
+
+
+def relative(each: Float64, other: Float64) -> tuple[float, float, float]:
+    """By what share of the other's mean a mean is above it, and its 95% confidence interval.
+
+    A ratio estimator on paired games (Cochran, "Sampling Techniques", 1977, section 6.4): to first
+    order its error is the mean of (each - ratio other) / mean of other.
+    """
+    if not other.mean():
+        return math.nan, math.nan, math.nan
+    ratio = float(each.mean() / other.mean())
+    low, high = student((each - ratio * other) / other.mean())
+    return ratio - 1, ratio - 1 + low, ratio - 1 + high
+
+
+def check(players: Mapping[str, object], to: str | None, has: str, kind: str) -> None:
+    """Raises InputError unless players by name are of a kind, which has such an attribute."""
+    if not isinstance(players, Mapping):
+        raise InputError(f"players are no {type(players).__name__}: give a dict, {kind} by name")
+    if not players:
+        raise InputError("nobody is compared: give at least one player")
+    for name, player in players.items():
+        if isinstance(player, type) or not hasattr(player, has):
+            raise InputError(f"player {name!r} is {one_line(repr(player))}; give {kind}")
+    if to is not None and to not in list(players):
+        raise InputError(f"nobody is called {to!r}: {did_you_mean(str(to), map(str, players))}")
+
+
+def check_episodes(episodes: int) -> None:
+    """Raises InputError where games are too few for an interval."""
+    if not isinstance(episodes, Integral) or episodes < 2:
+        raise InputError(f"episodes is {episodes!r}; give a whole number, 2 at least for intervals")

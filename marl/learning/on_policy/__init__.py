@@ -1,0 +1,1 @@
+"""Methods that learn from what their present policy played: PPO, REINFORCE, post-decision PPO."""

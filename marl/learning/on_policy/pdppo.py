@@ -1,0 +1,191 @@
+"""Post-decision PPO: two critics, of the state before a decision and of the one after it.
+
+Felizardo, Fadda, Brandimarte, Del-Moral-Hernandez and Nascimento, "A reinforcement learning method
+for environments with stochastic variables: post-decision proximal policy optimization with dual
+critic networks" (arXiv 2504.05150). A decision takes s to s^x and pays r^x, for certain; chance
+takes s^x to s' and pays r^w (`games.simulators.post_decision`). The loss is PPO's, with the squared error of
+the second critic beside that of the first; what differs is the advantage. There are two forms.
+
+*Published*, as in the code that was released. With R^w and R^x the discounted sums of r^w and of
+r^x from a decision on:
+
+    V(s) -> R^w,    V^x(s^x) -> R^x,    A = max(R^w - V(s), R^x - V^x(s^x)).
+
+Neither critic learns what is to come of a decision altogether, and V^x is asked about a reward that
+is paid before the state that it sees. The maximum has no gradient of the return behind it: an
+action that saves a set-up is praised however much it loses in sales.
+
+*Corrected*. V(s) is the expected return, V^x(s^x) what is expected of it after the decision, so
+that
+
+    Q(s, a) = r^x(s, a) + V^x(s^x),    V^x(s^x) = E[r^w + discount V(s')],
+
+and the advantage is generalised advantage estimation (arXiv 1506.02438, equation 16) on the chain
+s, s^x, s', s'^x, ... in which each half-step has an error of its own:
+
+    A_t   = Q(s_t, a_t) - V(s_t) + lambda A^x_t,
+    A^x_t = r^w_t + discount V(s_t+1) - V^x(s^x_t) + discount lambda A_t+1.
+
+The targets are V + A and V^x + A^x. lambda = 0 is Q - V alone, in which no draw of chance is left;
+lambda = 1 is the return less V, as PPO has it: between the two, the noise of chance is traded for
+what the second critic gets wrong.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from games.common.errors import InputError
+from games.simulators.post_decision import PostDecision
+from games.simulators.simulator import Simulator
+from games.vectors import suited, suiting
+from marl.learning.on_policy.ppo import PPO
+
+if TYPE_CHECKING:
+    from marl.learning.plan import Plan
+
+
+class PDPPO(PPO):
+    """Post-decision PPO: a second critic sees what a decision did, before chance comes."""
+
+    learner = "marl.rllib.pdppo:PDPPOLearner"
+    metrics = (*PPO.metrics, "post_decision_loss")
+    post_decision: ClassVar[bool] = True
+
+    name: Literal["pdppo"] = "pdppo"  # type: ignore[assignment]
+    form: Literal["corrected", "published"] = "corrected"
+    """Of the advantage: Q(s, a) - V(s) by estimation along half-steps, or the paper's maximum."""
+    gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
+    """Of generalised advantage estimation, for each half of a step: 1 looks at returns alone, 0 at
+    the two critics alone; the published form looks at returns alone in any case."""
+
+    def require(self, plan: Plan) -> None:
+        require_post_decision(plan.game)
+        network = plan.network
+        for key, plain in (("encoder", "mlp"), ("critic", "own"), ("memory", 0)):
+            if (given := getattr(network, key)) != plain:
+                raise InputError(
+                    f"method pdppo: its second critic sees the agent's own node alone: set "
+                    f"network.{key} = {plain!r} instead of {given!r}"
+                )
+
+    def estimate(self, played: Halves) -> Estimates:
+        """What was better or worse than expected in a fragment, and what critics are to say."""
+        if self.form == "published":
+            return published(played, self.discount)
+        return corrected(played, self.discount, self.gae_lambda)
+
+
+class Halves(NamedTuple):
+    """A fragment of T steps of B games between N agents, in halves; see `marl.learning.on_policy.ppo.advantages`."""
+
+    reward: Tensor  # [T, B, N] float32  of the whole step
+    sure: Tensor  # [T, B, N] float32  r^x, its part for the decision; 0 where none was taken
+    value: Tensor  # [T, B, N] float32  V at the decision
+    after: Tensor  # [T, B, N] float32  V^x after it
+    deciding: Tensor  # [T, B, N] bool  where an agent acted
+    terminated: Tensor  # [T, B, N] bool  over after the step: nothing follows
+    truncated: Tensor  # [T, B, N] bool  cut off after the step: `final_value` follows
+    final_value: Tensor  # [T, B, N] float32  V of what was seen when a game was cut off
+    next_value: Tensor  # [B, N] float32  V of what is seen after the last step
+    known: Tensor  # [B, N] bool  where that is a decision's
+
+
+class Estimates(NamedTuple):
+    """Of the decisions that `found` marks; 0 elsewhere."""
+
+    advantage: Tensor  # [T, B, N] float32
+    found: Tensor  # [T, B, N] bool
+    target: Tensor  # [T, B, N] float32  what V should have been
+    after_target: Tensor  # [T, B, N] float32  what V^x should have been
+
+
+def corrected(played: Halves, discount: float, gae_lambda: float) -> Estimates:
+    """Generalised advantages along half-steps; the equations stand at the top of this file.
+
+    What is paid between two decisions of an agent belongs to chance, and so to the first of them.
+    """
+    p = played
+    zero = torch.zeros_like(p.value)
+    result = Estimates(zero, torch.zeros_like(p.deciding), zero.clone(), zero.clone())
+    ends = p.terminated | p.truncated
+    beyond = torch.where(p.terminated, 0.0, p.final_value)
+    chance = p.reward - p.sure
+    advantage, paid = torch.zeros_like(p.next_value), torch.zeros_like(p.next_value)
+    next_value, known = p.next_value, p.known
+    for t in range(len(p.reward) - 1, -1, -1):
+        advantage = torch.where(ends[t], 0.0, advantage)
+        next_value = torch.where(ends[t], beyond[t], next_value)
+        paid = torch.where(ends[t], 0.0, paid) + chance[t]
+        known = known | ends[t]
+        acts, found = p.deciding[t], p.deciding[t] & known
+        second = paid + discount * next_value - p.after[t] + discount * gae_lambda * advantage
+        first = p.sure[t] + p.after[t] - p.value[t] + gae_lambda * second
+        result.found[t] = found
+        result.advantage[t] = torch.where(found, first, 0.0)
+        result.target[t] = torch.where(found, p.value[t] + first, 0.0)
+        result.after_target[t] = torch.where(found, p.after[t] + second, 0.0)
+        advantage = torch.where(acts, result.advantage[t], advantage)
+        next_value = torch.where(acts, p.value[t], next_value)
+        paid = torch.where(acts, 0.0, paid)
+        known = known | acts
+    return result
+
+
+def published(played: Halves, discount: float) -> Estimates:
+    """The greater of two surprises: of what chance paid, and of what decisions paid.
+
+    Unlike in the released code a fragment may end within a game: what chance pays from there on is
+    what V says of it; of what decisions pay, V^x says it at the last of them.
+    """
+    p = played
+    zero = torch.zeros_like(p.value)
+    result = Estimates(zero, torch.zeros_like(p.deciding), zero.clone(), zero.clone())
+    chance = p.reward - p.sure
+    by_chance, paid = p.next_value, torch.zeros_like(p.next_value)
+    by_decisions = torch.zeros_like(p.next_value)
+    followed = torch.zeros_like(p.known)  # whether what decisions pay later is known
+    known = p.known
+    for t in range(len(p.reward) - 1, -1, -1):
+        ends = p.terminated[t] | p.truncated[t]
+        beyond = torch.where(p.terminated[t], 0.0, p.final_value[t])
+        by_chance = torch.where(ends, beyond, by_chance)
+        by_decisions = torch.where(ends, 0.0, by_decisions)
+        followed = torch.where(ends, p.terminated[t], followed)
+        paid = torch.where(ends, 0.0, paid) + chance[t]
+        known = known | ends
+        acts, found = p.deciding[t], p.deciding[t] & known
+        pre = paid + discount * by_chance
+        post = torch.where(followed, p.sure[t] + discount * by_decisions, p.after[t])
+        result.found[t] = found
+        greater = torch.maximum(pre - p.value[t], post - p.after[t])
+        result.advantage[t] = torch.where(found, greater, 0.0)
+        result.target[t] = torch.where(found, pre, 0.0)
+        result.after_target[t] = torch.where(found, post, 0.0)
+        # A decision of which nothing is known yet is as the end of the fragment.
+        by_chance = torch.where(acts, torch.where(known, pre, p.value[t]), by_chance)
+        by_decisions = torch.where(acts, post, by_decisions)
+        followed = followed | acts
+        paid = torch.where(acts, 0.0, paid)
+        known = known | acts
+    return result
+
+
+def require_post_decision(game: str) -> PostDecision:
+    """The simulator of a name, if its steps come in halves; else InputError."""
+    made = suited(game, _halves)
+    if made is None:
+        raise InputError(
+            f"method pdppo: {game} has no post-decision states: play {suiting(_halves)}, or a "
+            "simulator of your own with decide and realise (games.simulators.post_decision)"
+        )
+    assert isinstance(made, PostDecision)
+    return made
+
+
+def _halves(simulator: Simulator) -> bool:
+    return isinstance(simulator, PostDecision)

@@ -1,0 +1,80 @@
+"""REINFORCE with a learned baseline, for many agents: the loss, and its parameters.
+
+Williams (1992), "Simple statistical gradient-following algorithms for connectionist reinforcement
+learning", Machine Learning 8, equation 5 with the baseline of section 6: of every decision the
+gradient of its log probability, times its return to go less what the critic had expected. Unlike
+there an update need not wait for games to end: what is beyond the fragment is what the critic says
+of it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, ClassVar, Literal, NamedTuple
+
+from pydantic import Field
+from torch import Tensor
+
+from marl.learning.method import LearningMethod, Schedule
+from marl.networks.distributions import Distribution
+
+
+class REINFORCE(LearningMethod):
+    """REINFORCE with a critic as its baseline: one gradient step from what was just played."""
+
+    learner = "marl.rllib.reinforce:REINFORCELearner"
+    metrics = (
+        "loss", "policy_loss", "value_loss", "entropy", "gradient_norm", "learning_rate",
+        "entropy_coefficient", "decisions", "explained_variance",
+    )  # fmt: skip
+    # What makes PPO's rollout and its walk over a fragment REINFORCE's.
+    gae_lambda: ClassVar[float] = 1.0
+    epochs: ClassVar[int] = 1
+    minibatches: ClassVar[int] = 1
+
+    name: Literal["reinforce"] = "reinforce"
+    fragment: Annotated[int, Field(gt=0)] = 64
+    """Steps of each game between two updates; best as long as a game, or longer."""
+    discount: Annotated[float, Field(ge=0, le=1)] = 0.99
+    """From one decision of an agent to its next."""
+    value_coefficient: Annotated[float, Field(ge=0)] = 0.5
+    """Of the value loss."""
+    entropy: Schedule = 0.01
+    """Of the entropy bonus."""
+    normalise_advantages: bool = True
+    """To mean 0 and standard deviation 1, over an update."""
+
+
+class Loss(NamedTuple):
+    """The loss and its parts, each a mean over decisions; scalars."""
+
+    total: Tensor
+    policy: Tensor
+    value: Tensor
+    entropy: Tensor
+
+
+def loss(
+    distribution: Distribution,
+    parameters: Tensor,
+    value: Tensor,
+    *,
+    actions: Tensor,
+    advantage: Tensor,
+    target: Tensor,
+    value_coefficient: float,
+    entropy_coefficient: float,
+) -> Loss:
+    """Log probabilities weighted by advantages, the value's error and the entropy bonus.
+
+    Args:
+        parameters: [D, P] of the action distribution, which the actions were drawn from.
+        value: [D] float32, as the critic has it.
+        actions: [D, W] that were taken.
+        advantage: [D] float32, the return to go less the baseline.
+        target: [D] float32, the return to go.
+    """
+    policy = -(advantage * distribution.logp(parameters, actions)).mean()
+    error = (value - target).square().mean()
+    entropy = distribution.entropy(parameters).mean()
+    total = policy + value_coefficient * error - entropy_coefficient * entropy
+    return Loss(total, policy, error, entropy)

@@ -1,0 +1,78 @@
+"""What training is to be: a game, a method, a network, and the machines that it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import Field, InstanceOf, SerializeAsAny, field_validator, model_validator
+
+from games.common.settings import Table
+from marl.learning.method import LearningMethod, find
+from marl.learning.on_policy.ppo import PPO
+from marl.networks.network import Network
+
+
+class Resources(Table):
+    """Processes and devices; 0 env runners or learners: in the process that trains."""
+
+    env_runners: Annotated[int, Field(ge=0)] = 0
+    """Processes that play, each `method.games` games."""
+    learners: Annotated[int, Field(ge=0)] = 0
+    """Processes that learn, each from its part of what was played."""
+    gpus_per_learner: Annotated[float, Field(ge=0, le=1024)] = 0
+    """GPUs of each learner; 0: the CPU."""
+    gpus_per_env_runner: Annotated[float, Field(ge=0, le=1024)] = 0
+    """GPUs of each env runner, on which simulators step; 0: the CPU. PettingZoo's and OpenSpiel's
+    games are played on the CPU all the same."""
+    cpus_per_env_runner: Annotated[float, Field(gt=0, le=1024)] = 1
+    """CPUs that Ray sets aside for each env runner; a learner takes 1, or its GPUs."""
+    address: str | None = None
+    """Of a Ray cluster that runs already, such as "auto" or "10.0.0.1:6379"; None: this machine."""
+    torch_threads: Annotated[int, Field(gt=0, le=1024)] = 1
+    """Of each process. Small networks are slower with more than one."""
+    restarts: Annotated[int, Field(ge=0)] = 100
+    """How often an env runner that died is started anew."""
+
+
+class SelfPlay(Table):
+    """Opponents from the past, beside the present self."""
+
+    past: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of games in which one seat learns and the others are played by a past self."""
+    pool: Annotated[int, Field(ge=2)] = 20
+    """Past selves that are kept; the oldest but the first makes room."""
+    every: Annotated[int, Field(gt=0)] = 10
+    """Updates between two that are kept."""
+
+
+class Plan(Table):
+    """All that training follows from."""
+
+    game: str
+    """An OpenSpiel string, `navigation(...)`, `pettingzoo:MODULE(...)`, `MODULE:ATTRIBUTE(...)`."""
+    method: SerializeAsAny[InstanceOf[LearningMethod]] = PPO()
+    """How it is learned; as a table: its name and its parameters, or the name alone."""
+    network: Network = Network()
+    self_play: SelfPlay = SelfPlay()
+    resources: Resources = Resources()
+    seed: Annotated[int, Field(ge=0)] = 0
+    """Of everything random."""
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _by_name(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return find(given, {})
+        if isinstance(given, Mapping):
+            options = dict(given)
+            return find(options.pop("name", None), options)
+        return given
+
+    @model_validator(mode="after")
+    def _has_its_critics(self) -> Plan:
+        """A method that needs a second critic has it, whether or not the network says so."""
+        if self.method.post_decision and not self.network.post_decision:
+            network = self.network.model_copy(update={"post_decision": True})
+            object.__setattr__(self, "network", network)
+        return self

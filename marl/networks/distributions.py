@@ -1,0 +1,215 @@
+"""Distributions of actions, as functions on tensors: one object serves every decision of a role.
+
+A network hands out D rows of parameters, these turn them into actions, log probabilities, entropies
+and divergences. Choices that are not legal have logit `MASKED`; their probability is exactly 0, and
+they add exactly 0 to entropy, divergence and gradients.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Protocol
+
+import gymnasium
+import torch
+from torch import Generator, Tensor
+
+from games.simulators.simulator import Role
+
+MASKED = torch.finfo(torch.float32).min
+"""The logit of a choice that is not legal; finite, since 0 * inf is no number."""
+
+
+class Distribution(Protocol):
+    """D distributions of one kind, given by parameters [D, P] float32, over actions [D, W]."""
+
+    @property
+    def num_parameters(self) -> int: ...  # P
+
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        """Actions [D, W]: int64 if discrete, else float32."""
+
+    def mode(self, parameters: Tensor) -> Tensor:
+        """The likeliest actions [D, W]; of equally likely ones the first."""
+
+    def logp(self, parameters: Tensor, actions: Tensor) -> Tensor:
+        """[D] log probability, or its density, in nats."""
+
+    def entropy(self, parameters: Tensor) -> Tensor:
+        """[D] in nats; differential if continuous."""
+
+    def kl(self, old: Tensor, new: Tensor) -> Tensor:
+        """[D] KL(old || new) in nats, between parameters [D, P] with the same choices masked."""
+
+    def to_game(self, actions: Tensor) -> Tensor:
+        """[D, W] the actions as the game takes them."""
+
+
+def distribution(role: Role) -> Distribution:
+    """The distribution over a role's actions.
+
+    Raises:
+        InputError: an action space of another kind than `Role` lists.
+    """
+    sizes, space = role.sizes, role.action_space
+    if isinstance(space, gymnasium.spaces.Box):
+        return DiagonalGaussian(tuple(space.low.tolist()), tuple(space.high.tolist()))
+    if isinstance(space, gymnasium.spaces.MultiDiscrete):
+        return MultiCategorical(sizes)
+    return Categorical(sizes[0])
+
+
+@dataclass(frozen=True)
+class Categorical:
+    """One of n choices; parameters are logits [D, n], actions [D, 1] int64."""
+
+    n: int
+
+    @property
+    def num_parameters(self) -> int:
+        return self.n
+
+    def probabilities(self, parameters: Tensor) -> Tensor:
+        """[D, n] float32."""
+        return parameters.softmax(1)
+
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        # A race: the choice whose exponential clock of rate p rings first is drawn with
+        # probability p. Unlike a cumulative sum it cannot round its way to a choice with p = 0:
+        # torch draws no exponential that is 0, so that 0 / clock is 0, the least of all.
+        p = parameters.softmax(1)
+        clock = torch.empty_like(p).exponential_(generator=generator)
+        return (p / clock).argmax(1, keepdim=True)
+
+    def mode(self, parameters: Tensor) -> Tensor:
+        return parameters.argmax(1, keepdim=True)
+
+    def logp(self, parameters: Tensor, actions: Tensor) -> Tensor:
+        return parameters.log_softmax(1).gather(1, actions.long())[:, 0]
+
+    def entropy(self, parameters: Tensor) -> Tensor:
+        logp = parameters.log_softmax(1)
+        # Below -104 a float32 probability is 0. Unclamped, the gradient of a masked choice is 0
+        # times a number that overflows as soon as it is scaled.
+        return -(logp.exp() * logp.clamp(min=-104.0)).sum(1)
+
+    def kl(self, old: Tensor, new: Tensor) -> Tensor:
+        old_logp, new_logp = old.log_softmax(1), new.log_softmax(1)
+        return (old_logp.exp() * (old_logp - new_logp)).sum(1)
+
+    def to_game(self, actions: Tensor) -> Tensor:
+        return actions
+
+
+@dataclass(frozen=True)
+class MultiCategorical:
+    """Independent choices, their logits laid end to end; actions are [D, len(sizes)] int64."""
+
+    sizes: tuple[int, ...]
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(self.sizes)
+
+    @cached_property
+    def parts(self) -> tuple[Categorical, ...]:
+        return tuple(Categorical(n) for n in self.sizes)
+
+    def _split(self, parameters: Tensor) -> list[tuple[Categorical, Tensor]]:
+        return list(zip(self.parts, parameters.split(self.sizes, dim=1), strict=True))
+
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        return torch.cat([part.sample(p, generator) for part, p in self._split(parameters)], dim=1)
+
+    def mode(self, parameters: Tensor) -> Tensor:
+        return torch.cat([part.mode(p) for part, p in self._split(parameters)], dim=1)
+
+    def logp(self, parameters: Tensor, actions: Tensor) -> Tensor:
+        columns = actions.split(1, dim=1)
+        split = self._split(parameters)
+        each = [part.logp(p, a) for (part, p), a in zip(split, columns, strict=True)]
+        return torch.stack(each).sum(0)
+
+    def entropy(self, parameters: Tensor) -> Tensor:
+        return torch.stack([part.entropy(p) for part, p in self._split(parameters)]).sum(0)
+
+    def kl(self, old: Tensor, new: Tensor) -> Tensor:
+        pairs = zip(self._split(old), new.split(self.sizes, dim=1), strict=True)
+        return torch.stack([part.kl(o, n) for (part, o), n in pairs]).sum(0)
+
+    def to_game(self, actions: Tensor) -> Tensor:
+        return actions
+
+
+@dataclass(frozen=True)
+class DiagonalGaussian:
+    """Independent normal numbers; parameters are means, then log standard deviations [D, 2 W].
+
+    Actions [D, W] float32 are the raw numbers that were drawn; `to_game` makes actions of them.
+    """
+
+    low: tuple[float, ...]  # [W] the bounds of the game's actions; infinite where there is none
+    high: tuple[float, ...]  # [W]
+
+    @property
+    def num_parameters(self) -> int:
+        return 2 * len(self.low)
+
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        mean, log_std = parameters.chunk(2, dim=1)
+        return mean + log_std.exp() * torch.empty_like(mean).normal_(generator=generator)
+
+    def mode(self, parameters: Tensor) -> Tensor:
+        return parameters[:, : len(self.low)]
+
+    def logp(self, parameters: Tensor, actions: Tensor) -> Tensor:
+        mean, log_std = parameters.chunk(2, dim=1)
+        z = (actions - mean) * (-log_std).exp()
+        return -(0.5 * z * z + log_std).sum(1) - 0.5 * math.log(2 * math.pi) * len(self.low)
+
+    def entropy(self, parameters: Tensor) -> Tensor:
+        log_std = parameters[:, len(self.low) :]
+        return log_std.sum(1) + 0.5 * math.log(2 * math.pi * math.e) * len(self.low)
+
+    def kl(self, old: Tensor, new: Tensor) -> Tensor:
+        old_mean, old_log_std = old.chunk(2, dim=1)
+        new_mean, new_log_std = new.chunk(2, dim=1)
+        ratio = (2 * (old_log_std - new_log_std)).exp()
+        z = (old_mean - new_mean) * (-new_log_std).exp()
+        return (0.5 * (ratio + z * z - 1) + new_log_std - old_log_std).sum(1)
+
+    def to_game(self, actions: Tensor) -> Tensor:
+        """Bounded numbers are taken from [-1, 1] to the bounds; others stay, held to what there is.
+
+        What lies beyond is cut off here, so that `logp` is that of the number that was drawn.
+        """
+        if self._unbounded:
+            return actions
+        low, high, scale, shift, bounded = (t.to(actions.device) for t in self._affine)
+        scaled = actions.clamp(-1.0, 1.0) * scale + shift
+        if self._exact:
+            return scaled
+        # Scaling may round past a bound; both kinds are held to theirs.
+        return torch.where(bounded, scaled, actions).clamp(low, high)
+
+    @cached_property
+    def _unbounded(self) -> bool:
+        return all(math.isinf(bound) for bound in (*self.low, *self.high))
+
+    @cached_property
+    def _exact(self) -> bool:
+        """Whether all are bounded, and scaling takes -1 and 1, and so what is between, to no more
+        than the bounds."""
+        low, high, scale, shift, bounded = self._affine
+        ends = torch.equal(shift - scale, low) and torch.equal(shift + scale, high)
+        return ends and bool(bounded.all())
+
+    @cached_property
+    def _affine(self) -> tuple[Tensor, ...]:
+        low, high = torch.tensor(self.low), torch.tensor(self.high)
+        bounded = torch.isfinite(low) & torch.isfinite(high)
+        scale = torch.where(bounded, high / 2 - low / 2, 1.0)
+        shift = torch.where(bounded, high / 2 + low / 2, 0.0)
+        return low, high, scale, shift, bounded

@@ -1,0 +1,222 @@
+"""A policy: the networks that play a game's agents, on their own, in a file, in any number."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import warnings
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from games.common.errors import InputError, one_line
+from games.common.seeds import seeds
+from games.common.storage import write_atomically
+from games.simulators.simulator import Observation, Spec
+from games.simulators.spec_json import spec_from_json, spec_to_json
+from marl.networks.distributions import distribution
+from marl.networks.network import Network, PolicyNetwork
+from marl.networks.packing import pack
+
+FORMAT = "schelling policy 2"
+
+
+@dataclass(frozen=True)
+class Policy:
+    """Networks by name, and which of them plays which agent."""
+
+    game: str
+    spec: Spec
+    config: Network
+    networks: dict[str, PolicyNetwork]
+    of_agent: tuple[str, ...]  # [N] the name of each agent's network
+
+    @classmethod
+    def new(
+        cls, game: str, spec: Spec, config: Network, share: str = "role", seed: int = 0
+    ) -> Policy:
+        """Untrained networks: one a role, or (`share="agent"`) one an agent."""
+        of_agent = names(spec, share)
+        networks = {}
+        for k, name in enumerate(dict.fromkeys(of_agent)):
+            role = spec.roles[spec.role_of[of_agent.index(name)]]
+            networks[name] = config.build(role, spec, seeds(seed, 0, k)[0])
+        return cls(game, spec, config, networks, of_agent)
+
+    @property
+    def memory_width(self) -> int:
+        """M of the widest network; 0 if none has a memory."""
+        return max(network.memory_width for network in self.networks.values())
+
+    def start(self, games: int) -> Tensor:
+        """Memory [B, N, M] float32 at the start of a game."""
+        return torch.zeros(games, self.spec.num_agents, self.memory_width)
+
+    @torch.no_grad()
+    def act(
+        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        """What the agents of B games do.
+
+        Args:
+            seen: the observation.
+            memory: [B, N, M] as `start` or the last call gave it.
+            generator: of the draw; None for the likeliest action.
+
+        Returns:
+            actions [B, N, D] as the game takes them, and the memory [B, N, M] afterwards.
+        """
+        acting = seen.acting
+        dtype = self.spec.action_dtype
+        actions = torch.zeros((*acting.shape, self.spec.action_width), dtype=dtype)
+        memory = memory.clone()
+        for name, network in self.networks.items():
+            own = torch.tensor([mine == name for mine in self.of_agent])
+            deciding = acting & own
+            if not deciding.any():
+                continue
+            width = network.memory_width
+            packed = pack(seen, deciding, network, memory[deciding][:, :width] if width else None)
+            parameters, after = network.policy(packed)
+            rule = distribution(network.role)
+            drawn = (
+                rule.mode(parameters) if generator is None else rule.sample(parameters, generator)
+            )
+            put_rows(actions, deciding, rule.to_game(drawn))
+            if after is not None:
+                put_rows(memory, deciding, after)
+        return actions, memory
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the policy to one file, whole or not at all: weights, and the rest as JSON."""
+        about = {
+            "format": FORMAT,
+            "game": self.game,
+            "spec": spec_to_json(self.spec),
+            "config": self.config.model_dump(mode="json"),
+            "of_agent": list(self.of_agent),
+        }
+        content: dict[str, Any] = {
+            "about": json.dumps(about),
+            "weights": {name: dict(net.state_dict()) for name, net in self.networks.items()},
+        }
+        buffer = io.BytesIO()
+        torch.save(content | {"digest": _digest(content)}, buffer)
+        write_atomically(Path(path), buffer.getvalue())
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Policy:
+        """Read a policy that `save` wrote; it acts exactly as that one did.
+
+        Nothing in the file is run, wherever it comes from: it holds tensors and text alone.
+
+        Raises:
+            InputError: the file is missing, damaged, no policy, or a pickle of an earlier version.
+        """
+        try:
+            if not zipfile.is_zipfile(path):
+                Path(path).stat()  # raises OSError if there is none
+                raise InputError(f"{path} is not a saved policy")
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # torch warns of strange pickles; here they end
+                content: Any = torch.load(Path(path), map_location="cpu", weights_only=True)
+            if not isinstance(content, dict) or "digest" not in content:
+                raise InputError(f"{path} is not a saved policy")
+            if content.pop("digest") != _digest(content):
+                raise InputError(f"{path} is damaged: put it back from a copy")
+            about = json.loads(content["about"])
+            if about["format"] != FORMAT:
+                raise InputError(f"{path} is {about['format']!r}; this version reads {FORMAT!r}")
+            spec, config = spec_from_json(about["spec"]), Network(**about["config"])
+            policy = cls(about["game"], spec, config, {}, tuple(about["of_agent"]))
+            if set(content["weights"]) != set(policy.of_agent):
+                raise InputError(f"{path} is not a saved policy: its agents have other networks")
+            for name, weights in content["weights"].items():
+                role = spec.roles[spec.role_of[policy.of_agent.index(name)]]
+                with torch.device("meta"):  # a small file may say that its network is huge
+                    told = PolicyNetwork(config, role, spec).state_dict()
+                if _shapes(told) != _shapes(weights):
+                    raise InputError(f"{path} is not a saved policy: weights of another network")
+                policy.networks[name] = config.build(role, spec, 0)
+                policy.networks[name].load_state_dict(weights)
+        except InputError:
+            raise
+        except OSError as error:
+            raise InputError(
+                f"cannot read policy {path}: {(error.strerror or '').lower()}"
+            ) from None
+        except UnpicklingError:
+            raise InputError(
+                f"{path} is not a saved policy: it holds more than weights and text, and would be "
+                "run as a program (as files of earlier versions would: train those again)"
+            ) from None
+        except Exception as error:  # a damaged file can fail in any way
+            raise InputError(f"{path} is not a saved policy ({one_line(error)[:120]})") from None
+        return policy
+
+    def for_game(self, game: str, spec: Spec) -> Policy:
+        """The same networks in another game with agents of the same roles, in any number.
+
+        Raises:
+            InputError: a role that the policy lacks, or other observations or actions.
+        """
+        if spec == self.spec:
+            return self
+        by_role: dict[str, str] = {}
+        for agent, name in enumerate(self.of_agent):
+            by_role.setdefault(self.spec.roles[self.spec.role_of[agent]].name, name)
+        if len(set(self.of_agent)) > len(by_role):
+            raise InputError(
+                f"this policy has a network for each agent of {self.game}: it plays that game only"
+            )
+        networks = dict(self.networks)
+        for role in spec.roles:
+            mine = by_role.get(role.name)
+            found = None if mine is None else self.networks[mine].for_role(role, spec)
+            if mine is None or found is None:
+                raise InputError(
+                    f"{game} shows or asks other things of {role.name!r} than {self.game}, which "
+                    "this policy was trained on"
+                )
+            networks[mine] = found
+        of_agent = tuple(by_role[spec.roles[k].name] for k in spec.role_of)
+        return Policy(game, spec, self.config, networks, of_agent)
+
+
+def names(spec: Spec, share: str) -> tuple[str, ...]:
+    """[N] the name of each agent's network: its role's, or with a number its own."""
+    roles = [spec.roles[k].name for k in spec.role_of]
+    if share == "role":
+        return tuple(roles)
+    return tuple(f"{role}_{roles[:k].count(role)}" for k, role in enumerate(roles))
+
+
+def _shapes(weights: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: weight.shape for name, weight in weights.items()}
+
+
+def put_rows(into: Tensor, where: Tensor, rows: Tensor) -> None:
+    """Write rows [D, w] to the first w columns of `into` [B, N, W] where `where` [B, N] is true."""
+    if rows.shape[1] == into.shape[2] and bool(where.all()):
+        into.copy_(rows.view_as(into))
+    else:
+        into[..., : rows.shape[1]][where] = rows.to(into.dtype)
+
+
+def _digest(content: dict[str, Any]) -> str:
+    """Of a policy's text and weights, by name, type, shape and bytes."""
+    total = hashlib.sha256(content["about"].encode())
+    for policy, weights in sorted(content["weights"].items()):
+        for name, tensor in sorted(weights.items()):
+            array = tensor.detach().contiguous().cpu().numpy()
+            total.update(f"{policy} {name} {array.dtype.str} {array.shape}".encode())
+            total.update(array.tobytes())
+    return total.hexdigest()

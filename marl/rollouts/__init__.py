@@ -1,0 +1,1 @@
+"""Playing batches of games and recording what happened. Knows no learning method."""

@@ -1,0 +1,37 @@
+"""Supply networks played by rules, by rules tuned, and in the knowledge of all demand."""
+
+from marl.rules.inventory.myopic import Myopic
+from marl.rules.inventory.oracle import PerfectInformation, perfect_information
+from marl.rules.inventory.play import Costs, Paths, compare, costs, paths
+from marl.rules.inventory.player import Player
+from marl.rules.inventory.rules import (
+    BaseStock,
+    CappedBaseStock,
+    EchelonStock,
+    QuantileNewsvendor,
+    ReorderPoint,
+    Rule,
+)
+from marl.rules.inventory.tuning import RULES, Tuned, search, tune
+
+__all__ = [
+    "RULES",
+    "BaseStock",
+    "CappedBaseStock",
+    "Costs",
+    "EchelonStock",
+    "Myopic",
+    "Paths",
+    "PerfectInformation",
+    "Player",
+    "QuantileNewsvendor",
+    "ReorderPoint",
+    "Rule",
+    "Tuned",
+    "compare",
+    "costs",
+    "paths",
+    "perfect_information",
+    "search",
+    "tune",
+]

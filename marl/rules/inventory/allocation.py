@@ -1,0 +1,62 @@
+"""What a location that cannot keep stock sends to whom: all of it, so that risks are even."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from games.inventory.inventory import Inventory, State
+from games.inventory.layout import Layout
+from marl.rules.inventory import horizon
+from marl.rules.inventory.position import position
+
+
+def pass_on(game: Inventory, state: State, asked: Tensor) -> Tensor:
+    """[B, E] units asked for, where locations that cannot keep anything send all that they have.
+
+    Their stock is divided so that every target's position comes to the same number of standard
+    deviations above its mean demand until the next order could help; a target that is above already
+    gets nothing. Eppen and Schrage (1981), "Centralized ordering policies in a multi-warehouse
+    system with lead times and random demand"; Federgruen and Zipkin (1984), "Approximations of
+    dynamic, multilocation production and inventory problems".
+    """
+    groups = _leaving(game.layout)
+    if not groups:
+        return asked
+    now, orders = position(game, state), asked.clone()
+    mean, deviation = horizon.of_network(game, now)  # [V]
+    for v, links in groups:
+        target = torch.as_tensor(game.layout.target[links], device=now.device)
+        above = now[:, target] - mean[target]
+        there = state.on_hand[:, v].clamp_min(0)
+        orders[:, links] = levelled(above, deviation[target].clamp_min(1e-6), there)
+    return orders
+
+
+def levelled(above: Tensor, width: Tensor, units: Tensor) -> Tensor:
+    """[B, n] units that bring the lowest to one height: above + units = height * width.
+
+    Args:
+        above: [B, n] where each is.
+        width: [n] above 0.
+        units: [B] to be divided.
+    """
+    order = (above / width).argsort(dim=1)
+    wide = width.expand_as(above).gather(1, order).cumsum(dim=1)
+    filled = (units[:, None] + above.gather(1, order).cumsum(dim=1)) / wide
+    # With the k lowest filled up: the least such height, as those above it would have to give back.
+    common = filled.min(dim=1, keepdim=True).values
+    return (common * width - above).clamp_min(0)
+
+
+@lru_cache(maxsize=64)
+def _leaving(layout: Layout) -> tuple[tuple[int, np.ndarray], ...]:
+    """Locations that cannot keep anything, and the links that leave them."""
+    return tuple(
+        (v, links)
+        for v, one in enumerate(layout.network.locations.values())
+        if not one.holds and len(links := np.flatnonzero(layout.source == v))
+    )

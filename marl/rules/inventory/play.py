@@ -1,0 +1,287 @@
+"""What policies cost in a supply network, all of them on the same paths of demand.
+
+The protocol of Alvo, Russo and Kanoria (arXiv 2306.11246, section 5): long games, of which the
+first periods do not count, on demand that no policy has seen. What a game draws does not hang on
+what is ordered, so two policies are compared path by path, and the interval of their difference is
+far narrower than either's own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from games.common.errors import InputError
+from games.common.seeds import seeds
+from games.finite.sequence_form import Float64
+from games.inventory.inventory import QUANTITIES, Inventory, State
+from games.vectors import simulator
+from marl.networks.policy import Policy
+
+NUMBERS = 2**25  # of demand that are held at once
+WIDEST = 4096  # games that are played at once
+NORMAL_95 = 1.959963984540054
+
+
+class Ordering(Protocol):
+    """What orders by a rule that is known: see `marl.rules.inventory.rules`."""
+
+    def orders(self, game: Inventory, state: State) -> Tensor: ...
+
+
+Orders = Callable[[State], Tensor]
+"""From a state of B games to the units [B, E] that every link is asked for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Paths:
+    """R games' sample paths: how they begin, and all that is random in T periods."""
+
+    start: State  # of R games
+    demand: Tensor  # [R, T, K] units
+    lead: Tensor | None = None  # [R, T, E] int64 periods; None: as the network says, one number
+
+    def __len__(self) -> int:
+        return self.demand.shape[0]
+
+    @property
+    def periods(self) -> int:
+        return self.demand.shape[1]
+
+    def to(self, dtype: torch.dtype) -> Paths:
+        """The same in another dtype."""
+        start = {
+            f.name: value.to(dtype)
+            for f in fields(self.start)
+            if isinstance(value := getattr(self.start, f.name), Tensor)
+            and value.is_floating_point()
+        }
+        return Paths(replace(self.start, **start), self.demand.to(dtype), self.lead)
+
+    def times(self, count: int) -> Paths:
+        """Every path so many times in a row: 0, 0, 1, 1, ... for two."""
+
+        def again(value: Tensor) -> Tensor:
+            return value.repeat_interleave(count, dim=0)
+
+        start = {
+            f.name: again(value)
+            for f in fields(self.start)
+            if isinstance(value := getattr(self.start, f.name), Tensor)
+        }
+        lead = None if self.lead is None else again(self.lead)
+        return Paths(replace(self.start, **start), again(self.demand), lead)
+
+
+@dataclass(frozen=True, eq=False)
+class Costs:
+    """Costs of a period on R paths, or by how much two policies' costs differ on each of them."""
+
+    by_path: Float64  # [R] all locations together, mean over the periods that count
+
+    @property
+    def mean(self) -> float:
+        return float(self.by_path.mean())
+
+    @property
+    def standard_error(self) -> float:
+        """Of the mean; 0 of one path, of which nothing can be said."""
+        count = len(self.by_path)
+        return float(self.by_path.std(ddof=1) / math.sqrt(count)) if count > 1 else 0.0
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The mean's 95% confidence interval."""
+        half = NORMAL_95 * self.standard_error
+        return self.mean - half, self.mean + half
+
+    def __sub__(self, other: Costs) -> Costs:
+        """Paired differences, path by path.
+
+        Raises:
+            InputError: another number of paths.
+        """
+        if len(self.by_path) != len(other.by_path):
+            raise InputError(
+                f"costs on {len(self.by_path)} and on {len(other.by_path)} paths have no "
+                "differences: play both policies on the same paths"
+            )
+        return Costs(self.by_path - other.by_path)
+
+    def over(self, reference: float | Costs) -> Costs:
+        """By how much it is above, as a share: of a known cost, or of a policy's on these paths."""
+        if isinstance(reference, Costs):
+            return Costs((self - reference).by_path / reference.mean)
+        return Costs(self.by_path / reference - 1)
+
+
+def paths(
+    game: Inventory,
+    games: int,
+    periods: int | None = None,
+    *,
+    seed: int = 0,
+    device: torch.device | str = "cpu",
+) -> Paths:
+    """Draw sample paths, just as games of that length would meet them.
+
+    Args:
+        game: whose demand, lead times and ways to begin these are.
+        games: R.
+        periods: T; None: the game's own.
+        seed: the same one, the same paths.
+        device: where to draw them.
+
+    Raises:
+        InputError: no games or periods; traces of demand that are shorter than T.
+    """
+    periods = game.periods if periods is None else periods
+    if games < 1 or periods < 1:
+        raise InputError(f"{game.name}: give at least one game and one period")
+    if periods != game.periods:
+        game = replace(game, periods=periods, ignore=0)
+    generator = torch.Generator(device).manual_seed(seed)
+    start = game.reset(games, generator)
+    sampler = game.sampler(generator.device)
+    demand, lead = [], []
+    for t in range(periods):
+        demand.append(sampler.draw(start.trace, start.offset + t, generator))
+        if game.layout.random_leads:
+            lead.append(game._lead(games, generator))
+    return Paths(
+        start=start,
+        # Period by period in memory, as they are played.
+        demand=torch.stack(demand).transpose(0, 1),
+        lead=torch.stack(lead).transpose(0, 1) if lead else None,
+    )
+
+
+def costs(
+    game: Inventory,
+    policy: Policy | Ordering | Orders,
+    on: Paths,
+    *,
+    ignore: int = 0,
+) -> Costs:
+    """What a policy costs on given paths.
+
+    Args:
+        game: that the paths were drawn from.
+        policy: trained networks, by their likeliest actions; a rule; or a function from a state to
+            the units [B, E] that every link is asked for.
+        on: the paths; all of them are played at once.
+        ignore: first periods that do not count.
+
+    Raises:
+        InputError: no period counts; networks that do not fit the game.
+    """
+    with torch.no_grad():
+        found = total(game, policy, on, ignore=ignore) / (on.periods - ignore)
+    return Costs(found.double().cpu().numpy())
+
+
+def compare(
+    game: Inventory,
+    policies: Mapping[str, Policy | Ordering | Orders],
+    *,
+    games: int = 1024,
+    periods: int = 5000,
+    ignore: int = 3000,
+    seed: int = 0,
+) -> dict[str, Costs]:
+    """What each of several policies costs, on the same paths, which are drawn anew.
+
+    The paths are drawn and played in parts, so that memory does not grow with `games`.
+
+    Args:
+        game: see `costs`; if it plays a few traces again and again, these are not used here.
+        policies: see `costs`.
+        games: paths.
+        periods: of a path.
+        ignore: first periods of it that do not count.
+        seed: of the paths.
+
+    Raises:
+        InputError: as `paths` and `costs`.
+    """
+    found: dict[str, list[Float64]] = {name: [] for name in policies}
+    for part in parts(game, games, periods, seed=seed):
+        for name, policy in policies.items():
+            found[name].append(costs(game, policy, part, ignore=ignore).by_path)
+    return {name: Costs(np.concatenate(each)) for name, each in found.items()}
+
+
+def parts(game: Inventory, games: int, periods: int, *, seed: int = 0) -> Iterator[Paths]:
+    """Paths of fresh demand, a part at a time; see `compare`."""
+    if game.traces is not None:
+        game = replace(game, traces=None)
+    if games < 1 or periods < 1:
+        raise InputError(f"{game.name}: give at least one game and one period")
+    width = game.layout.num_stores + (game.layout.num_links if game.layout.random_leads else 0)
+    size = max(min(NUMBERS // (periods * width), WIDEST), 1)
+    for k, start in enumerate(range(0, games, size)):
+        yield paths(game, min(size, games - start), periods, seed=seeds(seed, k)[0])
+
+
+def total(
+    game: Inventory, policy: Policy | Ordering | Orders, on: Paths, *, ignore: int = 0
+) -> Tensor:
+    """[R] costs of all periods from `ignore` on, with gradients, or in float64 without.
+
+    Args and errors: see `costs`.
+    """
+    if not 0 <= ignore < on.periods:
+        raise InputError(
+            f"{game.name}: ignore = {ignore} of {on.periods} periods leaves none that counts; "
+            "give less, and at least 0"
+        )
+    game, decide = at_work(game, policy, len(on))
+    state = on.start
+    found: Tensor | None = None
+    for t in range(on.periods):
+        lead = None if on.lead is None else on.lead[:, t]
+        state, flow = game.advance(state, decide(state), on.demand[:, t], lead)
+        if t >= ignore:
+            cost = flow.cost.sum(dim=1)
+            cost = cost if cost.requires_grad else cost.double()
+            found = cost if found is None else found + cost
+    assert found is not None
+    return found
+
+
+def at_work(
+    game: Inventory, policy: Policy | Ordering | Orders, games: int
+) -> tuple[Inventory, Orders]:
+    """The game as the policy plays it, and from its states to units asked for."""
+    if isinstance(policy, Policy):
+        return _networks(game, policy, games)
+    if game.actions != QUANTITIES:  # so that what is asked for is rationed
+        game = replace(game, actions="quantities")
+    rule = getattr(policy, "orders", None)
+    if rule is not None:
+        return game, lambda state: rule(game, state)
+    return game, policy  # type: ignore[return-value]
+
+
+def _networks(game: Inventory, policy: Policy, games: int) -> tuple[Inventory, Orders]:
+    try:
+        trained = simulator(policy.game)
+    except InputError:  # made elsewhere: then it plays as the game says, or does not fit
+        trained = None
+    if isinstance(trained, Inventory):
+        game = replace(game, view=trained.view, actions=trained.actions)
+    fitting = policy.for_game(game.name, game.spec)
+    memory = fitting.start(games)
+
+    def decide(state: State) -> Tensor:
+        nonlocal memory
+        actions, memory = fitting.act(game.observe(state), memory, None)
+        return game.orders(state, game.shown.by_link(actions))
+
+    return game, decide

@@ -1,0 +1,70 @@
+"""A rule as an actor: it goes by what a planner is shown, as trained networks do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from games.common.errors import InputError
+from games.inventory import views
+from games.inventory.inventory import QUANTITIES, Inventory, State
+from games.simulators.simulator import Observation, Spec
+from marl.rules.inventory.play import Ordering
+
+
+class Player:
+    """A rule as an `Actor` of `marl.evaluation.episodes`, in games that ask a planner for quantities."""
+
+    def __init__(self, game: Inventory, rule: Ordering) -> None:
+        """
+        Raises:
+            InputError: a game of another view, or of other actions.
+        """
+        if game.view != views.PLANNER or game.actions != QUANTITIES:
+            raise InputError(
+                f"{game.name}: a rule plays with view={views.PLANNER}, actions={QUANTITIES}; in "
+                "other views marl.rules.inventory.costs plays it"
+            )
+        self.game, self.rule = game, rule
+
+    def start(self, games: int) -> Tensor:
+        return torch.zeros(games, 1, 0)
+
+    def for_game(self, game: str, spec: Spec) -> Player:
+        """The player itself.
+
+        Raises:
+            InputError: another game than the rule was made for.
+        """
+        if spec != self.game.spec:
+            raise InputError(f"{game} is not the {self.game.name} game that this rule plays")
+        return self
+
+    @torch.no_grad()
+    def act(
+        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        orders = self.rule.orders(self.game, state_of(self.game, seen))
+        return orders[:, None], memory
+
+
+def state_of(game: Inventory, seen: Observation) -> State:
+    """The state that a planner's row shows, without what it does not: traces and the tally."""
+    view = game.shown
+    assert isinstance(view, views.Planner)
+    row = seen.nodes[:, 0]
+    row = row / torch.as_tensor(view.scale, dtype=row.dtype, device=row.device)
+    state = game.begin(len(row), row.device, row.dtype)
+    at, shown = 0, {}
+    for name in ("on_hand", "pipeline", "owed", "past"):  # in the row's order
+        like = getattr(state, name)
+        width = like[0].numel()
+        shown[name] = row[:, at : at + width].reshape(like.shape)
+        at += width
+    if (season := game.network.demand.season) is not None:
+        turn = torch.atan2(row[:, at], row[:, at + 1]) * (season.period / (2 * math.pi))
+        shown["offset"] = turn.round().long() % season.period
+    return replace(state, **shown)

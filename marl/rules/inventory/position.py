@@ -1,0 +1,102 @@
+"""Stock positions: what a location has, what is coming to it, and who waits for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import lru_cache
+
+import networkx as nx
+import numpy as np
+import torch
+from torch import Tensor
+
+from games.finite.sequence_form import Float64
+from games.inventory.inventory import Inventory, State
+from games.inventory.layout import Layout
+
+
+def position(game: Inventory, state: State) -> Tensor:
+    """[B, V] units on hand, on their way and owed to each location, less customers who wait."""
+    coming = _coming(game, state)
+    if game.layout.one_each:
+        return state.on_hand + coming
+    return state.on_hand + coming @ game.layout.on(coming.device, coming.dtype).to_target
+
+
+def echelon_position(game: Inventory, state: State) -> Tensor:
+    """[B, V] positions of each location and all that it feeds, together.
+
+    What is owed within an echelon stands once, where it is on hand. What is on its way within it
+    has come through the location whose link it took; on hand, through the locations that feed it,
+    in their shares.
+    """
+    passed = constant("echelon", game.layout, state.on_hand)  # [V, V]: of u's stock, through v
+    along = constant("echelon of links", game.layout, state.on_hand)  # [E, V]
+    into = game.layout.on(state.on_hand.device, state.on_hand.dtype).to_target
+    found = state.on_hand @ passed.T + _coming(game, state) @ into
+    if game.layout.pipeline:
+        found = found + state.pipeline.sum(dim=2) @ along
+    return found
+
+
+def by_link(game: Inventory, units: Tensor) -> Tensor:
+    """[B, E] of units [B, V] that locations ask for: evenly of all who send to them."""
+    if game.layout.one_each:
+        return units
+    return units @ constant("shares", game.layout, units)
+
+
+def constant(name: str, layout: Layout, like: Tensor) -> Tensor:
+    """An array of the network on the device of `like`, in its dtype; made once."""
+    return _on(name, layout, like.device, like.dtype)
+
+
+@lru_cache(maxsize=64)
+def _on(name: str, layout: Layout, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(_MADE[name](layout), dtype=dtype, device=device)
+
+
+def shares(layout: Layout) -> Float64:
+    """[V, E] what part of a location's order each link is asked for."""
+    found = np.zeros((layout.num_locations, layout.num_links))
+    for v, links in enumerate(layout.links_into):
+        found[v, links] = 1 / max(len(links), 1)
+    return found
+
+
+@lru_cache(maxsize=64)
+def echelon(layout: Layout) -> Float64:
+    """[V, V] what part of the goods that come to u (the second) has passed through v."""
+    found = np.eye(layout.num_locations)
+    place = {name: v for v, name in enumerate(layout.names)}
+    for name in nx.topological_sort(layout.network.graph):
+        if name not in place:
+            continue
+        u = place[name]
+        sources = layout.source[layout.links_into[u]]
+        for source in sources[sources >= 0]:
+            found[:, u] += found[:, source] / len(sources)
+    return found
+
+
+def echelon_of_links(layout: Layout) -> Float64:
+    """[E, V] what part of the goods on a link has passed through v."""
+    inside = layout.source >= 0
+    found = np.zeros((layout.num_links, layout.num_locations))
+    found[inside] = echelon(layout)[:, layout.source[inside]].T
+    return found
+
+
+_MADE: dict[str, Callable[[Layout], Float64]] = {
+    "shares": shares,
+    "echelon": echelon,
+    "echelon of links": echelon_of_links,
+}
+
+
+def _coming(game: Inventory, state: State) -> Tensor:
+    """[B, E] units on their way or owed."""
+    if not game.layout.pipeline:
+        return state.owed if game.layout.owes else torch.zeros_like(state.pipeline[..., :0].sum(2))
+    coming = state.pipeline.sum(dim=2)
+    return coming + state.owed if game.layout.owes else coming

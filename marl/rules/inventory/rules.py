@@ -1,0 +1,202 @@
+"""Inventory policies that were thought of, not trained: from a state to orders by a rule.
+
+A rule's numbers are tensors, one a location or one a location of every game, so that a whole grid
+of them is played at once, and gradients pass wherever the rule has them. All levels are of stock
+*positions*: what is on hand, on its way and owed, less the customers who wait.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, Self
+
+import torch
+from torch import Tensor
+
+from games.common.errors import InputError
+from games.inventory.inventory import Inventory, State
+from marl.rules.inventory import horizon
+from marl.rules.inventory.allocation import pass_on
+from marl.rules.inventory.position import by_link, echelon_position, position
+
+
+class Rule(ABC):
+    """What every rule is; subclasses are frozen dataclasses of tensors."""
+
+    name: ClassVar[str]
+    steep: ClassVar[bool] = False  # whether no gradient says how to better it
+    whole: ClassVar[tuple[str, ...]] = ()  # numbers that an exhaustive search tries
+
+    @classmethod
+    @abstractmethod
+    def guess(cls, game: Inventory) -> Self:
+        """One that is not far off, from what is known of demand."""
+
+    @abstractmethod
+    def asked(self, game: Inventory, state: State) -> Tensor:
+        """[B, E] units asked for, of sources that may keep what nobody asks for."""
+
+    def orders(self, game: Inventory, state: State) -> Tensor:
+        """[B, E] units asked for, at least 0; locations that cannot keep anything pass on all.
+
+        Args:
+            game: whose network it is; with quantities as actions what is too much is rationed.
+            state: of B games.
+        """
+        return pass_on(game, state, self.asked(game, state).to(state.on_hand.dtype))
+
+    @property
+    def numbers(self) -> dict[str, Tensor]:
+        """The rule's tensors by name: what is tuned."""
+        return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
+
+    def but(self, numbers: Mapping[str, Tensor]) -> Self:
+        """The rule with other numbers."""
+        return replace(self, **numbers)  # type: ignore[type-var]
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same, its numbers on another device."""
+        return self.but({name: value.to(device) for name, value in self.numbers.items()})
+
+    def unit(self, game: Inventory) -> dict[str, Tensor]:
+        """How far a number is moved in a step of tuning: by default, what flows in a period."""
+        flow = torch.as_tensor(game.layout.flow, dtype=torch.float32)
+        return dict.fromkeys(self.numbers, flow)
+
+
+@dataclass(frozen=True, eq=False)
+class BaseStock(Rule):
+    """Every location orders up to a level: the optimum of a store whose customers wait.
+
+    Karlin and Scarf (1958). Here by each location's own position, whatever stands behind it.
+    """
+
+    level: Tensor  # [V] units, or [B, V]
+
+    name = "base-stock"
+    whole = ("level",)
+
+    @classmethod
+    def guess(cls, game: Inventory) -> Self:
+        return cls(horizon.levels(game))
+
+    def asked(self, game: Inventory, state: State) -> Tensor:
+        return by_link(game, (self.level - position(game, state)).clamp_min(0))
+
+
+@dataclass(frozen=True, eq=False)
+class CappedBaseStock(Rule):
+    """Order up to a level, but never more than a cap.
+
+    Xin (2021), "Understanding the performance of capped base-stock policies in lost-sales inventory
+    models", Operations Research 69.
+    """
+
+    level: Tensor  # [V] units, or [B, V]
+    cap: Tensor  # [V] units a period, or [B, V]
+
+    name = "capped base-stock"
+    whole = ("level", "cap")
+
+    @classmethod
+    def guess(cls, game: Inventory) -> Self:
+        flow = torch.as_tensor(game.layout.flow, dtype=torch.float32)
+        return cls(horizon.levels(game), 1.4 * flow)
+
+    def asked(self, game: Inventory, state: State) -> Tensor:
+        short = (self.level - position(game, state)).clamp_min(0)
+        return by_link(game, torch.minimum(short, self.cap.clamp_min(0)))
+
+
+@dataclass(frozen=True, eq=False)
+class EchelonStock(Rule):
+    """Every location orders so that it and all that it feeds are up to a level together.
+
+    Clark and Scarf (1960), "Optimal policies for a multi-echelon inventory problem": the optimum of
+    a serial system. Where several locations feed one, its stock is divided among their echelons by
+    what each of them sends on average.
+    """
+
+    level: Tensor  # [V] units, or [B, V]
+
+    name = "echelon-stock"
+
+    @classmethod
+    def guess(cls, game: Inventory) -> Self:
+        return cls(horizon.levels(game, echelon=True))
+
+    def asked(self, game: Inventory, state: State) -> Tensor:
+        return by_link(game, (self.level - echelon_position(game, state)).clamp_min(0))
+
+
+@dataclass(frozen=True, eq=False)
+class ReorderPoint(Rule):
+    """(s, S): order up to S, once the position is at s or below it.
+
+    Scarf (1960), "The optimality of (S, s) policies in the dynamic inventory problem".
+    """
+
+    point: Tensor  # [V] units, or [B, V]: s
+    level: Tensor  # [V] units, or [B, V]: S
+
+    name = "(s, S)"
+    steep = True
+    whole = ("point", "level")
+
+    @classmethod
+    def guess(cls, game: Inventory) -> Self:
+        level = horizon.levels(game)
+        return cls(level - torch.as_tensor(game.layout.flow, dtype=torch.float32), level)
+
+    def asked(self, game: Inventory, state: State) -> Tensor:
+        now = position(game, state)
+        short = torch.where(now <= self.point, self.level - now, torch.zeros_like(now))
+        return by_link(game, short.clamp_min(0))
+
+
+@dataclass(frozen=True, eq=False)
+class QuantileNewsvendor(Rule):
+    """Stores order up to a quantile of what will be wanted until the next order could help.
+
+    That is demand over the lead time and one period more. Its distribution is the process's own,
+    exact for Poisson demand of one mean and for normal demand; or a normal one with the mean and
+    deviation of the past that the game shows, as where demand is a series from a file. The quantile
+    is penalty / (penalty + holding), the newsvendor's, or is tuned ("fixed quantile" of arXiv
+    2306.11246, section 5.4).
+    """
+
+    quantile: Tensor | None = None  # [K] between 0 and 1, or [B, K]; None: the newsvendor's
+    source: Literal["process", "past"] = "process"
+
+    name = "quantile newsvendor"
+
+    def __post_init__(self) -> None:
+        if self.source not in ("process", "past"):
+            raise InputError(f"{self.name}: source is {self.source!r}; give process or past")
+
+    @classmethod
+    def guess(cls, game: Inventory) -> Self:
+        ratio = torch.as_tensor(horizon.ratio(game), dtype=torch.float32)
+        return cls(ratio[: game.layout.num_stores], "past" if game.look_back > 1 else "process")
+
+    def asked(self, game: Inventory, state: State) -> Tensor:
+        horizon.require_stores(game, self.name)
+        share = horizon.critical(game, state) if self.quantile is None else self.quantile
+        share = share.clamp(1e-4, 1 - 1e-4)
+        if self.source == "past":
+            mean, deviation = horizon.of_past(game, state)
+        elif game.network.demand.season is None and not share.requires_grad:
+            found = horizon.quantiles(game, share.double().cpu().numpy())
+            return self._up_to(game, state, torch.as_tensor(found).to(state.on_hand))
+        else:
+            mean, deviation = horizon.of_process(game, state)
+        level = mean + torch.special.ndtri(share).to(mean.dtype) * deviation
+        return self._up_to(game, state, level)
+
+    def _up_to(self, game: Inventory, state: State, level: Tensor) -> Tensor:
+        return by_link(game, (level - position(game, state)).clamp_min(0))
+
+    def unit(self, game: Inventory) -> dict[str, Tensor]:
+        return {"quantile": torch.full((game.layout.num_stores,), 0.1)}

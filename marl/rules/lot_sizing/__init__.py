@@ -1,0 +1,1 @@
+"""Lot-sizing without learning: rules, plans by integer programs, and the bound."""

@@ -1,0 +1,1 @@
+"""Scenarios of kind `train`: a plan, when to stop, what to keep, and their commands."""

@@ -1,0 +1,138 @@
+"""Which policy of a run is the best: candidates between updates, and a verdict at its end.
+
+Every look between updates is at the same development games (common random numbers), and the
+candidate is the policy that did best in them; of equals, the later. To be ahead of many others is
+luck in part. So at the end the candidate and the last policy play games that nothing was chosen by,
+both of them the same, and the candidate is the best only if the 95% interval of their paired
+difference is on its side. Otherwise the last policy is: it has learned from most.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from games.finite.sequence_form import Float64
+from games.simulators.simulator import Spec
+from marl.evaluation.comparison import student
+from marl.evaluation.episodes import Played
+from scenarios.training.scenario import EVALUATED, is_better
+
+Best = dict[str, Any]
+"""Of the best policy: metric, value and update. Where a candidate was held against the last policy
+also candidate, its update; last, the last one's value; ahead, by how much the candidate is better
+than that; and of games how many there were, and ahead_low and ahead_high, the 95% interval."""
+
+
+def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
+    """[E] each, all that is known of whole games.
+
+    Args:
+        played: games of one policy.
+        game: which; where it is known what it costs at best, `gap` is how far above that a game
+            is, in percent.
+        spec: of the game.
+    """
+    from analysis.inventory.reference import held_against
+
+    found = {"return": played.own, "episode_steps": played.steps, **played.info}
+    alone = not len(played.seat) or played.seat[0] < 0
+    if not alone:
+        found["wins"] = (played.own > 0).astype(float)
+    elif len(spec.roles) > 1:
+        roles = np.array(spec.role_of)
+        for k, role in enumerate(spec.roles):
+            found[f"return_{role.name}"] = played.returns[:, roles == k].mean(axis=1)
+    if "cost" in found and (least := held_against(game)) is not None:
+        found["gap"] = 100 * (found["cost"] / least.value - 1)
+    return found
+
+
+def exact_verdict(candidate: Best, update: int, value: float) -> Best:
+    """The better of a candidate and the last policy, whose values are known without an error.
+
+    Args:
+        candidate: its metric, value and update.
+        update: of the last policy.
+        value: the last policy's.
+    """
+    metric = candidate["metric"]
+    ahead = candidate["value"] - value
+    ahead = ahead if is_better(metric, 1.0, 0.0) else -ahead
+    return _verdict(candidate, update, value, ahead > 0) | {"ahead": ahead}
+
+
+def verdict(candidate: Best, update: int, own: Float64, last: Float64) -> Best:
+    """The better of a candidate and the last policy by the same games.
+
+    Args:
+        candidate: its metric and update.
+        update: of the last policy.
+        own: [E] the metric in games of the candidate.
+        last: [E] in the same games of the last policy.
+    """
+    metric = candidate["metric"]
+    ahead = own - last if is_better(metric, 1.0, 0.0) else last - own
+    low, high = student(ahead)
+    candidate = candidate | {"value": float(own.mean())}
+    found = _verdict(candidate, update, float(last.mean()), low > 0)
+    interval = {"ahead_low": low, "ahead_high": high, "games": len(ahead)}
+    return found | {"ahead": float(ahead.mean())} | interval
+
+
+def _verdict(candidate: Best, update: int, last: float, is_ahead: bool) -> Best:
+    found = {"metric": candidate["metric"], "value": last, "update": update}
+    if is_ahead:
+        found |= {"value": candidate["value"], "update": candidate["update"]}
+    return found | {"candidate": candidate["update"], "last": last}
+
+
+def in_words(best: Best, updates: int) -> str:
+    """One line on which policy is the best, and by how much.
+
+    Args:
+        best: of a run that is done.
+        updates: of that run.
+    """
+    head = f"best {best['metric']}: {best['value']:.4f} (update {best['update']:,}"
+    if "ahead" not in best:
+        # Earlier versions kept whatever was ahead at some update.
+        return f"{head}, the last)" if best["update"] == updates else f"{head} of {updates:,})"
+    by: float = best["ahead"]
+    low, high = (best.get(f"ahead_{end}", by) for end in ("low", "high"))
+
+    def told(by: float, low: float, high: float) -> str:
+        games = best.get("games")
+        return f"{by:.4f}" + (f" (95%: {low:.4f} to {high:.4f}, {games:,} games)" if games else "")
+
+    candidate = f"update {best['candidate']:,}"
+    if best["update"] == best["candidate"]:
+        return f"{head}), better than the last by {told(by, low, high)}"
+    if high < 0:
+        return f"{head}, the last), better than {candidate} by {told(-by, -high, -low)}"
+    return f"{head}, the last); {candidate} is not certainly better: by {told(by, low, high)}"
+
+
+class Candidates:
+    """The best of the looks so far, told row by row."""
+
+    def __init__(self, column: str | None) -> None:
+        """
+        Args:
+            column: of metrics.csv, by which the best is chosen; None: nobody looks.
+        """
+        self.column = column
+        self.metric = None if column is None else column.removeprefix(EVALUATED)
+        self.best: Best = {}
+
+    def note(self, row: dict[str, float]) -> bool:
+        """Whether a row of metrics.csv is of a new candidate."""
+        value = math.nan if self.column is None else row.get(self.column, math.nan)
+        if self.column is None or not math.isfinite(value):
+            return False
+        if self.best and is_better(self.column, self.best["value"], value):
+            return False
+        self.best = {"metric": self.metric, "value": value, "update": int(row["update"])}
+        return True

@@ -1,0 +1,1 @@
+"""What tests share: games of their own, oracles, and how the command is called."""
