@@ -14,9 +14,9 @@ SUFFIXES = (".efg", ".nfg", ".csv", ".npz", ".npy")
 def load(name: str) -> Game:
     """A game by its OpenSpiel string, such as ``"leduc_poker(players=3)"``, or by its file.
 
-    Files: `.efg` and `.nfg` of Gambit's; payoff tables in `.csv` (`games.finite.tables.read_csv`) and
-    `.npz` (`read_npz`). C++ games and Python games of OpenSpiel's work alike; a Python game of your
-    own counts as soon as it is registered with OpenSpiel.
+    Files: `.efg` and `.nfg` of Gambit's; payoff tables in `.csv` (`games.finite.tables.read_csv`)
+    and `.npz` (`read_npz`). C++ games and Python games of OpenSpiel's work alike; a Python game of
+    your own counts as soon as it is registered with OpenSpiel.
 
     Raises:
         GameError: an unknown game or parameter, or a value that the game refuses; one line, with

@@ -129,7 +129,8 @@ class CorrelationPlan:
     def gains(self, concept: Trigger) -> Float64:
         """The most that each player [2] gains by deviating, by a sweep over the plan itself.
 
-        As in `analysis.correlated.deviations`: the best total over triggers of which none is below another.
+        As in `analysis.correlated.deviations`: the best total over triggers of which none is below
+        another.
         """
         players = enumerate(self.form.players)
         return np.array(

@@ -10,11 +10,11 @@ by not following depends on what it knows when it leaves, and that makes the con
     efce         at each information set, before it decides (von Stengel & Forges 2008)
     ce           its whole pure plan, before the game begins (Aumann 1974)
 
-Who has left is told nothing more, and goes on as it likes: `analysis.correlated.triggers` has the places to
-leave, and what leaving there is worth. A player may watch several triggers as long as it leaves
-once, so its gain is the largest sum over triggers of which none is below another, and at least 0.
-(Leaving at one trigger only, the best one, is the epsilon of Celli et al. 2020 and Farina et al.
-2022: `trigger_gains` has it. The equilibria are the same.)
+Who has left is told nothing more, and goes on as it likes: `analysis.correlated.triggers` has the
+places to leave, and what leaving there is worth. A player may watch several triggers as long as it
+leaves once, so its gain is the largest sum over triggers of which none is below another, and at
+least 0. (Leaving at one trigger only, the best one, is the epsilon of Celli et al. 2020 and Farina
+et al. 2022: `trigger_gains` has it. The equilibria are the same.)
 
 This is what OpenSpiel's distances measure, for each player apart, and it makes them grow with what
 a player is told: nfcce <= efcce <= efce <= ce. (Leaving before the game begins is no trigger of its

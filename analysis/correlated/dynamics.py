@@ -1,10 +1,10 @@
 """Correlated equilibria from regret dynamics, in any game, with a gap that is measured.
 
-Each player minimises the regret of not having left at any trigger (see `analysis.correlated.triggers`). Its
-learner holds, for each trigger t, a continuation y_t that predictive regret matching+ improves
-inside the treeplex below t, and a weight lambda_t, the clipped sum of what leaving at t would have
-gained, likewise with the last gain expected again. The next play x is the fixed point of "leave at
-t with weight lambda_t" (Gordon, Greenwald & Marks 2008):
+Each player minimises the regret of not having left at any trigger (see
+`analysis.correlated.triggers`). Its learner holds, for each trigger t, a continuation y_t that
+predictive regret matching+ improves inside the treeplex below t, and a weight lambda_t, the clipped
+sum of what leaving at t would have gained, likewise with the last gain expected again. The next
+play x is the fixed point of "leave at t with weight lambda_t" (Gordon, Greenwald & Marks 2008):
 
     sum_t lambda_t (x with what is left at t replaced by x(q_t) y_t)  =  x sum_t lambda_t
 

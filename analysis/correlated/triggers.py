@@ -2,9 +2,9 @@
 
 A player who is told its part of a profile may stop following, and then goes on as it likes. A place
 to leave is a trigger: in nfcce the beginning, in efcce an information set j, in efce a sequence
-(j, a), recommended there; `analysis.correlated.deviations` says what these concepts are. With g_m the payoff
-gradient against the others in profile m, w_m its weight and x_m the own plan, leaving at a trigger
-is worth
+(j, a), recommended there; `analysis.correlated.deviations` says what these concepts are. With g_m
+the payoff gradient against the others in profile m, w_m its weight and x_m the own plan, leaving at
+a trigger is worth
 
     max_y  sum_m w_m x_m(q) <g_m, y>  -  sum_m w_m <g_m, x_m>
 

@@ -1,9 +1,10 @@
 """One Nash equilibrium of a tree of any size, or play near one: the players' averages in dynamics.
 
-Players who minimise regret come to a coarse correlated equilibrium (`analysis.correlated.dynamics`). Of
-two-player zero-sum games their averages, played independently, are a Nash equilibrium; of others
-they often are, or come near, so that they are measured, and so is the last profile. On their
-support Newton's method may find the equilibrium itself (`analysis.equilibria.sharpen`).
+Players who minimise regret come to a coarse correlated equilibrium
+(`analysis.correlated.dynamics`). Of two-player zero-sum games their averages, played independently,
+are a Nash equilibrium; of others they often are, or come near, so that they are measured, and so is
+the last profile. On their support Newton's method may find the equilibrium itself
+(`analysis.equilibria.sharpen`).
 """
 
 from __future__ import annotations

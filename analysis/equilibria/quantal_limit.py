@@ -2,8 +2,8 @@
 
 The logit equilibria of growing precision lead to a Nash equilibrium (McKelvey & Palfrey 1995, 1998;
 Turocy 2005, 2010). Long before they are there they show which actions have probability in it: that
-of the others falls faster than the precision grows. With these actions given, `analysis.equilibria.sharpen`
-finds the equilibrium itself.
+of the others falls faster than the precision grows. With these actions given,
+`analysis.equilibria.sharpen` finds the equilibrium itself.
 """
 
 from __future__ import annotations

@@ -66,8 +66,8 @@ def sweep(
 
     Args:
         measured: a row a parameter: `zeta` in 1/s, `eta`, and of each metric the mean by its name,
-            the ends of its interval as NAME_low and NAME_high; `marl.rules.navigation.sweep`. A line for
-            each eta.
+            the ends of its interval as NAME_low and NAME_high; `marl.rules.navigation.sweep`. A
+            line for each eta.
         metrics: to draw, a panel each.
         against: others, a row a player and metric; see `team_size`.
         title: of the picture.

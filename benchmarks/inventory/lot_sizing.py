@@ -1,7 +1,8 @@
 """Post-decision PPO against PPO and against rules, on paired seeds; writes docs/lot-sizing.md.
 
-    python -m benchmarks.inventory.lot_sizing                                     about 20 minutes on one core
-    python -m benchmarks.inventory.lot_sizing --items 20 --machines 10 --steps 500000 --seeds 10    a day
+    python -m benchmarks.inventory.lot_sizing        (about 20 minutes on one core)
+    python -m benchmarks.inventory.lot_sizing --items 20 --machines 10 --steps 500000 --seeds 10
+                                                     (a day)
 
 The second has a size and the number of steps of the paper. `--page ""` prints the page alone.
 """
@@ -182,11 +183,12 @@ def main() -> None:
 
 INTRODUCTION = """# Lot-sizing, and post-decision PPO
 
-Written by `python -m benchmarks.inventory.lot_sizing`. The game is `lot_sizing(items=..., machines=...)`: machines
-are set up for items whose demand is random, lost if not served; a change costs, and so does coming
-back from being idle. The method is `pdppo` (`marl/learning/on_policy/pdppo.py`, with its equations), in the form that
-was published and in the corrected one. Both follow arXiv 2504.05150, which reports that PDPPO
-nearly doubles PPO's reward in places.
+Written by `python -m benchmarks.inventory.lot_sizing`. The game is `lot_sizing(items=...,
+machines=...)`: machines are set up for items whose demand is random, lost if not served; a change
+costs, and so does coming back from being idle. The method is `pdppo`
+(`marl/learning/on_policy/pdppo.py`, with its equations), in the form that was published and in the
+corrected one. Both follow arXiv 2504.05150, which reports that PDPPO nearly doubles PPO's reward in
+places.
 
 What to hold it against comes first. The results committed with the paper's code, at 20 items and
 10 machines, are -5146 for PDPPO and -5460 for PPO, means of 4 seeds, without a row for doing
@@ -195,9 +197,10 @@ here they are always printed. The paper's own data can be played, too:
 `lot_sizing(items=20,machines=10,data=FILE)`.
 
 How they are found: `static` by a mixed-integer program over exact expected costs
-(`marl/rules/lot_sizing/rules.py`); a plan with all demand known, by programs over some periods at a time
-(`marl/rules/lot_sizing/plan.py`), which is good and not the best; and what no play of those demands can
-better, by Lagrangian relaxation (`marl/rules/lot_sizing/bound.py`). Learning has none of that knowledge.
+(`marl/rules/lot_sizing/rules.py`); a plan with all demand known, by programs over some periods at a
+time (`marl/rules/lot_sizing/plan.py`), which is good and not the best; and what no play of those
+demands can better, by Lagrangian relaxation (`marl/rules/lot_sizing/bound.py`). Learning has none
+of that knowledge.
 """
 
 

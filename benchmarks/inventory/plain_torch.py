@@ -1,8 +1,8 @@
 """One store, or one warehouse and its stores, as one would write it down in PyTorch.
 
-What `games.inventory` and `marl.learning.pathwise.hdpo` compute, without anything that is general or fast: tensors
-[B, ...] game by game, queues shifted column by column, a softmax, torch's own layers. Demand is
-given, not drawn. It is what tests compare results with, and benchmarks the time.
+What `games.inventory` and `marl.learning.pathwise.hdpo` compute, without anything that is general
+or fast: tensors [B, ...] game by game, queues shifted column by column, a softmax, torch's own
+layers. Demand is given, not drawn. It is what tests compare results with, and benchmarks the time.
 """
 
 from __future__ import annotations
@@ -92,7 +92,8 @@ class Plain:
 
 
 def drawn(game: Inventory, batch: int, seed: int) -> tuple[State, Tensor]:
-    """How games begin that `marl.learning.pathwise.hdpo` draws from a seed, and their demand [T, B, K]."""
+    """How games begin that `marl.learning.pathwise.hdpo` draws from a seed, and their demand
+    [T, B, K]."""
     generator = torch.Generator().manual_seed(seed)
     state = game.reset(batch, generator)
     sampler = game.sampler(generator.device)

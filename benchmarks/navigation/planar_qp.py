@@ -124,8 +124,8 @@ def lines() -> list[str]:
         f"called one by one. OSQP {version('osqp')}, to {TOLERANCE:g}, is set up at each call, or",
         "keeps its workspace and is updated; it knows no disc. Clarabel",
         f"{version('clarabel')} is set up at each call. Ratios, medians over the rounds, are to",
-        "our batch of 1,000. (`python -m benchmarks.navigation.planar_qp` measures this section alone. "
-        f"{processor()}.)",
+        "our batch of 1,000. (`python -m benchmarks.navigation.planar_qp` measures this "
+        f"section alone. {processor()}.)",
         "",
         *table(
             ["set, half-planes", *(f"{count:,}" for count in BATCHES), "OSQP", "ratio",

@@ -1,1 +1,1 @@
-"""What all packages share: errors, files, settings, seeds, workers, progress, programs. Knows no game."""
+"""What all packages share: errors, files, settings, seeds, workers, programs; knows no game."""

@@ -65,7 +65,8 @@ class Strategy:
     def from_openspiel(cls, form: SequenceForm, policy: Any) -> Strategy:
         """From an OpenSpiel `TabularPolicy` of the same game, or of its turn-based form.
 
-        Where OpenSpiel has no information-state strings: from `games.finite.openspiel.tabular_policy`.
+        Where OpenSpiel has no information-state strings: from
+        `games.finite.openspiel.tabular_policy`.
 
         Raises:
             InputError: the policy does not cover an information set of the form.
@@ -78,8 +79,8 @@ class Strategy:
                 if row is None:
                     raise InputError(
                         f"the policy has no information set {name!r} of {form.game}: build it by "
-                        "games.finite.openspiel.tabular_policy(game.openspiel), the turn-based form of "
-                        "the game"
+                        "games.finite.openspiel.tabular_policy(game.openspiel), the turn-based "
+                        "form of the game"
                     )
                 first = int(player.first_sequence[j])
                 legal = player.actions[first : first + int(player.num_actions[j])]

@@ -1,8 +1,9 @@
 """Plants of the lot-sizing game: what machines make, and what it costs; drawn, or read from a file.
 
 Drawn ones follow the generator of instances behind Felizardo et al. (arXiv 2504.05150; see
-`games.lot_sizing.lot_sizing`), as it was released: every number is its range's least with a probability of its
-own, and otherwise uniform over the rest. Files are JSON of the form of the data released there.
+`games.lot_sizing.lot_sizing`), as it was released: every number is its range's least with a
+probability of its own, and otherwise uniform over the rest. Files are JSON of the form of the data
+released there.
 """
 
 from __future__ import annotations

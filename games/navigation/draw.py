@@ -1,4 +1,4 @@
-"""Pictures and animations of `games.navigation.navigation` and `games.navigation.safe_navigation`."""
+"""Pictures and animations of discs that navigate, with and without barriers."""
 
 from __future__ import annotations
 

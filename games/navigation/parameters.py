@@ -1,4 +1,4 @@
-"""What `games.navigation.safe_navigation` asks of its parameters, and what counts as a contact there."""
+"""What safe navigation asks of its parameters, and what counts as a contact there."""
 
 from __future__ import annotations
 

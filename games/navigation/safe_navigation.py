@@ -2,11 +2,11 @@
 
 The setting of "Online Control Barrier Functions for Decentralized Multi-Agent Navigation" (arXiv
 2303.04313): every agent has a simple controller that goes straight to its goal, and a quadratic
-program that changes its control as little as the barriers of `games.navigation.barriers` ask. An action is not
-a control but the parameters of an agent's own barriers, which hold for some control steps. So no
-action, good or bad, makes anybody touch, as long as there is a safe control (see `responsibility`);
-what actions decide is who waits for whom, and whether all arrive. No code was published; what the
-paper leaves open is stated beside the parameters.
+program that changes its control as little as the barriers of `games.navigation.barriers` ask. An
+action is not a control but the parameters of an agent's own barriers, which hold for some control
+steps. So no action, good or bad, makes anybody touch, as long as there is a safe control (see
+`responsibility`); what actions decide is who waits for whom, and whether all arrive. No code was
+published; what the paper leaves open is stated beside the parameters.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a simulator is, how its games are stepped in batches, and the checks that hold authors to it.
+"""What a simulator is, how its games are stepped in batches, and what checks it.
 
 Knows no game by name.
 """

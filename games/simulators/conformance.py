@@ -1,7 +1,7 @@
 """What one observation and one step promise on their own: shapes, dtypes, edges, masks.
 
-`games.simulators.check` tests them in every step that it plays, `SimulatorVector` in the first of a run.
-Whether numbers are finite is left to those two, which know whose numbers they are.
+`games.simulators.check` tests them in every step that it plays, `SimulatorVector` in the first of a
+run. Whether numbers are finite is left to those two, which know whose numbers they are.
 """
 
 from __future__ import annotations

@@ -18,7 +18,8 @@ from games.simulators.simulator import Observation, Spec, State, Step
 
 @runtime_checkable
 class PostDecision(Protocol):
-    """A `games.simulators.simulator.Simulator` with a post-decision state; `step` is `decide`, then `realise`.
+    """A `games.simulators.simulator.Simulator` with a post-decision state; `step` is `decide`, then
+    `realise`.
 
     Post-decision states are of the same type as others, and `observe` shows both.
     """

@@ -18,8 +18,9 @@ from games.simulators.simulator import Decided, Observation, Simulator, Spec, St
 class Vector(Protocol):
     """B games at work, each started anew once it is over: what a runner plays.
 
-    `SimulatorVector` makes one of a simulator; `games.adapters.pettingzoo.vector` and `games.adapters.openspiel` make
-    one of games that others wrote. Unlike a simulator it has a state of its own.
+    `SimulatorVector` makes one of a simulator; `games.adapters.pettingzoo.vector` and
+    `games.adapters.openspiel` make one of games that others wrote. Unlike a simulator it has a
+    state of its own.
     """
 
     @property

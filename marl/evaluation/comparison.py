@@ -45,7 +45,8 @@ def compare(
         to: whom the others are compared with; see `table`.
 
     Raises:
-        InputError: see `marl.evaluation.episodes.evaluate` and `table`; too few games, or no players.
+        InputError: see `marl.evaluation.episodes.evaluate` and `table`; too few games, or no
+        players.
     """
     check(players, to, "for_game", "a policy or a rule")
     check_episodes(episodes)

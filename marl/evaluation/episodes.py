@@ -33,13 +33,15 @@ class Actor(Protocol):
 
 
 class Player(Protocol):
-    """Who plays any game that suits: a `Policy`, `Uniform`, a rule such as in `marl.rules.navigation`."""
+    """Who plays any game that suits: a `Policy`, `Uniform`, a rule such as in
+    `marl.rules.navigation`."""
 
     def for_game(self, game: str, spec: Spec) -> Actor: ...
 
 
 class Uniform:
-    """Every legal action with equal probability; continuous ones as `games.simulators.action_sets` draws them."""
+    """Every legal action with equal probability; continuous ones as `games.simulators.action_sets`
+    draws them."""
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec

@@ -21,9 +21,9 @@ from marl.networks.policy import names
 class PolicyModule(TorchRLModule):
     """One policy network.
 
-    What it is given is no dictionary of arrays but `marl.networks.network.Input`, under the key `obs`:
-    graphs of any size fit no gymnasium space. RLlib's own runners and connectors cannot feed it
-    therefore; the batched runner and the learner here do.
+    What it is given is no dictionary of arrays but `marl.networks.network.Input`, under the key
+    `obs`: graphs of any size fit no gymnasium space. RLlib's own runners and connectors cannot feed
+    it therefore; the batched runner and the learner here do.
     """
 
     network: PolicyNetwork

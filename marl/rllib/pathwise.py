@@ -23,7 +23,8 @@ NO_PART = ("judge.", "others.", "joint.", "worth.", "second.", "log_std")
 
 
 class PathwiseLearner(BatchedLearner):
-    """Learns all policies at once from games that all of them play; see `marl.learning.pathwise.hdpo`."""
+    """Learns all policies at once from games that all of them play; see
+    `marl.learning.pathwise.hdpo`."""
 
     epsilon = 1e-8
 

@@ -24,7 +24,8 @@ class Parts(NamedTuple):
 
 
 class PDPPOLearner(PPOLearner):
-    """Learns every policy of a fragment by post-decision PPO; see `marl.learning.on_policy.pdppo`."""
+    """Learns every policy of a fragment by post-decision PPO; see
+    `marl.learning.on_policy.pdppo`."""
 
     parts = Parts._fields
 

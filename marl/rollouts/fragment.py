@@ -37,7 +37,8 @@ class Fragment:
     value: Tensor  # [T, B, N] float32
     advantage: Tensor  # [T, B, N] float32
     memory: Tensor  # [B, N, M] float32  before the first step
-    # Where decisions were judged before chance came (`marl.learning.on_policy.pdppo`); None elsewhere.
+    # Where decisions were judged before chance came (`marl.learning.on_policy.pdppo`); None
+    # elsewhere.
     after: Tensor | None = None  # [T, B, N, F] float32  agents' nodes after their decisions
     after_target: Tensor | None = None  # [T, B, N] float32  what is to be said of them
     target: Tensor | None = None  # [T, B, N] float32  of the value, if not value + advantage

@@ -119,8 +119,8 @@ class Rollout:
         """Play `steps` steps of every game.
 
         Args:
-            estimate: `marl.learning.on_policy.pdppo`'s advantages, by the second critic; None: PPO's. The game has
-                post-decision states then, and the networks have that critic.
+            estimate: `marl.learning.on_policy.pdppo`'s advantages, by the second critic; None:
+                PPO's. The game has post-decision states then, and the networks have that critic.
 
         Raises:
             InputError: the game broke its rules.

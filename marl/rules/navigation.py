@@ -1,8 +1,8 @@
 """How careful to be, without learning: what online tuning of barrier functions has to beat.
 
 A rule says zeta and eta of every agent's barriers, alpha(h) = zeta h^eta, in `safe_navigation`
-games of any number of agents; see `games.navigation.safe_navigation` (the setting of arXiv 2303.04313). A low
-zeta gives way, a high one goes first. Rules are played as a `Policy` is:
+games of any number of agents; see `games.navigation.safe_navigation` (the setting of arXiv
+2303.04313). A low zeta gives way, a high one goes first. Rules are played as a `Policy` is:
 
     evaluate(Fixed(1.0), "safe_navigation(agents=8,layout=swap)", episodes=100)
 """
@@ -233,8 +233,8 @@ def sweep(
         error and 95% interval; see `marl.evaluation.comparison.interval`.
 
     Raises:
-        InputError: see `marl.evaluation.episodes.evaluate`, `Rule` and `Rule.for_game`; no parameters, or
-            too few games.
+        InputError: see `marl.evaluation.episodes.evaluate`, `Rule` and `Rule.for_game`; no
+            parameters, or too few games.
     """
     import pandas as pd
 

@@ -19,8 +19,9 @@ same: read it.
 Ties. Regret matching looks at the ratios of regrets, however small. Where all regrets of an
 information set are zero, the rules play uniformly; a rounding error of 1e-17 in one of them makes
 that a pure strategy. So what is below `ROUNDING` of the largest utility counts as zero. Then the
-iterates are those of exact arithmetic (`tests/marl/tabular/test_cfr.py` compares with rational numbers) on games
-full of ties, where they would otherwise converge to something worse, or much later.
+iterates are those of exact arithmetic (`tests/marl/tabular/test_cfr.py` compares with rational
+numbers) on games full of ties, where they would otherwise converge to something worse, or much
+later.
 
 Sources: Zinkevich et al. 2007 (CFR); Tammelin 2014 (CFR+); Brown & Sandholm 2019 (LCFR, DCFR);
 Farina, Kroer & Sandholm 2021 (PCFR+); Xu et al. 2024 (DCFR+, PDCFR+); Zhang et al. 2024 (HS).

@@ -91,8 +91,8 @@ def export(found: Found, path: Path) -> None:
     """Write what was found, whole or not at all.
 
     `.npz`: the strategy (the first of several), as `Strategy.load` reads it. `.csv`: what is
-    played, as a table (`scenarios.solving.played.table`). `.efg`, `.nfg`: the game for Gambit, with the
-    first equilibrium in its comment.
+    played, as a table (`scenarios.solving.played.table`). `.efg`, `.nfg`: the game for Gambit, with
+    the first equilibrium in its comment.
     """
     first, suffix = found.equilibria[0], path.suffix.lower()
     if suffix == ".npz":

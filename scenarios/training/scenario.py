@@ -1,7 +1,7 @@
 """A scenario that trains: a plan, when to stop, what to keep, and how to look at what was learned.
 
-What is to be trained, with which method and network and where, is `marl.learning.plan.Plan`; its defaults
-stand there.
+What is to be trained, with which method and network and where, is `marl.learning.plan.Plan`; its
+defaults stand there.
 """
 
 from __future__ import annotations

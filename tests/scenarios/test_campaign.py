@@ -1,7 +1,7 @@
 """Hundreds of bad inputs, drawn from a seed: each is refused in one line, and leaves nothing.
 
-`SCHELLING_CAMPAIGN=SEED,COUNT pytest -m slow tests/scenarios/test_campaign.py -s` draws others. What is drawn
-and how it is judged stands in `tests.helpers.bad_inputs`.
+`SCHELLING_CAMPAIGN=SEED,COUNT pytest -m slow tests/scenarios/test_campaign.py -s` draws others.
+What is drawn and how it is judged stands in `tests.helpers.bad_inputs`.
 """
 
 import os

@@ -3,8 +3,9 @@
 Felizardo, Fadda, Brandimarte, Del-Moral-Hernandez and Nascimento, "A reinforcement learning method
 for environments with stochastic variables: post-decision proximal policy optimization with dual
 critic networks" (arXiv 2504.05150). A decision takes s to s^x and pays r^x, for certain; chance
-takes s^x to s' and pays r^w (`games.simulators.post_decision`). The loss is PPO's, with the squared error of
-the second critic beside that of the first; what differs is the advantage. There are two forms.
+takes s^x to s' and pays r^w (`games.simulators.post_decision`). The loss is PPO's, with the squared
+error of the second critic beside that of the first; what differs is the advantage. There are two
+forms.
 
 *Published*, as in the code that was released. With R^w and R^x the discounted sums of r^w and of
 r^x from a decision on:
@@ -81,7 +82,8 @@ class PDPPO(PPO):
 
 
 class Halves(NamedTuple):
-    """A fragment of T steps of B games between N agents, in halves; see `marl.learning.on_policy.ppo.advantages`."""
+    """A fragment of T steps of B games between N agents, in halves; see
+    `marl.learning.on_policy.ppo.advantages`."""
 
     reward: Tensor  # [T, B, N] float32  of the whole step
     sure: Tensor  # [T, B, N] float32  r^x, its part for the decision; 0 where none was taken

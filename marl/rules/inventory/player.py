@@ -16,7 +16,8 @@ from marl.rules.inventory.play import Ordering
 
 
 class Player:
-    """A rule as an `Actor` of `marl.evaluation.episodes`, in games that ask a planner for quantities."""
+    """A rule as an `Actor` of `marl.evaluation.episodes`, in games that ask a planner for
+    quantities."""
 
     def __init__(self, game: Inventory, rule: Ordering) -> None:
         """

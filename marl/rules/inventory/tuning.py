@@ -93,7 +93,7 @@ def tune(
         )
     if first.steep and first.whole:
         raise InputError(
-            f"{game.name}: no gradient tunes {kind}: give marl.rules.inventory.search a grid of its "
+            f"{game.name}: no gradient tunes {kind}: give `search` a grid of its "
             f"numbers, {' and '.join(first.whole)}"
         )
     return descend(game, first, games=games, periods=periods, ignore=ignore, seed=seed, steps=steps)

@@ -1,7 +1,7 @@
 """How lot-sizing is played without learning.
 
-Each rule is an `Actor` of `marl.evaluation.episodes`: idle, keep what is set up, the best assignment that
-never changes, and a plan that was made before. Programs are solved by HiGHS.
+Each rule is an `Actor` of `marl.evaluation.episodes`: idle, keep what is set up, the best
+assignment that never changes, and a plan that was made before. Programs are solved by HiGHS.
 """
 
 from __future__ import annotations

@@ -156,7 +156,8 @@ def brute_force(aim, rows, disc):
 
 
 def plain_control(game, state, b, i, own):
-    """Rows of agent i of game b by the docstring of `games.navigation.barriers`, and the nearest control.
+    """Rows of agent i of game b by the docstring of `games.navigation.barriers`, and the nearest
+    control.
 
     Returns None where there is none. `own`: by its own parameters, or by the widest that are safe.
     """

@@ -610,7 +610,7 @@ def test_a_rule_is_an_actor():
     ("call", "said"),
     [
         (lambda: tune(one_store(), "base-stok"), "did you mean base-stock"),
-        (lambda: tune(warehouse(), "(s, S)"), "give marl.rules.inventory.search a grid"),
+        (lambda: tune(warehouse(), "(s, S)"), "give `search` a grid"),
         (lambda: search(one_store(), "base-stock", {"levels": [3]}), "did you mean level"),
         (lambda: search(one_store(), "myopic"), "give search a grid"),
         (lambda: descend(one_store(), ReorderPoint.guess(one_store())), "no gradient tunes"),

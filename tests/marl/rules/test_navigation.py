@@ -13,8 +13,8 @@ from scipy.spatial.distance import cdist
 from games import InputError
 from games.navigation.safe_navigation import SafeNavigation
 from games.vectors import altered, simulator
-from marl.evaluation.episodes import Uniform, evaluate
 from marl.evaluation import episodes as evaluation
+from marl.evaluation.episodes import Uniform, evaluate
 from marl.rules.navigation import Fixed, Heterogeneous, Priority, Yielding, best_fixed, sweep
 from tests.helpers.disc_games import CROWD, SHORT, generator, lively, rollout
 
