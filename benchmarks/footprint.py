@@ -47,7 +47,7 @@ def lines(name: str) -> list[str]:
     leaves = len(form.leaf_sequence)
     rows = {
         "the game: arrays of the form": array_bytes([form, *form.players]),
-        "the game: arrays in the kernels' order": array_bytes([form.layout]),
+        "the game: arrays in the kernels' order": array_bytes([form.arrays]),
         "names of information sets and actions": strings,
         "the solver: regrets, averages, plans": array_bytes([solver]),
         "the process now, less what it was": process_bytes("VmRSS") - before,

@@ -137,7 +137,7 @@ class NoGame(OneGame):
 def plan_of(agents: int, **options: Any) -> Plan:
     """What both train by, as far as RLlib knows the word."""
     options = {
-        "method": PPO(games=GAMES, fragment=FRAGMENTS[agents]),
+        "method": PPO(num_envs=GAMES, rollout_length=FRAGMENTS[agents]),
         "network": Network(hidden=WIDTHS),
         **options,
     }
@@ -149,7 +149,7 @@ def rllib(agents: int, env: type[OneGame]) -> Algorithm:
     method = plan_of(agents).method
     config = PPOConfig()
     config.environment(env, env_config={"agents": agents}, disable_env_checking=True)
-    config.env_runners(num_env_runners=0, num_envs_per_env_runner=method.games)
+    config.env_runners(num_env_runners=0, num_envs_per_env_runner=method.num_envs)
     config.learners(num_learners=0)
     config.multi_agent(policies={"agent"}, policy_mapping_fn=lambda *_, **__: "agent")
     config.rl_module(
@@ -160,7 +160,7 @@ def rllib(agents: int, env: type[OneGame]) -> Algorithm:
             "free_log_std": True,
         }
     )
-    steps = method.games * method.fragment
+    steps = method.num_envs * method.rollout_length
     config.training(
         train_batch_size_per_learner=steps,  # steps of games
         minibatch_size=steps * agents // method.minibatches,  # decisions
@@ -210,7 +210,7 @@ def against_rllib(numbers: tuple[int, ...]) -> list[str]:
     return [
         "## Training: against RLlib's own runner and learner",
         "",
-        f"Navigation without obstacles, random layout, {GAMES} games at once on either side, one",
+        f"Navigation without obstacles, random arrays, {GAMES} games at once on either side, one",
         f"process, one thread; torch {version('torch')}, RLlib {version('ray')}. One policy for",
         f"all agents; policy and critic are perceptrons of {' x '.join(map(str, WIDTHS))}, tanh,",
         "and share nothing. Figures are steps of games a CPU second (in each all agents act),",
@@ -327,7 +327,7 @@ def processes(numbers: tuple[int, ...]) -> list[str]:
     rows, first = [], 0.0
     for runners in (1, 2):
         # One short pass: this is about playing.
-        method = PPO(games=GAMES, fragment=FRAGMENTS[4], epochs=1)
+        method = PPO(num_envs=GAMES, rollout_length=FRAGMENTS[4], epochs=1)
         plan = plan_of(4, method=method, resources=Resources(env_runners=runners))
         with running_ray(1 + runners), Training(plan) as training:
             training.step()
@@ -352,13 +352,13 @@ def others(numbers: tuple[int, ...]) -> list[str]:
     for module, parameters in PETTINGZOO.items():
         words = ",".join(f"{key}={value}" for key, value in parameters.items())
         # One short pass: this is about playing.
-        method = PPO(games=OTHERS, fragment=64, epochs=1, minibatches=1)
+        method = PPO(num_envs=OTHERS, rollout_length=64, epochs=1, minibatches=1)
         plan = Plan(
             game=f"pettingzoo:{module}({words})",
             method=method,
             network=Network(hidden=GRAPH_WIDTHS),
         )
-        steps = OTHERS * method.fragment
+        steps = OTHERS * method.rollout_length
         with ExitStack() as stack:
             stack.enter_context(running_ray(1 + 1 + 2))
             here, one, two = (

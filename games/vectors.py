@@ -53,17 +53,17 @@ PETTINGZOO = "pettingzoo:"
 PACKAGES = {"pettingzoo.classic": "'pettingzoo[classic]'", "pettingzoo.sisl": "'pettingzoo[sisl]'"}
 
 
-def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vector:
+def vector(name: str, num_envs: int, device: torch.device | str = "cpu") -> Vector:
     """B games of whatever `name` says, ready to be reset.
 
     Args:
         name: see the module's docstring; parameters as in Python, words need no quotes.
-        num_games: B.
+        num_envs: B.
         device: where a simulator's tensors live; games of others are played on the CPU.
 
     Raises:
         InputError: no such game, module, attribute or parameter; something else than a game; a
-            value that does not fit. One line, with the mend.
+            value that does not fit. One line, with the fix.
     """
     name = name.strip()
     target, given = parse(name)
@@ -72,14 +72,14 @@ def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vec
 
         module = target.removeprefix(PETTINGZOO)
         make, described = _factory(module)
-        return PettingZooVector(partial(_make, make, given, name, described), num_games, module)
+        return PettingZooVector(partial(_make, make, given, name, described), num_envs, module)
     if target in SIMULATORS:
-        return SimulatorVector(simulator(name), num_games, device)
+        return SimulatorVector(simulator(name), num_envs, device)
     if ":" in target:
         attribute = _attribute(target)
         made = _make(attribute, given, name)
         if isinstance(made, Simulator):
-            return SimulatorVector(made, num_games, device)
+            return SimulatorVector(made, num_envs, device)
         if not hasattr(made, "possible_agents"):
             raise InputError(
                 f"{name}: a {type(made).__name__} is neither a simulator ({', '.join(SIMULATOR)}) "
@@ -87,7 +87,7 @@ def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vec
             )
         from games.adapters.pettingzoo.vector import PettingZooVector
 
-        return PettingZooVector(partial(_make, attribute, given, name), num_games, target)
+        return PettingZooVector(partial(_make, attribute, given, name), num_envs, target)
     if names_a_file(name):
         raise InputError(f"{name}: learners do not play games in files; `schelling solve` does")
     if "." in target:
@@ -100,7 +100,7 @@ def vector(name: str, num_games: int, device: torch.device | str = "cpu") -> Vec
     from games.adapters.openspiel import OpenSpielVector
 
     _require_registered(target)
-    return OpenSpielVector(name, num_games)
+    return OpenSpielVector(name, num_envs)
 
 
 def simulator(name: str) -> Simulator:
@@ -253,8 +253,8 @@ def _make(
     if known is not None:
         for key in given:
             if key not in known:
-                mend = did_you_mean(key, known) if known else "it takes none"
-                raise InputError(f"{name}: there is no parameter {key!r}: {mend}")
+                fix = did_you_mean(key, known) if known else "it takes none"
+                raise InputError(f"{name}: there is no parameter {key!r}: {fix}")
     if types is not None:
         given = {key: _fit(value, types[key], f"{name}: {key}") for key, value in given.items()}
         for key, parameter in inspect.signature(make).parameters.items():
@@ -339,12 +339,12 @@ def _module(name: str, where: str) -> ModuleType:
         missing = str(error.name)
         if not (name == missing or name.startswith(f"{missing}.")):  # one that it imports
             family = ".".join(name.split(".")[:2])
-            mend = f"pip install {PACKAGES.get(family, missing.split('.')[0])}"
+            fix = f"pip install {PACKAGES.get(family, missing.split('.')[0])}"
         elif "." in missing and missing != name.split(".")[0]:
-            mend = f"is it spelled as in {missing.rpartition('.')[0]}?"
+            fix = f"is it spelled as in {missing.rpartition('.')[0]}?"
         else:
-            mend = f"pip install {missing}, or set PYTHONPATH to the folder that it is in"
-        raise InputError(f"{where}: no module named {missing!r}; {mend}") from None
+            fix = f"pip install {missing}, or set PYTHONPATH to the folder that it is in"
+        raise InputError(f"{where}: no module named {missing!r}; {fix}") from None
     except Exception as error:  # others' code
         raise InputError(
             f"{where}: importing {name} raised {type(error).__name__}: {one_line(error)}"

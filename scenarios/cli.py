@@ -189,7 +189,7 @@ app.command()(sweep)
 
 
 def main() -> None:
-    """Entry point: every error that the user can mend is one line and status 2."""
+    """Entry point: every error that the user can fix is one line and status 2."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     for stream in (sys.stdout, sys.stderr):

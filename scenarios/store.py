@@ -164,11 +164,11 @@ def load_checkpoint(
     file = checkpoint_file(path, label)
     if not file.exists():
         return [], 0.0
-    mend = f"put it back from a copy, or delete it to start {label} over"
+    fix = f"put it back from a copy, or delete it to start {label} over"
     try:
         arrays = read_arrays(file)
     except InputError as error:
-        raise InputError(f"{error}: {mend}") from None
+        raise InputError(f"{error}: {fix}") from None
     if str(arrays.get("identity")) != identity:
         raise InputError(
             f"{file} was made by another game, method or seed (or number of iterations, where a "
@@ -180,7 +180,7 @@ def load_checkpoint(
             {k.removeprefix(_SOLVER): v for k, v in arrays.items() if k.startswith(_SOLVER)}
         )
     except (KeyError, ValueError) as error:
-        raise InputError(f"{file} does not fit this version of {label} ({error}): {mend}") from None
+        raise InputError(f"{file} does not fit this version of {label} ({error}): {fix}") from None
     return history(arrays["history"]), float(arrays["seconds"])
 
 

@@ -49,10 +49,10 @@ Concept = Literal["nfcce", "cce", "efcce", "efce", "ce"]
 
 def _observed(joint: Joint, table: Triggers) -> Float64:
     form = joint.form
-    seen, followed = np.zeros(len(table.entry)), np.zeros(form.layout.num_sequences)
+    seen, followed = np.zeros(len(table.entry)), np.zeros(form.arrays.num_sequences)
     plans = np.ascontiguousarray(joint.plans, dtype=np.float64)
     observe_all(
-        leaf_arrays(form), form.layout.place, table.arrays,
+        leaf_arrays(form), form.arrays.place, table.arrays,
         np.asarray(joint.weights, dtype=np.float64), plans, seen, followed,
     )  # fmt: skip
     return leave(table, seen, followed)
@@ -111,7 +111,7 @@ def distances(
 def _swap_gains(joint: Joint) -> Float64:
     """The gains of a player who is told its whole pure plan, and answers each with another."""
     form, gains = joint.form, np.zeros(joint.form.num_players)
-    starts = form.layout.players.astype(int)
+    starts = form.arrays.players.astype(int)
     drawn = [
         _drawn(form, i, joint.plans[:, starts[i] : starts[i + 1]]) for i in range(form.num_players)
     ]

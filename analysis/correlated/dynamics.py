@@ -90,7 +90,7 @@ def correlated_dynamics(
         raise InputError(f"iterations={iterations}: at least 1 is needed")
     began, form = time.perf_counter(), as_form(game)
     learner = _Learner(
-        form, concept, seed, min(iterations, max(2, memory // (8 * form.layout.num_sequences)))
+        form, concept, seed, min(iterations, max(2, memory // (8 * form.arrays.num_sequences)))
     )
     enough = 0.0 if target is None else target
     step, check = 1, 1
@@ -117,7 +117,7 @@ def profiles_of_play(
 
     The averages have weights t^2. When `progress` says so the dynamics end, after a last look.
     """
-    capacity = max(2, MEMORY // (8 * form.layout.num_sequences))
+    capacity = max(2, MEMORY // (8 * form.arrays.num_sequences))
     learner = _Learner(form, "nfcce", None, min(looks[-1], capacity))
     step, stop = 1, False
     for look in looks:
@@ -165,7 +165,7 @@ class _Learner:
         self.followed = np.zeros((len(POWERS), len(self.plan)))
         for k, power in enumerate(POWERS):
             observe_all(
-                leaf_arrays(self.form), self.form.layout.place, self.table.arrays,
+                leaf_arrays(self.form), self.form.arrays.place, self.table.arrays,
                 _weights(self.kept, power), self.profiles[: self.kept],
                 self.seen[k], self.followed[k],
             )  # fmt: skip
@@ -187,7 +187,7 @@ class _Learner:
                 self._recount()
             until = min(end, self.stride * len(self.profiles))
             self.kept = _play(
-                leaf_arrays(self.form), self.form.layout.place, self.table.arrays,
+                leaf_arrays(self.form), self.form.arrays.place, self.table.arrays,
                 self.table.trees.arrays, self.table.left, self.sets, self.plan, self.answer,
                 self.regret, self.leaving, self.iteration, until, self.stride,
                 self.profiles, self.kept, self.seen, self.followed,

@@ -52,11 +52,11 @@ class Forest:
 
 def forest(form: SequenceForm) -> Forest:
     """The information sets and sequences of all players."""
-    root = form.layout.players[:-1].astype(np.int64)
+    root = form.arrays.players[:-1].astype(np.int64)
     shifted = list(zip(form.players, root, strict=True))
     count = np.concatenate([p.num_actions for p in form.players]).astype(np.int64)
     first = np.concatenate([p.first_sequence + r for p, r in shifted])
-    owner = np.full(form.layout.num_sequences, -1)
+    owner = np.full(form.arrays.num_sequences, -1)
     owner[_runs(first, count)] = np.repeat(np.arange(len(count)), count)
     return Forest(
         root=root,

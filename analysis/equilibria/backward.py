@@ -66,7 +66,7 @@ def backward_induction(game: Game) -> Equilibrium:
     form = game.sequence_form()
     chosen: list[dict[str, int]] = [{} for _ in range(form.num_players)]
     _induce(game, chosen)
-    behaviour = np.zeros(form.layout.num_sequences)
+    behaviour = np.zeros(form.arrays.num_sequences)
     start = 0
     for player, own in zip(form.players, chosen, strict=True):
         behaviour[start] = 1.0

@@ -60,7 +60,7 @@ class Joint:
     @property
     def values(self) -> Float64:
         """Expected utilities [N] when everybody follows."""
-        starts = self.form.layout.players[:-1].astype(int)
+        starts = self.form.arrays.players[:-1].astype(int)
         reached = np.zeros(len(self.form.leaf_utility))  # [L]  by any of the profiles
         size = max(1, CHUNK // max(1, len(reached)))
         for m in range(0, len(self.weights), size):

@@ -168,7 +168,7 @@ def mirror(
     Raises:
         Unverified: the pull is halved again and again, and the iterates still circle.
     """
-    form, layout = response.shifted, response.shifted.layout
+    form, arrays = response.shifted, response.shifted.arrays
     x, value, magnet = start.copy(), np.zeros(len(start)), np.zeros(len(start))
     behaviour, pull = np.exp(x), 1.0
     report = max(1, REPORT // max(len(form.leaf_utility), 1))
@@ -180,13 +180,13 @@ def mirror(
         wanted = MIRRORED if stage == precision else NEAR
         residual = response.residual(x, stage)
         while residual > wanted:
-            plan, left = plan_of(layout, behaviour), math.ceil(3.0 / pull)
+            plan, left = plan_of(arrays, behaviour), math.ceil(3.0 / pull)
             temperature = np.full(form.num_players, 1.0 / stage)
             stepsize = np.full(form.num_players, pull * stage)
             while left:
                 now = min(left, report)
                 descend(
-                    leaf_arrays(form), layout.blocks, layout.player_blocks, layout.parent,
+                    leaf_arrays(form), arrays.blocks, arrays.player_blocks, arrays.parent,
                     now, temperature, stepsize, 0.0, True, x, magnet, behaviour, plan, value,
                 )  # fmt: skip
                 left -= now

@@ -25,7 +25,7 @@ from games.finite.strategy import uniform_behaviour
 class LogitResponse:
     """The logit response of one kind, "agent" or "normal", and its derivatives.
 
-    Vectors are log probabilities [S] at the places of the form's layout, 0 at empty sequences;
+    Vectors are log probabilities [S] at the places of the form's arrays, 0 at empty sequences;
     precisions are in 1 / utility. E = N * L pairs of a player and a leaf are its *ends*.
     """
 
@@ -33,12 +33,12 @@ class LogitResponse:
         from scipy.sparse import csr_matrix
 
         self.form, self.kind = form, kind
-        layout, n = form.layout, form.num_players
-        size = layout.num_sequences
-        starts = layout.players.astype(np.int64)
-        self.blocks = layout.blocks.astype(np.int64)
-        self.parent = layout.parent.astype(np.int64)
-        leaf = layout.place[form.leaf_sequence + starts[:-1]]  # [L, N]
+        arrays, n = form.arrays, form.num_players
+        size = arrays.num_sequences
+        starts = arrays.players.astype(np.int64)
+        self.blocks = arrays.blocks.astype(np.int64)
+        self.parent = arrays.parent.astype(np.int64)
+        leaf = arrays.place[form.leaf_sequence + starts[:-1]]  # [L, N]
         self.own = leaf.T.ravel()  # [E]  each end's last own place
         self.other = np.concatenate([np.delete(leaf, i, axis=1) for i in range(n)])  # [E, N - 1]
         # The response is to differences of utilities: counted from the lowest they keep their
@@ -61,7 +61,7 @@ class LogitResponse:
         columns = np.fromiter(itertools.chain.from_iterable(above), np.int64, len(rows))
         self.ancestors = csr_matrix((np.ones(len(rows)), (rows, columns)), shape=(size, size))
         self.sets = csr_matrix((np.ones(size), (np.arange(size), self.set_of)))  # [S, J + N]
-        self.uniform = np.log(uniform_behaviour(form)[layout.sequence])
+        self.uniform = np.log(uniform_behaviour(form)[arrays.sequence])
         self.origin = self.to(self.uniform, 0.0)  # the equilibrium at precision 0
 
     @cached_property
@@ -72,7 +72,7 @@ class LogitResponse:
 
     def behaviour(self, log_behaviour: Float64) -> Float64:
         """Probabilities [S] in the order of the form."""
-        return np.exp(log_behaviour)[self.form.layout.place]
+        return np.exp(log_behaviour)[self.form.arrays.place]
 
     def regret(self, log_behaviour: Float64) -> float:
         """The most that a player could gain by its best response."""

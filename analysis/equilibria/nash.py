@@ -231,7 +231,7 @@ def _candidates(
         then = ("logit",) if form.num_players == 2 else ("logit", "simpdiv")
         for name in (*first, "branch", *then, "dynamics"):
             if name == "branch":
-                fits = form.layout.num_sequences <= BRANCH_UP_TO
+                fits = form.arrays.num_sequences <= BRANCH_UP_TO
             else:
                 fits = name in OWN or small or _as_tree(game, form, name) is not None
             if fits:

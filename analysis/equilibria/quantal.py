@@ -229,7 +229,7 @@ def fit_precision(
         Unverified: see `logit`.
     """
     response, method = _prepared(game, kind, method, path=True)
-    seen = _counts(response.form, counts)[response.form.layout.sequence]
+    seen = _counts(response.form, counts)[response.form.arrays.sequence]
     stopped = False
 
     def watch(message: str) -> bool:
@@ -270,7 +270,7 @@ def _prepared(
         )
     form = as_form(game)
     if method == "auto":
-        method = "branch" if form.layout.num_sequences <= LARGEST_BRANCH else "mirror"
+        method = "branch" if form.arrays.num_sequences <= LARGEST_BRANCH else "mirror"
     if kind == "auto":
         kind = "normal" if method == "mirror" else "agent"
     if kind == "agent" and method == "mirror":
@@ -300,7 +300,7 @@ def _ask_gambit(game: Game | SequenceForm, response: LogitResponse, precision: f
         for action, probability in zip(tree.actions, answer, strict=True):
             profile[action] = probability
         strategy = strategy_of(form, behaviour_of(profile))
-    behaviour = strategy.behaviour(form)[form.layout.sequence]
+    behaviour = strategy.behaviour(form)[form.arrays.sequence]
     return np.log(np.maximum(behaviour, np.finfo(float).tiny))  # a zero has underflowed
 
 
@@ -308,8 +308,8 @@ def _counts(form: SequenceForm, counts: pd.DataFrame | Sequence[ArrayLike]) -> F
     """Counts [S] over the players' sequences laid end to end."""
     import pandas as pd
 
-    total = np.zeros(form.layout.num_sequences)
-    starts = form.layout.players.astype(int)
+    total = np.zeros(form.arrays.num_sequences)
+    starts = form.arrays.players.astype(int)
     if isinstance(counts, pd.DataFrame):
         needed = ["player", "information_set", "action", "count"]
         missing = [column for column in needed if column not in counts]

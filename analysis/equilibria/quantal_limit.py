@@ -67,6 +67,6 @@ def _approaching(
         if last is not None and 0 < last.precision != point.precision:
             growth = np.log(point.precision / last.precision)
             slope = (point.log_behaviour - last.log_behaviour) / growth
-            used = (slope > FADING)[form.layout.place]
+            used = (slope > FADING)[form.arrays.place]
         yield response.behaviour(point.log_behaviour), used
         last = point

@@ -35,7 +35,7 @@ def best_response(game: Game | SequenceForm, strategy: Strategy, player: int) ->
         raise InputError(f"player {player}: {form.game} has players 0 to {form.num_players - 1}")
     behaviour = strategy.behaviour(form)
     best, response, current = respond(form, behaviour)
-    own = slice(*form.layout.players[player : player + 2].astype(int))
+    own = slice(*form.arrays.players[player : player + 2].astype(int))
     behaviour[own] = best[own]
     return BestResponse(
         player=player,

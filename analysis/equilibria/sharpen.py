@@ -123,11 +123,11 @@ class _Conditions:
     def __init__(self, form: SequenceForm) -> None:
         self.form = form
         self.utility, self.chance = form.leaf_utility, form.leaf_chance  # made at each reading
-        starts = form.layout.players.astype(np.int64)[:-1]
+        starts = form.arrays.players.astype(np.int64)[:-1]
         self.leaf = form.leaf_sequence + starts  # [L, N]
         sets = [len(p.information_sets) for p in form.players]
         num_sets = sum(sets)
-        self.owner = np.empty(form.layout.num_sequences, np.int64)
+        self.owner = np.empty(form.arrays.num_sequences, np.int64)
         self.owner[starts] = num_sets + np.arange(form.num_players)
         self.parent = np.concatenate(
             [p.parent_sequence + s for p, s in zip(form.players, starts, strict=True)]

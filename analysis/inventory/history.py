@@ -102,11 +102,11 @@ def record(
     rows: dict[str, list[np.ndarray]] = {}
     for t in range(periods):
         demand = sampler.draw(state.trace, state.offset + t, generator)
-        lead = game._lead(games, generator) if game.layout.random_leads else None
+        lead = game._lead(games, generator) if game.arrays.random_leads else None
         asked = orders(state)
-        if asked.shape != (games, game.layout.num_links):
+        if asked.shape != (games, game.arrays.num_links):
             raise InputError(
-                f"orders: shape {tuple(asked.shape)}; {(games, game.layout.num_links)} is needed, "
+                f"orders: shape {tuple(asked.shape)}; {(games, game.arrays.num_links)} is needed, "
                 "units by game and link"
             )
         after, flow = game.advance(state, game.orders(state, asked), demand, lead)
@@ -126,16 +126,16 @@ def record(
 
 def _kinds(game: Inventory, state: State, after: State, flow: Flow) -> dict[str, Tensor]:
     """[R, V] of each kind, which sum to the cost."""
-    layout, k = game.layout, game.layout.num_stores
-    numbers = layout.on(flow.cost.device, flow.cost.dtype)
-    rest = layout.num_locations - k
+    arrays, k = game.arrays, game.arrays.num_stores
+    numbers = arrays.on(flow.cost.device, flow.cost.dtype)
+    rest = arrays.num_locations - k
     left = after.on_hand
-    if not layout.before_demand:  # what came after demand was not there to be paid for
+    if not arrays.before_demand:  # what came after demand was not there to be paid for
         left = left - flow.arrived @ numbers.to_target
     holding = numbers.holding * left.clamp_min(0)
     penalty = game.penalty(state) * F.pad(flow.unmet, (0, rest))
     revenue = -game.revenue(state, flow.demand, flow.unmet, after.on_hand)
     links = flow.cost - holding - penalty - revenue
-    if not layout.priced:  # nothing but rounding
+    if not arrays.priced:  # nothing but rounding
         links = torch.zeros_like(links)
     return {HOLDING: holding, PENALTY: penalty, LINKS: links, REVENUE: revenue}

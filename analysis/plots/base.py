@@ -119,7 +119,7 @@ def strategy(
     behaviour = profile.behaviour(form)
     profile = Strategy.from_behaviour(form, behaviour)  # in the form's own order, and whole
     plan = plans(form, behaviour)
-    starts = form.layout.players.astype(int)
+    starts = form.arrays.players.astype(int)
     reached = np.concatenate(  # [J] the owner's own probability of playing to each
         [plan[p.parent_sequence + start] for p, start in zip(form.players, starts, strict=False)]
     )

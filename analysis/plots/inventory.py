@@ -50,7 +50,7 @@ def costs(history: History, *, ignore: int = 0, title: str = "") -> Figure:
         ignore: first periods that do not count on the right; they are marked on the left.
         title: of the picture.
     """
-    layout = history.game.layout
+    arrays = history.game.arrays
     by_location = history.by_location(ignore)
     kinds = [kind for kind in KINDS if np.abs(history.cost[kind]).max() > 0]
     order = np.argsort(-sum(np.abs(by_location[kind]) for kind in kinds), kind="stable")
@@ -80,11 +80,11 @@ def costs(history: History, *, ignore: int = 0, title: str = "") -> Figure:
     right.axvline(0, color="0.4", lw=0.8)
     right.set_ylim(max(len(shown), 4) - 0.4, -0.6)
     right.tick_params(axis="y", length=0)
-    names = [layout.names[v].replace("_", " ").replace("$", r"\$") for v in shown]
+    names = [arrays.names[v].replace("_", " ").replace("$", r"\$") for v in shown]
     right.set_yticks(range(len(shown)), names)
-    few = f" ({len(shown)} of {layout.num_locations} locations)"
+    few = f" ({len(shown)} of {arrays.num_locations} locations)"
     right.set_xlabel(
-        f"mean cost a period{few if len(shown) < layout.num_locations else ''}"
+        f"mean cost a period{few if len(shown) < arrays.num_locations else ''}"
         + (f", from period {ignore}" if ignore else "")
     )
     for ax in (left, right):

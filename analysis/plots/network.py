@@ -17,9 +17,9 @@ from analysis.inventory.history import History
 from analysis.plots.base import COLOURS
 from games import InputError
 from games.finite.sequence_form import Float64
+from games.inventory.arrays import NetworkArrays
 from games.inventory.draw import places
 from games.inventory.inventory import Inventory
-from games.inventory.layout import Layout
 from games.inventory.network import Link, SupplyNetwork
 
 if TYPE_CHECKING:
@@ -63,9 +63,9 @@ def network(
         stock = of.stock(ignore) if stock is None else stock
         of = of.game
     supply = of.network if isinstance(of, Inventory) else of
-    layout = Layout(supply)
-    flow = _sized(flows, layout.num_links, "flows", "links")
-    units = _sized(stock, layout.num_locations, "stock", "locations")
+    arrays = NetworkArrays(supply)
+    flow = _sized(flows, arrays.num_links, "flows", "links")
+    units = _sized(stock, arrays.num_locations, "stock", "locations")
 
     spot = places(supply)
     rows = max(Counter(x for x, _ in spot.values()).values())
@@ -80,9 +80,9 @@ def network(
     middle = BOTTOM + (size[1] - TOP - BOTTOM) / 2
     at = {name: (SIDES[0] + x * column, middle + y * row) for name, (x, y) in spot.items()}
 
-    shades = _shades(ax, layout, flow, units, size)
-    marks = _locations(ax, layout, at, shades, 150.0 if row > 0.3 else 70.0)
-    widths = np.full(layout.num_links, 1.2)
+    shades = _shades(ax, arrays, flow, units, size)
+    marks = _locations(ax, arrays, at, shades, 150.0 if row > 0.3 else 70.0)
+    widths = np.full(arrays.num_links, 1.2)
     if flow is not None:
         widths = WIDEST * flow / max(flow.max(), 1e-9)
         widths = np.where(flow > 0, widths.clip(THINNEST), 0)
@@ -91,8 +91,8 @@ def network(
     taken: list[Float64] = []
     for name, (x, y) in at.items():
         text = name.replace("_", " ").replace("$", r"\$")
-        if units is not None and name in layout.names:
-            text += f"  {units[layout.names.index(name)]:.3g}"
+        if units is not None and name in arrays.names:
+            text += f"  {units[arrays.names.index(name)]:.3g}"
         if spot[name][0] in (0, last):
             side = -1 if spot[name][0] == 0 else 1
             ax.text(x + 0.16 * side, y, text, ha="right" if side < 0 else "left", va="center",
@@ -134,18 +134,18 @@ def _sized(values: ArrayLike | None, count: int, name: str, what: str) -> Float6
 
 def _shades(
     ax: Axes,
-    layout: Layout,
+    arrays: NetworkArrays,
     flow: Float64 | None,
     units: Float64 | None,
     size: tuple[float, float],
 ) -> dict[str, object]:
     """A colour for each location, and the scale that explains it."""
     if units is None:
-        return dict.fromkeys(layout.names, GREY)
-    through = layout.flow
+        return dict.fromkeys(arrays.names, GREY)
+    through = arrays.flow
     if flow is not None:
-        through = np.zeros(layout.num_locations)
-        np.add.at(through, layout.target, flow)
+        through = np.zeros(arrays.num_locations)
+        np.add.at(through, arrays.target, flow)
     lasts = np.divide(units, through, out=np.zeros_like(units), where=through > 1e-9)
     scale = ScalarMappable(Normalize(0, max(lasts.max(), 1e-9)), "Blues")
     tall = min(0.7 * size[1], 2.2) / size[1]
@@ -153,15 +153,15 @@ def _shades(
     bar = ax.figure.colorbar(scale, cax=cax)
     bar.set_label("stock, periods of its flow", size=7.5)
     bar.ax.tick_params(labelsize=7)
-    return dict(zip(layout.names, scale.to_rgba(lasts), strict=True))
+    return dict(zip(arrays.names, scale.to_rgba(lasts), strict=True))
 
 
 def _locations(
-    ax: Axes, layout: Layout, at: dict[str, tuple[float, float]], shades: dict, area: float
+    ax: Axes, arrays: NetworkArrays, at: dict[str, tuple[float, float]], shades: dict, area: float
 ) -> dict[str, tuple[str, float]]:
     """Draw them; the kind and the area of each by name."""
-    supply = layout.network
-    kind = dict.fromkeys(layout.names, WAREHOUSE) | dict.fromkeys(supply.stores, STORE)
+    supply = arrays.network
+    kind = dict.fromkeys(arrays.names, WAREHOUSE) | dict.fromkeys(supply.stores, STORE)
     kind |= dict.fromkeys(supply.suppliers, SUPPLIER)
     for one, shape in SHAPES.items():
         names = [name for name in at if kind[name] == one]

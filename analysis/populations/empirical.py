@@ -210,7 +210,7 @@ def _exact(
     form: SequenceForm, names: Any, policies: Sequence[Sequence[Strategy]], progress: Any
 ) -> Float64:
     """Payoffs [A1, ..., AN, N]: at every leaf the product of the players' plans."""
-    starts = form.layout.players[:-1].astype(int)
+    starts = form.arrays.players[:-1].astype(int)
     known: dict[int, Float64] = {}
     for strategy in itertools.chain.from_iterable(policies):
         if id(strategy) not in known:

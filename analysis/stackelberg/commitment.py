@@ -120,7 +120,7 @@ def _replied(form: SequenceForm, behaviour: Float64, leader: int, pure: bool) ->
     utility too, so little that it gives up nothing above the tolerance. Expects utilities in
     `Units`.
     """
-    starts = form.layout.players.astype(int)
+    starts = form.arrays.players.astype(int)
     if pure:
         own, player = behaviour[starts[leader] : starts[leader + 1]], form.players[leader]
         for first, count in zip(player.first_sequence, player.num_actions, strict=True):

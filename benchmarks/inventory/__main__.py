@@ -155,7 +155,7 @@ def lasting(name: str, steps: int) -> str:
     from scenarios import find
 
     scenario = find(name)
-    return f"stop.steps={steps * scenario.method.games * periods_of(scenario.game)}"
+    return f"stop.steps={steps * scenario.method.num_envs * periods_of(scenario.game)}"
 
 
 def periods_of(game: str) -> int:
@@ -301,7 +301,7 @@ def serial() -> list[str]:
             clipped_normal(5, 2), [2, 4, 3, lead], holding=[0.1, 0.2, 0.5, 1.0], penalty=penalty
         )
         # Levels come from the top down, locations from the store up.
-        names = simulator(game).layout.names  # type: ignore[attr-defined]
+        names = simulator(game).arrays.names  # type: ignore[attr-defined]
         assert names == ("store", "stage_2", "stage_3", "stage_4")
         rule = EchelonStock(torch.tensor(list(reversed(best.levels)), dtype=torch.float32))
         value, seconds, gap = waiting("serial", game, rule, SERIAL_STEPS, 2048)
@@ -369,14 +369,14 @@ SAMPLERS: dict[str, tuple[dict[str, Any], int]] = {
     ),
     "PPO": (
         {
-            "name": "ppo", "games": 256, "fragment": 50, "epochs": 4, "minibatches": 8,
+            "name": "ppo", "num_envs": 256, "rollout_length": 50, "epochs": 4, "minibatches": 8,
             "learning_rate": [[0, 1e-3], [6_000_000, 1e-5]], "value_clip": 1e9, "entropy": 0.0,
         },
         6_000_000,
     ),
     "REINFORCE": (
         {
-            "name": "reinforce", "games": 256, "fragment": 50,
+            "name": "reinforce", "num_envs": 256, "rollout_length": 50,
             "learning_rate": [[0, 1e-3], [6_000_000, 1e-5]],
         },
         6_000_000,

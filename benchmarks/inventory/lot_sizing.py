@@ -39,7 +39,7 @@ GAMES = 200  # that judge; at most marl.evaluation.episodes.AT_ONCE, so that the
 RESAMPLES = 10_000
 FEWEST = 5  # seeds from which on a verdict is given
 UNIT = 250.0  # of cost a machine, that rewards are counted in while learning
-COMMON = dict(games=16, fragment=50, value_clip=1e9)
+COMMON = dict(num_envs=16, rollout_length=50, value_clip=1e9)
 METHODS = {
     "PPO": PPO(**COMMON),
     "PDPPO, published": PDPPO(form="published", **COMMON),

@@ -28,7 +28,7 @@ class Plain:
         self.holding = torch.tensor([one.holding for one in locations], dtype=dtype)
         self.penalty = torch.tensor([one.penalty for one in locations[: self.stores]], dtype=dtype)
         self.lead = torch.tensor([len(link.lead_times) - 1 for link in links])
-        self.mean_order = torch.tensor(game.layout.link_flow, dtype=dtype)
+        self.mean_order = torch.tensor(game.arrays.link_flow, dtype=dtype)
         self.scale = torch.tensor(game.shown.scale, dtype=dtype)
 
     def policy(self, network: PolicyNetwork) -> nn.Sequential:

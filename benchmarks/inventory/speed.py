@@ -117,16 +117,16 @@ class Plain:
 
 def loop(game: Inventory, seconds: float) -> float:
     """Location-periods a second of one plain environment, orders and demand at hand."""
-    env, layout = Plain(game.network), game.layout
-    orders = [[random.uniform(0, 2 * f) for f in layout.link_flow] for _ in range(game.periods)]
-    means = game.network.demand.means(layout.num_stores)
+    env, arrays = Plain(game.network), game.arrays
+    orders = [[random.uniform(0, 2 * f) for f in arrays.link_flow] for _ in range(game.periods)]
+    means = game.network.demand.means(arrays.num_stores)
     demand = [[random.uniform(0, 2 * m) for m in means] for _ in range(game.periods)]
 
     def play() -> int:
         env.reset()
         for now, wanted in zip(orders, demand, strict=True):
             env.step(now, wanted)
-        return game.periods * layout.num_locations
+        return game.periods * arrays.num_locations
 
     return _rate(play, seconds)
 
@@ -136,7 +136,7 @@ def batched(
 ) -> float:
     """The same of many at once, in `step`, which draws demand, too; or with gradients back."""
     own = torch.Generator(device).manual_seed(0)
-    flow = torch.as_tensor(game.layout.link_flow, dtype=torch.float32, device=device)
+    flow = torch.as_tensor(game.arrays.link_flow, dtype=torch.float32, device=device)
     orders = 2 * torch.rand(batch, 1, len(flow), device=device) * flow
 
     def play() -> int:
@@ -150,7 +150,7 @@ def batched(
             torch.autograd.grad(total, asked)
         if device != "cpu":
             torch.cuda.synchronize()
-        return batch * game.periods * game.layout.num_locations
+        return batch * game.periods * game.arrays.num_locations
 
     with torch.set_grad_enabled(learns):
         # Other processes do not count, but what another device does while this one waits does.
@@ -162,7 +162,7 @@ def agree(game: Inventory) -> None:
     own = torch.Generator().manual_seed(1)
     env, state = Plain(game.network), game.begin(1, dtype=torch.float64)
     for _ in range(game.periods):
-        flow = torch.as_tensor(game.layout.link_flow, dtype=torch.float64)
+        flow = torch.as_tensor(game.arrays.link_flow, dtype=torch.float64)
         orders = 2 * torch.rand(flow.shape, generator=own, dtype=torch.float64) * flow
         demand = game.demand(1, 1, own)[0, 0].double()
         state, found = game.advance(state, orders[None], demand[None])
@@ -202,7 +202,7 @@ def table(seconds: float = 2.0, device: str = "cpu") -> tuple[list[str], float]:
         least = min(least, max(rates) / alone)
         cells = [f"{rate:,.0f}" for rate in (alone, *rates)]
         lines.append(
-            f"| {title} | {game.layout.num_locations} | {' | '.join(cells)} | "
+            f"| {title} | {game.arrays.num_locations} | {' | '.join(cells)} | "
             f"{max(rates) / alone:.0f} | {back:,.0f} |"
         )
     return lines, least
@@ -244,7 +244,7 @@ def _simulations(name: str, batch: int) -> tuple[Callable[[], None], Callable[[]
     game = simulator(name)
     assert isinstance(game, Inventory)
     plain, own = PlainTorch(game), torch.Generator().manual_seed(0)
-    flow = torch.as_tensor(game.layout.link_flow, dtype=torch.float32)
+    flow = torch.as_tensor(game.arrays.link_flow, dtype=torch.float32)
     orders = 2 * torch.rand(batch, 1, len(flow)) * flow
 
     @torch.no_grad()

@@ -50,14 +50,14 @@ def learn(scenario: str, traces: int, seed: int, quick: bool = False) -> Learned
     method, game = whole.method, simulator(whole.game)
     games = min(traces, GAMES)
     periods: int = game.periods  # type: ignore[attr-defined]
-    steps = whole.stop.steps // (method.games * periods)
+    steps = whole.stop.steps // (method.num_envs * periods)
     steps = method.updates if quick else steps
     plan = find(
         scenario,
         [
             f"game={altered(whole.game, {'traces': traces, 'trace_seed': 1 + seed})}",
-            f"method.games={games}",
-            f"stop.steps={whole.stop.steps * games // method.games}",
+            f"method.num_envs={games}",
+            f"stop.steps={whole.stop.steps * games // method.num_envs}",
             f"seed={seed}",
         ],
     )

@@ -273,7 +273,7 @@ def variants() -> list[str]:
 
 
 ONCE = (
-    "method.games=256", "method.fragment=1", "stop.steps=7680",
+    "method.num_envs=256", "method.rollout_length=1", "stop.steps=7680",
     "method.learning_rate=[[0.0, 1e-3], [1.0, 1e-4]]", "evaluation.every=10",
 )  # fmt: skip
 VARIANTS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {

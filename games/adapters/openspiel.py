@@ -28,7 +28,7 @@ class OpenSpielVector:
 
     Args:
         name: an OpenSpiel game string, such as ``"leduc_poker(players=3)"``.
-        num_games: B.
+        num_envs: B.
 
     Raises:
         GameError: an unknown game or parameter; a game without tensors, or one that draws its
@@ -37,10 +37,10 @@ class OpenSpielVector:
 
     resumable = True
 
-    def __init__(self, name: str, num_games: int) -> None:
-        self.num_games = num_games
-        if num_games < 1:
-            raise InputError(f"{name}: {num_games} games cannot be played; take at least 1")
+    def __init__(self, name: str, num_envs: int) -> None:
+        self.num_envs = num_envs
+        if num_envs < 1:
+            raise InputError(f"{name}: {num_envs} games cannot be played; take at least 1")
         self.game = game = load_openspiel(name).openspiel
         kind = game.get_type()
         if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
@@ -54,18 +54,18 @@ class OpenSpielVector:
         role = Role("player", gymnasium.spaces.Discrete(choices), observation_size(game, name))
         self.spec = Spec(name, (role,), (0,) * players, num_nodes=players)
         self._others = True  # whether players who do not move can be asked what they see
-        self._steps = [0] * num_games
+        self._steps = [0] * num_envs
         self._states: list[Any] = []
         self._generators: list[np.random.Generator] = []  # of chance, one a game
-        self._returns = np.zeros((num_games, players))  # [B, N] up to now
-        self._nodes = np.zeros((num_games, players, role.features), np.float32)
-        self._acting = np.zeros((num_games, players), bool)
-        self._mask = np.ones((num_games, players, choices), bool)
+        self._returns = np.zeros((num_envs, players))  # [B, N] up to now
+        self._nodes = np.zeros((num_envs, players, role.features), np.float32)
+        self._acting = np.zeros((num_envs, players), bool)
+        self._mask = np.ones((num_envs, players, choices), bool)
 
     def reset(self, seed: int) -> Observation:
-        self._generators = [np.random.default_rng(seeds(seed, b)[0]) for b in range(self.num_games)]
-        self._states = [None] * self.num_games
-        for b in range(self.num_games):
+        self._generators = [np.random.default_rng(seeds(seed, b)[0]) for b in range(self.num_envs)]
+        self._states = [None] * self.num_envs
+        for b in range(self.num_envs):
             self._start(b)
         return self._observation()
 
@@ -82,7 +82,7 @@ class OpenSpielVector:
             if action not in (legal := self._states[b].legal_actions()):
                 raise InputError(
                     f"{self.spec.name}: player {mover[b]}: action {action} is not legal at step "
-                    f"{self._steps[b] + 1} of game {b}, {legal} are; mend the policy"
+                    f"{self._steps[b] + 1} of game {b}, {legal} are; fix the policy"
                 )
         reward = np.empty((games, players), np.float32)
         over = np.zeros(games, bool)
@@ -100,7 +100,7 @@ class OpenSpielVector:
                 player = np.argmin(np.isfinite(reward[b]))
                 raise InputError(
                     f"{self.spec.name}: player {player}: the reward at step {self._steps[b]} of "
-                    f"game {b} is {reward[b, player]}; mend the game"
+                    f"game {b} is {reward[b, player]}; fix the game"
                 )
             over[b] = state.is_terminal()
             if over[b]:
@@ -124,10 +124,10 @@ class OpenSpielVector:
 
     def restore(self, state: Any) -> Observation:
         """Go back to where `state` was taken; InputError if it is of another game."""
-        if state["name"] != self.spec.name or len(state["histories"]) != self.num_games:
+        if state["name"] != self.spec.name or len(state["histories"]) != self.num_envs:
             raise InputError(
                 f"{self.spec.name}: the saved state is of {len(state['histories'])} games of "
-                f"{state['name']}, not of {self.num_games} of this one"
+                f"{state['name']}, not of {self.num_envs} of this one"
             )
         self._nodes[:], self._others = state["nodes"], state["others"]
         self._steps = list(state["steps"])
@@ -172,7 +172,7 @@ class OpenSpielVector:
         if not legal or max(legal) >= self._mask.shape[2]:
             raise InputError(
                 f"{self.spec.name}: player {mover}: legal actions at step {self._steps[b]} of game "
-                f"{b} are {legal}, but there are {self._mask.shape[2]} in all; mend the game"
+                f"{b} are {legal}, but there are {self._mask.shape[2]} in all; fix the game"
             )
         self._mask[b, mover, legal] = True
         for player in range(self.spec.num_agents):
@@ -191,7 +191,7 @@ class OpenSpielVector:
             player = np.argwhere(~np.isfinite(self._nodes[b]))[0, 0]
             raise InputError(
                 f"{self.spec.name}: player {player}: the observation at step {self._steps[b]} of "
-                f"game {b} is not finite; mend the game"
+                f"game {b} is not finite; fix the game"
             )
 
     def _raised(self, b: int, error: Exception) -> InputError:

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 class InputError(ValueError):
     """Something the user gave cannot be used.
 
-    The message is one line that says what is wrong and how to mend it; the command line prints it
+    The message is one line that says what is wrong and how to fix it; the command line prints it
     as it is and exits with status 2.
     """
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, ClassVar, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 from pydantic_core import PydanticCustomError
@@ -113,6 +113,9 @@ def _leaves(value: Any) -> Iterator[Any]:
 class Table(Typed):
     """A table of a scenario, or a method's parameters."""
 
+    renamed: ClassVar[Mapping[str, str]] = {}
+    """Keys of earlier versions, and what they are called now."""
+
 
 def checked(model: type[M], data: Mapping[str, Any], source: str) -> M:
     """`data` as a model; InputError in one line that begins with `source` if it does not fit."""
@@ -133,7 +136,10 @@ def _explain(error: ValidationError, model: type[BaseModel]) -> str:
             for kind in (inner, *get_args(inner)):  # of a table that may be left out: X | None
                 if isinstance(kind, type) and issubclass(kind, BaseModel):
                     model = kind
-        known = did_you_mean(str(first["loc"][-1]), model.model_fields)
+        key = str(first["loc"][-1])
+        if key in getattr(model, "renamed", {}):
+            return f"the key {where!r} is called {model.renamed[key]!r} now"  # type: ignore[attr-defined]
+        known = did_you_mean(key, model.model_fields)
         return f"there is no key {where!r}: {known}"
     message = message.removeprefix("Value error, ")
     if isinstance(first["ctx"].get("error") if "ctx" in first else None, InputError):

@@ -142,9 +142,9 @@ def _shut_out(address: str, error: Exception) -> InputError:
     if isinstance(error, ConnectionError) and "find any running Ray" in why:
         return _nobody(address, error)
     if "mismatch" in why:
-        mend = "install the same versions of Python and Ray on every node"
+        fix = "install the same versions of Python and Ray on every node"
     elif "oken" in why:
-        mend = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH as the cluster has them"
+        fix = "set RAY_AUTH_MODE=token and RAY_AUTH_TOKEN_PATH as the cluster has them"
     else:
-        mend = "run this on one of its nodes"
-    return InputError(f"cannot join the Ray cluster at {address} ({why[:300]}): {mend}")
+        fix = "run this on one of its nodes"
+    return InputError(f"cannot join the Ray cluster at {address} ({why[:300]}): {fix}")

@@ -1,6 +1,6 @@
 """The sweeps over a sequence form that every exact method is made of, compiled for the CPU.
 
-The compiled functions take arrays in the order of `Layout`, over the S places of all players:
+The compiled functions take arrays in the order of `KernelArrays`, over the S places of all players:
 `plan` is a realization plan (the product of a player's own action probabilities down to each
 sequence, 1 for the empty one), `behaviour` the probability of each action at its information set. A
 version for another device has to fill the functions that are public here. The last functions
@@ -16,7 +16,7 @@ import numpy as np
 from numba import njit
 from numba import uint64 as index
 
-from games.finite.sequence_form import Float64, Layout, SequenceForm
+from games.finite.sequence_form import Float64, KernelArrays, SequenceForm
 
 # NaN and infinity keep their meaning; only the order of additions is the compiler's to choose.
 FAST: dict[str, Any] = {
@@ -185,28 +185,28 @@ def descend(
 
 def leaf_arrays(form: SequenceForm) -> tuple:
     """The part of a layout that `payoff_gradient` reads, as the compiled functions take it."""
-    layout = form.layout
-    return layout.players, layout.row, layout.other, layout.utility
+    arrays = form.arrays
+    return arrays.players, arrays.row, arrays.other, arrays.utility
 
 
-def plan_of(layout: Layout, behaviour: Float64) -> Float64:
-    """Realization plans [S] from behaviour strategies [S], both in the order of the layout."""
-    plan = np.ones(layout.num_sequences)
-    behaviour_to_plan(layout.blocks, layout.parent, behaviour, plan)
+def plan_of(arrays: KernelArrays, behaviour: Float64) -> Float64:
+    """Realization plans [S] from behaviour strategies [S], both in the order of the arrays."""
+    plan = np.ones(arrays.num_sequences)
+    behaviour_to_plan(arrays.blocks, arrays.parent, behaviour, plan)
     return plan
 
 
 def plans(form: SequenceForm, behaviour: Float64) -> Float64:
     """Realization plans [S] of all players from their behaviour strategies [S]."""
-    return plan_of(form.layout, behaviour[form.layout.sequence])[form.layout.place]
+    return plan_of(form.arrays, behaviour[form.arrays.sequence])[form.arrays.place]
 
 
 def plans_to_behaviour(form: SequenceForm, plan: Float64) -> Float64:
     """The inverse of `plans`; uniform where a plan does not lead."""
-    layout = form.layout
-    behaviour = np.ones(layout.num_sequences)
-    plan_to_behaviour(layout.blocks, plan[layout.sequence], behaviour)
-    return behaviour[layout.place]
+    arrays = form.arrays
+    behaviour = np.ones(arrays.num_sequences)
+    plan_to_behaviour(arrays.blocks, plan[arrays.sequence], behaviour)
+    return behaviour[arrays.place]
 
 
 def gradients(form: SequenceForm, plan: Float64) -> Float64:
@@ -214,12 +214,12 @@ def gradients(form: SequenceForm, plan: Float64) -> Float64:
 
     Of the leaves that end at a sequence alone, not of those below it.
     """
-    layout = form.layout
-    gradient = np.empty(layout.num_sequences)
-    placed = plan[layout.sequence]
+    arrays = form.arrays
+    gradient = np.empty(arrays.num_sequences)
+    placed = plan[arrays.sequence]
     for player in range(form.num_players):
         payoff_gradient(leaf_arrays(form), player, placed, gradient)
-    return gradient[layout.place]
+    return gradient[arrays.place]
 
 
 def respond(form: SequenceForm, behaviour: Float64) -> tuple[Float64, Float64, Float64]:
@@ -228,12 +228,12 @@ def respond(form: SequenceForm, behaviour: Float64) -> tuple[Float64, Float64, F
     Returns a pure best-response behaviour [S], its values [N] and the values [N] of the given
     behaviour. The sum of the differences of the last two is NashConv.
     """
-    layout = form.layout
-    plan = plan_of(layout, behaviour[layout.sequence])
-    value, best = np.empty(layout.num_sequences), np.empty(layout.num_sequences)
+    arrays = form.arrays
+    plan = plan_of(arrays, behaviour[arrays.sequence])
+    value, best = np.empty(arrays.num_sequences), np.empty(arrays.num_sequences)
     response, current = np.empty(form.num_players), np.empty(form.num_players)
     best_responses(
-        leaf_arrays(form), layout.blocks, layout.player_blocks, layout.parent,
-        plan, value, best, np.empty(layout.longest_block), response, current,
+        leaf_arrays(form), arrays.blocks, arrays.player_blocks, arrays.parent,
+        plan, value, best, np.empty(arrays.longest_block), response, current,
     )  # fmt: skip
-    return best[layout.place], response, current
+    return best[arrays.place], response, current

@@ -62,7 +62,7 @@ class NormalForm:
         Every choice of a pure strategy is made on its own, as a behaviour strategy makes it.
         """
         behaviour = strategy.behaviour(self.form)
-        starts = self.form.layout.players.astype(int)
+        starts = self.form.arrays.players.astype(int)
         return tuple(
             np.prod(np.where(p > 0, behaviour[starts[i] : starts[i] + p.shape[1]], 1.0), axis=1)
             for i, p in enumerate(self.plans)

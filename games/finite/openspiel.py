@@ -355,8 +355,8 @@ def _check_parameters(given: dict[str, Any]) -> None:
     known = set(kind.parameter_specification)
     for key, value in given.items():
         if key != "name" and key not in known:
-            mend = did_you_mean(key, known) if known else "it takes none"
-            raise GameError(f"{short} has no parameter {key!r}: {mend}")
+            fix = did_you_mean(key, known) if known else "it takes none"
+            raise GameError(f"{short} has no parameter {key!r}: {fix}")
         if isinstance(value, dict):
             _check_parameters(value)
 

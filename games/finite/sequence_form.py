@@ -24,7 +24,7 @@ class Treeplex:
 
     Sequence 0 is the empty one. The children of an information set are contiguous. Information
     sets stand in order of (own decisions so far, number of actions), so that neighbours have the
-    same shape (see `Layout`).
+    same shape (see `KernelArrays`).
     """
 
     information_sets: tuple[str, ...]
@@ -45,7 +45,7 @@ class Treeplex:
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class KernelArrays:
     """A SequenceForm as the kernels read it.
 
     A block is a run of J information sets of equal depth and number of actions. Its sequences stand
@@ -116,9 +116,9 @@ class SequenceForm:
         return player, first_action, actions[is_action], is_action
 
     @cached_property
-    def layout(self) -> Layout:
+    def arrays(self) -> KernelArrays:
         """The arrays that the kernels sweep, made on first use and kept."""
-        return _layout(self)
+        return _kernel_arrays(self)
 
     def __repr__(self) -> str:
         information_sets = "/".join(str(len(p.information_sets)) for p in self.players)
@@ -194,13 +194,13 @@ def check(form: SequenceForm) -> None:
 
 def _uniform_reach(form: SequenceForm) -> Float64:
     """The probability [L] that the players, choosing at random, leave to each leaf."""
-    layout, plan = form.layout, np.ones(form.layout.num_sequences)
-    for first_set, count, first, actions in layout.blocks.astype(np.int64):
-        parent = layout.parent[first_set : first_set + count]
+    arrays, plan = form.arrays, np.ones(form.arrays.num_sequences)
+    for first_set, count, first, actions in arrays.blocks.astype(np.int64):
+        parent = arrays.parent[first_set : first_set + count]
         plan[first : first + count * actions] = np.tile(plan[parent] / actions, actions)
-    plan = plan[layout.place]
+    plan = plan[arrays.place]
     reach = np.ones(len(form.leaf_sequence))
-    for i, start in enumerate(layout.players[:-1].astype(np.int64)):
+    for i, start in enumerate(arrays.players[:-1].astype(np.int64)):
         reach *= plan[start:][form.leaf_sequence[:, i]]
     return reach
 
@@ -249,7 +249,7 @@ def _paying(
     return own[order], rivals.ravel(), utility[order]
 
 
-def _layout(form: SequenceForm) -> Layout:
+def _kernel_arrays(form: SequenceForm) -> KernelArrays:
     starts = np.concatenate([[0], np.cumsum([p.num_sequences for p in form.players])])
     sets = np.concatenate([[0], np.cumsum([len(p.num_actions) for p in form.players])])
     shifts = [np.array([sets[i], 0, starts[i], 0]) for i in range(form.num_players)]
@@ -265,7 +265,7 @@ def _layout(form: SequenceForm) -> Layout:
         others.append(rivals)
         utilities.append(utility)
         rows.append(np.bincount(own - starts[i], minlength=player.num_sequences))
-    return Layout(
+    return KernelArrays(
         place=place.astype(np.int32),
         sequence=np.argsort(place).astype(np.int32),
         players=starts.astype(np.uint64),

@@ -58,7 +58,7 @@ class Strategy:
     @classmethod
     def random(cls, form: SequenceForm, generator: np.random.Generator) -> Strategy:
         """At every information set a point drawn uniformly from the simplex."""
-        weight = generator.standard_exponential(form.layout.num_sequences)
+        weight = generator.standard_exponential(form.arrays.num_sequences)
         return cls.from_behaviour(form, _normalised(form, weight))
 
     @classmethod
@@ -71,7 +71,7 @@ class Strategy:
         Raises:
             InputError: the policy does not cover an information set of the form.
         """
-        behaviour = np.ones(form.layout.num_sequences)
+        behaviour = np.ones(form.arrays.num_sequences)
         start = 0
         for player in form.players:
             for j, name in enumerate(player.information_sets):
@@ -117,11 +117,11 @@ class Strategy:
             InputError: the strategy has an information set or an action that the form lacks.
         """
         if self._lists_all_of(form):
-            behaviour = np.ones(form.layout.num_sequences)
+            behaviour = np.ones(form.arrays.num_sequences)
             behaviour[form.rows[3]] = self.probabilities
             return behaviour
         behaviour = uniform_behaviour(form)
-        own_sets = [(i, p, int(form.layout.players[i])) for i, p in enumerate(form.players)]
+        own_sets = [(i, p, int(form.arrays.players[i])) for i, p in enumerate(form.players)]
         for j, name in enumerate(self.information_sets):
             at = slice(self.first_action[j], self.first_action[j + 1])
             holders = [
@@ -267,12 +267,12 @@ class Strategy:
 
 def uniform_behaviour(form: SequenceForm) -> Float64:
     """Equal probabilities at every information set, [S] over all players' sequences."""
-    return _normalised(form, np.ones(form.layout.num_sequences))
+    return _normalised(form, np.ones(form.arrays.num_sequences))
 
 
 def _normalised(form: SequenceForm, weight: Float64) -> Float64:
     behaviour = np.ones_like(weight)
-    for player, start in zip(form.players, form.layout.players.astype(int), strict=False):
+    for player, start in zip(form.players, form.arrays.players.astype(int), strict=False):
         own = weight[start + 1 : start + player.num_sequences]
         if len(own):
             total = np.add.reduceat(own, player.first_sequence - 1)

@@ -169,8 +169,8 @@ def _number(text: str, where: str) -> float:
     try:
         number = float(text)
     except ValueError:
-        mend = "; write fractions as decimals" if "/" in text else ""
-        raise InputError(f"{where}: {text!r} is not a number{mend}") from None
+        fix = "; write fractions as decimals" if "/" in text else ""
+        raise InputError(f"{where}: {text!r} is not a number{fix}") from None
     if not math.isfinite(number):
         raise InputError(f"{where}: the payoff {text} is not a finite number")
     return number

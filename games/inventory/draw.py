@@ -19,7 +19,7 @@ from matplotlib.patches import Polygon, Rectangle
 from numpy.typing import NDArray
 
 from games.finite.sequence_form import Float64
-from games.inventory.layout import Layout
+from games.inventory.arrays import NetworkArrays
 from games.inventory.network import SupplyNetwork
 from games.simulators.simulator import take
 
@@ -83,7 +83,7 @@ def frame(simulator: Inventory, state: State, game: int = 0) -> NDArray[np.uint8
     at once; the latter two of the periods that count. Below stands what is what.
     """
     one = take(state, torch.tensor([game], device=state.on_hand.device))
-    network, layout = simulator.network, simulator.layout
+    network, arrays = simulator.network, simulator.arrays
     spot = places(network)
     columns = max(x for x, _ in spot.values())
     rows = max(Counter(x for x, _ in spot.values()).values())
@@ -98,15 +98,15 @@ def frame(simulator: Inventory, state: State, game: int = 0) -> NDArray[np.uint8
     wide, high = GAUGE[0], min(GAUGE[1], 0.7 * row)
 
     ends = np.array([[at[link.source], at[link.target]] for link in network.links])  # [E, 2, 2]
-    ends[layout.source >= 0, 0, 0] += wide  # goods leave at the right of a gauge
+    ends[arrays.source >= 0, 0, 0] += wide  # goods leave at the right of a gauge
     ax.add_collection(LineCollection(list(ends), colors="0.8", linewidths=0.9, zorder=1))
-    area = 40.0 if layout.num_links <= 20 and layout.pipeline <= 6 else 18.0
-    _goods(ax, layout, one, ends, area)
+    area = 40.0 if arrays.num_links <= 20 and arrays.pipeline <= 6 else 18.0
+    _goods(ax, arrays, one, ends, area)
 
     on_hand = one.on_hand[0].detach().cpu().double().numpy()
-    full = _full(layout)
+    full = _full(arrays)
     share = np.clip(np.abs(on_hand) / full, 0, 1)
-    corners = [(at[name][0], at[name][1] - high / 2) for name in layout.names]
+    corners = [(at[name][0], at[name][1] - high / 2) for name in arrays.names]
     boxes = [Rectangle(corner, wide, high) for corner in corners]
     bars = [
         Rectangle((x if units >= 0 else x + wide * (1 - part), y), wide * part, high)
@@ -124,9 +124,9 @@ def frame(simulator: Inventory, state: State, game: int = 0) -> NDArray[np.uint8
         x, y = at[name]
         ax.plot(x, y, "s", color="0.45", ms=6, zorder=3)
         ax.text(x - 0.1, y, name.replace("_", " "), ha="right", va="center", size=size)
-    few = len(layout.names) <= MOST_NAMES
+    few = len(arrays.names) <= MOST_NAMES
     last = columns
-    for (x, y), name, units in zip(corners, layout.names, on_hand, strict=True):
+    for (x, y), name, units in zip(corners, arrays.names, on_hand, strict=True):
         text = f"{name.replace('_', ' ')}  {units:.3g}" if few else name.replace("_", " ")
         if spot[name][0] == last:
             ax.text(x + wide + 0.08, y + high / 2, text, ha="left", va="center", size=size)
@@ -191,26 +191,26 @@ def _key(area: float) -> NDArray[np.uint8]:
     return _pixels(figure)
 
 
-def _full(layout: Layout) -> Float64:
+def _full(arrays: NetworkArrays) -> Float64:
     """[V] units of a full gauge."""
-    stock = np.array([one.stock for one in layout.network.locations.values()])
-    longest = np.zeros(layout.num_locations)
-    leads = [len(link.lead_times) - 1 for link in layout.network.links]
-    np.maximum.at(longest, layout.target, leads)
-    return np.maximum(np.maximum(stock, layout.flow * (longest + 2)), 1e-9)
+    stock = np.array([one.stock for one in arrays.network.locations.values()])
+    longest = np.zeros(arrays.num_locations)
+    leads = [len(link.lead_times) - 1 for link in arrays.network.links]
+    np.maximum.at(longest, arrays.target, leads)
+    return np.maximum(np.maximum(stock, arrays.flow * (longest + 2)), 1e-9)
 
 
-def _goods(ax: Axes, layout: Layout, one: State, ends: Float64, area: float) -> None:
+def _goods(ax: Axes, arrays: NetworkArrays, one: State, ends: Float64, area: float) -> None:
     """Discs for what is on its way; `ends` [E, 2, 2] are points, `area` is that of a period."""
     pipeline = one.pipeline[0].detach().cpu().double().numpy()  # [E, P]
     link, slot = np.nonzero(pipeline > 1e-9)
     if not len(link):
         return
-    leads = np.array([len(one.lead_times) - 1 for one in layout.network.links])
+    leads = np.array([len(one.lead_times) - 1 for one in arrays.network.links])
     # What arrives next (slot 0) is a period from the end; less than one, if it does before demand.
-    left = (slot + 1) / (leads[link] + layout.before_demand)
+    left = (slot + 1) / (leads[link] + arrays.before_demand)
     points = ends[link, 0] * left[:, None] + ends[link, 1] * (1 - left[:, None])
-    periods = pipeline[link, slot] / np.maximum(layout.link_flow[link], 1e-9)
+    periods = pipeline[link, slot] / np.maximum(arrays.link_flow[link], 1e-9)
     x, y = points.T
     ax.scatter(x, y, s=area * np.minimum(periods, MOST_PERIODS), color=ON_ITS_WAY, lw=0, zorder=2)
 

@@ -137,9 +137,9 @@ class Inventory(Period):
         state = self.begin(batch, device=generator.device)
         state = replace(state, trace=trace, offset=offset)
         if self.start:
-            numbers = self.layout.on(generator.device, torch.float32)
-            v, k, p = self.layout.num_locations, self.layout.num_stores, self.layout.pipeline
-            width = k + self.layout.num_links * p
+            numbers = self.arrays.on(generator.device, torch.float32)
+            v, k, p = self.arrays.num_locations, self.arrays.num_stores, self.arrays.pipeline
+            width = k + self.arrays.num_links * p
             share = torch.rand(width, batch, generator=generator, device=generator.device).t()
             more = padded(share[:, :k] * (self.start * numbers.mean), v - k)
             sent = share[:, k:].unflatten(1, numbers.begins.shape) * (self.start * numbers.begins)
@@ -159,14 +159,14 @@ class Inventory(Period):
         dtype: torch.dtype = torch.float32,
     ) -> State:
         """Games with the network's stock on hand and nothing on its way."""
-        layout = self.layout
+        arrays = self.arrays
         zero = torch.zeros((), dtype=dtype, device=device)
         whole = torch.zeros(batch, dtype=torch.int64, device=device)
         return State(
-            on_hand=layout.on(device, dtype).stock.expand(batch, -1),
-            pipeline=zero.expand(batch, layout.num_links, layout.pipeline),
-            owed=zero.expand(batch, layout.num_links if layout.owes else 0),
-            past=zero.expand(batch, layout.num_stores, self.look_back),
+            on_hand=arrays.on(device, dtype).stock.expand(batch, -1),
+            pipeline=zero.expand(batch, arrays.num_links, arrays.pipeline),
+            owed=zero.expand(batch, arrays.num_links if arrays.owes else 0),
+            past=zero.expand(batch, arrays.num_stores, self.look_back),
             tally=zero.expand(batch, TALLY),
             trace=whole,
             offset=whole,
@@ -178,9 +178,9 @@ class Inventory(Period):
         sampler = self.sampler(generator.device)
         t = state.period if sampler.steady else state.offset + state.period
         demand = sampler.draw(state.trace, t, generator)
-        lead = self._lead(len(demand), generator) if self.layout.random_leads else None
+        lead = self._lead(len(demand), generator) if self.arrays.random_leads else None
         orders = self.orders(state, by_number(self.shown.by_link(actions)))
-        fits = self.actions == SHARES and self.layout.shares_fit
+        fits = self.actions == SHARES and self.arrays.shares_fit
         after, flow = self.advance(state, orders, demand, lead, fits)
         cost = flow.cost
         if self.discount < 1:
@@ -215,32 +215,32 @@ class Inventory(Period):
         asked = self._asked(state, actions)
         if not self.whole:
             return asked
-        numbers = self.layout.on(actions.device, actions.dtype)
+        numbers = self.arrays.on(actions.device, actions.dtype)
         slack = 0.5 - (0.5 - 1e-4) * numbers.inside  # down, but for rounding
         return asked + ((asked + slack).floor() - asked).detach()
 
     def _asked(self, state: State, actions: Tensor) -> Tensor:
         """Before rounding."""
-        layout, numbers = self.layout, self.layout.on(actions.device, actions.dtype)
+        arrays, numbers = self.arrays, self.arrays.on(actions.device, actions.dtype)
         if self.actions == QUANTITIES:
             return actions.clamp_min(0)
         outer = actions
-        if layout.has_inside:
+        if arrays.has_inside:
             outer = actions.t().index_select(0, numbers.outer).t()  # [B, O]
         outside = F.softplus(outer + 1) * numbers.outer_scale
-        if not layout.has_inside:
+        if not arrays.has_inside:
             return outside
         weight = actions.clamp(-20, 20).exp()
         rivals = times(weight, numbers.leaves, plus=numbers.keeps)  # [B, S]
         inside = weight * times(self.sendable(state) / rivals, numbers.leaves.t())
-        if not layout.has_outside:
+        if not arrays.has_outside:
             return inside
         return times(outside, numbers.outer_place, plus=inside)
 
     def sampler(self, device: torch.device) -> Sampler:
         """What draws demand there."""
         if device not in self._samplers:
-            made = self.network.demand.sampler(self.layout.num_stores, device)
+            made = self.network.demand.sampler(self.arrays.num_stores, device)
             if self.traces is not None:
                 made = Traces(self.network.demand, *self._table(self.traces), device, False)
             self._samplers[device] = made
@@ -259,12 +259,12 @@ class Inventory(Period):
         """[R, W + T, K] traces, the same on every device, with the periods that are looked back;
         and where in the season each of them begins [R] int64."""
         own = torch.Generator().manual_seed(self.trace_seed)
-        sampler = self.network.demand.sampler(self.layout.num_stores, own.device)
+        sampler = self.network.demand.sampler(self.arrays.num_stores, own.device)
         return _drawn(sampler, count, self.look_back + self.periods, own, self.look_back)
 
     def _lead(self, batch: int, generator: torch.Generator) -> Tensor:
         """[B, E] int64 lead times of what is shipped now; orders may overtake each other."""
-        chances = self.layout.on(generator.device, torch.float32).lead_chances  # [E, ...]
+        chances = self.arrays.on(generator.device, torch.float32).lead_chances  # [E, ...]
         drawn = torch.multinomial(chances, batch, replacement=True, generator=generator)
         return drawn.T
 

@@ -67,7 +67,7 @@ class Legacy(Inventory, ABC):
         self, batch: int, device: torch.device | str = "cpu", dtype: torch.dtype = torch.float32
     ) -> Logged:
         state = super().begin(batch, device, dtype)
-        log = state.on_hand.new_zeros(batch, self.layout.longest, self.layout.num_links)
+        log = state.on_hand.new_zeros(batch, self.arrays.longest, self.arrays.num_links)
         return Logged(**vars(state), log=log)
 
     def advance(
@@ -92,7 +92,7 @@ class Legacy(Inventory, ABC):
 
     def stock(self, state: State) -> Tensor:
         """[B, V] on hand, without customers who wait."""
-        k = self.layout.num_stores
+        k = self.arrays.num_stores
         return torch.cat((state.on_hand[:, :k].clamp_min(0), state.on_hand[:, k:]), dim=1)
 
 
@@ -124,7 +124,7 @@ class NetworkManagement(Legacy):
         assert isinstance(state, Logged)
         stock = self.stock(state)
         leads = [len(link.lead_times) - 1 for link in self.network.links]
-        longest = self.layout.longest
+        longest = self.arrays.longest
         ways = [state.log[:, longest - lead :, e] for e, lead in enumerate(leads)]
         return torch.cat((torch.zeros_like(stock[:, :1]), stock, *ways), dim=1)
 
@@ -132,7 +132,7 @@ class NetworkManagement(Legacy):
         self, state: State, orders: Tensor, *rest: Any, **options: Any
     ) -> tuple[State, Flow]:
         after, flow = super().advance(state, orders, *rest, **options)
-        k, numbers = self.layout.num_stores, self.layout.on(orders.device, orders.dtype)
+        k, numbers = self.arrays.num_stores, self.arrays.on(orders.device, orders.dtype)
         change = flow.arrived @ numbers.to_target - flow.shipped @ numbers.taken
         others = (state.on_hand + change)[:, k:]
         saved = F.pad(numbers.holding[k:] * (-others).clamp_min(0), (k, 0))  # on stock below 0
@@ -142,7 +142,7 @@ class NetworkManagement(Legacy):
         return after, flow._replace(cost=flow.cost - saved)
 
     def _ship(self, state: State, asked: Tensor, fits: bool) -> Tensor:
-        numbers = self.layout.on(asked.device, asked.dtype)
+        numbers = self.arrays.on(asked.device, asked.dtype)
         there = torch.minimum(numbers.yields * state.on_hand, numbers.throughput)
         inside = torch.minimum(asked, there @ numbers.at_source)
         return torch.where(numbers.inside > 0, inside, asked)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from games.inventory.arrays import NetworkArrays
 from games.inventory.columns import padded, pushed, times
-from games.inventory.layout import Layout
 from games.inventory.network import SupplyNetwork
 
 TALLY = 3  # cost, units not met, units wanted
@@ -61,9 +61,9 @@ class Period:
     ignore: int
 
     @cached_property
-    def layout(self) -> Layout:
+    def arrays(self) -> NetworkArrays:
         """The network as arrays."""
-        return Layout(self.network)
+        return NetworkArrays(self.network)
 
     def advance(
         self,
@@ -83,37 +83,37 @@ class Period:
                 where it says one number.
             fits: whether no more is asked of any location than it has.
         """
-        layout = self.layout
-        numbers = layout.on(orders.device, orders.dtype)
-        asked = orders + state.owed if layout.owes else orders
+        arrays = self.arrays
+        numbers = arrays.on(orders.device, orders.dtype)
+        asked = orders + state.owed if arrays.owes else orders
         shipped = self._ship(state, asked, fits)
         stock = state.on_hand
-        if layout.has_inside:
+        if arrays.has_inside:
             stock = times(shipped, numbers.taken, less_than=stock)
         arrived, pipeline = self._travel(state.pipeline, shipped, lead)
-        if layout.before_demand:
+        if arrays.before_demand:
             stock = stock + self._into(arrived, numbers.to_target)
-        rest = layout.num_locations - layout.num_stores
+        rest = arrays.num_locations - arrays.num_stores
         net = stock - padded(demand, rest)
         over = net.clamp_min(0)
         short = over - net  # [B, V], 0 but at stores
         cost = numbers.holding * over + self.penalty(state) * short
-        unmet = short[:, : layout.num_stores] if rest else short
+        unmet = short[:, : arrays.num_stores] if rest else short
         on_hand = (
-            over if layout.all_lost else net if layout.all_wait else over - numbers.waits * short
+            over if arrays.all_lost else net if arrays.all_wait else over - numbers.waits * short
         )
-        if not layout.before_demand:
+        if not arrays.before_demand:
             on_hand = on_hand + self._into(arrived, numbers.to_target)
-        if layout.priced:
+        if arrays.priced:
             cost = cost + self._prices(asked, shipped, pipeline)
-        if layout.sells:
+        if arrays.sells:
             cost = cost - self.revenue(state, demand, unmet, on_hand)
         past = state.past
         if self.look_back:
             past = pushed(past, demand)[1]
         wanted = demand.clamp_min(0)  # what is brought back is no demand
         late = unmet.detach()
-        if not layout.all_lost:
+        if not arrays.all_lost:
             late = torch.minimum(late, wanted)  # not what has waited for longer
         counted = torch.stack((cost.detach().sum(1), late.sum(1), wanted.sum(1))).t()
         if self.ignore:
@@ -121,7 +121,7 @@ class Period:
         after = State(
             on_hand=on_hand,
             pipeline=pipeline,
-            owed=self._left(asked, shipped) if layout.owes else state.owed,
+            owed=self._left(asked, shipped) if arrays.owes else state.owed,
             past=past,
             tally=state.tally + counted,
             trace=state.trace,
@@ -132,38 +132,38 @@ class Period:
 
     def penalty(self, state: State) -> Tensor:
         """Of a unit that is not met: [V], or [B, V] where every trace has its own."""
-        numbers = self.layout.on(state.on_hand.device, state.on_hand.dtype)
-        return numbers.trace_penalty[state.trace] if self.layout.own_penalty else numbers.penalty
+        numbers = self.arrays.on(state.on_hand.device, state.on_hand.dtype)
+        return numbers.trace_penalty[state.trace] if self.arrays.own_penalty else numbers.penalty
 
     def price(self, state: State) -> Tensor:
         """Of a unit that is sold: [K], or [B, K] where every trace has its own."""
-        numbers = self.layout.on(state.on_hand.device, state.on_hand.dtype)
-        return numbers.trace_price[state.trace] if self.layout.own_price else numbers.price
+        numbers = self.arrays.on(state.on_hand.device, state.on_hand.dtype)
+        return numbers.trace_price[state.trace] if self.arrays.own_price else numbers.price
 
     def _ship(self, state: State, asked: Tensor, fits: bool) -> Tensor:
         """[B, E] units that leave, no more than there are and than links and locations take."""
-        layout, numbers = self.layout, self.layout.on(asked.device, asked.dtype)
-        if layout.link_capacity:
+        arrays, numbers = self.arrays, self.arrays.on(asked.device, asked.dtype)
+        if arrays.link_capacity:
             asked = torch.minimum(asked, numbers.capacity)
-        if fits or not layout.has_inside:
+        if fits or not arrays.has_inside:
             return asked
         there = self.sendable(state)
-        if layout.throughput:
+        if arrays.throughput:
             there = torch.minimum(there, numbers.sender_throughput)
         wanted = times(asked, numbers.leaves)  # [B, S]
         share = (there / wanted.clamp_min(1e-30)).clamp_max(1)
         shipped = asked * times(share, numbers.leaves.t(), plus=numbers.outside)
-        if not layout.passes_on:
+        if not arrays.passes_on:
             return shipped
         return torch.where(numbers.passes > 0, self._pass_on(there, asked), shipped)
 
     def sendable(self, state: State) -> Tensor:
         """[B, S] units that each location from which links leave has, or makes of what it has."""
-        layout, numbers = self.layout, self.layout.on(state.on_hand.device, state.on_hand.dtype)
+        arrays, numbers = self.arrays, self.arrays.on(state.on_hand.device, state.on_hand.dtype)
         there = times(state.on_hand, numbers.sends)
-        if not layout.all_lost:  # else nobody waits, and nothing is below 0
+        if not arrays.all_lost:  # else nobody waits, and nothing is below 0
             there = there.clamp_min(0)
-        return there * numbers.sender_yields if layout.makes else there
+        return there * numbers.sender_yields if arrays.makes else there
 
     def _pass_on(self, there: Tensor, asked: Tensor) -> Tensor:
         """[B, E] all that is there [B, S], where it cannot be kept; 0 where it can.
@@ -171,14 +171,14 @@ class Period:
         In proportion to what is asked for, by mean flow if nobody asks. What is more than a link
         takes goes to the source's others, in proportion to the room that they have.
         """
-        layout, numbers = self.layout, self.layout.on(asked.device, asked.dtype)
+        arrays, numbers = self.arrays, self.arrays.on(asked.device, asked.dtype)
         alike = numbers.same_source
         weight = asked * numbers.passes
         nobody = times(weight, alike) < 1e-30
         weight = torch.where(nobody, numbers.link_flow.clamp_min(1e-9) * numbers.passes, weight)
         here = times(there, numbers.leaves.t())
         sent = weight / times(weight, alike).clamp_min(1e-30) * here
-        if layout.link_capacity:
+        if arrays.link_capacity:
             most = torch.minimum(numbers.capacity, here) * numbers.passes
             sent = torch.minimum(sent, most)
             room, left = most - sent, here - times(sent, alike)
@@ -188,47 +188,47 @@ class Period:
     def _left(self, asked: Tensor, shipped: Tensor) -> Tensor:
         """[B, E] units that were asked for and are not shipped."""
         left = asked - shipped
-        return left.clamp_min(0) if self.layout.passes_on else left  # more than asked is sent on
+        return left.clamp_min(0) if self.arrays.passes_on else left  # more than asked is sent on
 
     def _travel(
         self, pipeline: Tensor, shipped: Tensor, lead: Tensor | None
     ) -> tuple[Tensor, Tensor]:
         """What arrives [B, E], and what is on its way then [B, E, P]."""
-        layout = self.layout
-        if layout.even_leads:  # all orders take the longest lead time: a queue
-            if not layout.pipeline:
+        arrays = self.arrays
+        if arrays.even_leads:  # all orders take the longest lead time: a queue
+            if not arrays.pipeline:
                 return shipped, pipeline
             return pushed(pipeline, shipped)
-        if not (layout.at_once or layout.random_leads):
-            first, others = pipeline.permute(1, 2, 0).split((1, layout.pipeline - 1), dim=1)
+        if not (arrays.at_once or arrays.random_leads):
+            first, others = pipeline.permute(1, 2, 0).split((1, arrays.pipeline - 1), dim=1)
             lines = torch.cat((others, torch.zeros_like(first)), dim=1)
-            slot = layout.on(shipped.device, shipped.dtype).later
+            slot = arrays.on(shipped.device, shipped.dtype).later
             lines = lines.flatten(0, 1).index_add(0, slot, shipped.t()).view_as(lines)
             return first[:, 0].t(), lines.permute(2, 0, 1)
         lines = F.pad(pipeline.permute(1, 2, 0), (0, 0, 0, 1))  # [E, P + 1, B], a copy
         row = lines.permute(2, 0, 1)
-        numbers = layout.on(shipped.device, shipped.dtype)
-        if not layout.random_leads:
+        numbers = arrays.on(shipped.device, shipped.dtype)
+        if not arrays.random_leads:
             lines.flatten(0, 1).index_add_(0, numbers.slot, shipped.t())
         elif lead is None:
             row = row + shipped[..., None] * numbers.place
         else:
-            place = F.one_hot(lead - layout.first_lead, layout.pipeline + 1)
+            place = F.one_hot(lead - arrays.first_lead, arrays.pipeline + 1)
             row = row + shipped[..., None] * place
         return row[..., 0], row[..., 1:]
 
     def _into(self, arrived: Tensor, to_target: Tensor) -> Tensor:
         """[B, V] of what arrives [B, E]."""
-        return arrived if self.layout.one_each else times(arrived, to_target)
+        return arrived if self.arrays.one_each else times(arrived, to_target)
 
     def _prices(self, asked: Tensor, shipped: Tensor, pipeline: Tensor) -> Tensor:
         """[B, V] costs of links and of making goods, less what locations pay each other."""
-        layout, numbers = self.layout, self.layout.on(shipped.device, shipped.dtype)
+        arrays, numbers = self.arrays, self.arrays.on(shipped.device, shipped.dtype)
         cost = times(shipped * numbers.link_cost, numbers.to_target)
         cost = cost - times(shipped, numbers.earned)
-        if layout.pays_transit:
+        if arrays.pays_transit:
             cost = cost + times(pipeline.sum(2) * numbers.transit, numbers.to_target)
-        if layout.pays_short:
+        if arrays.pays_short:
             left = self._left(asked, shipped)
             cost = cost + times(left * numbers.link_penalty, numbers.to_target)
         return cost
@@ -240,9 +240,9 @@ class Period:
             unmet: [B, K] after demand.
             after: [B, V] on hand, once goods have arrived.
         """
-        layout, numbers = self.layout, self.layout.on(demand.device, demand.dtype)
-        k = layout.num_stores
+        arrays, numbers = self.arrays, self.arrays.on(demand.device, demand.dtype)
+        k = arrays.num_stores
         before, waiting = (-stock[:, :k].clamp_max(0) for stock in (state.on_hand, after))
         lost = unmet * (1 - numbers.waits[:k])
         revenue = (demand + before - waiting - lost) * self.price(state)
-        return padded(revenue, layout.num_locations - k)
+        return padded(revenue, arrays.num_locations - k)

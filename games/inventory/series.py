@@ -200,7 +200,7 @@ def _numbers(frame: pd.DataFrame, file: str) -> np.ndarray:
 
 def _check(whole: np.ndarray, names: list[str] | None, file: str) -> None:
     """Raises InputError for the first gap or negative number of [R, T, K]."""
-    for bad, said, mend in (
+    for bad, said, fix in (
         (~np.isfinite(whole), "a gap", "fill it in, or take out the series"),
         (whole < 0, "a negative number", "give what customers wanted, not what they brought back"),
     ):
@@ -210,7 +210,7 @@ def _check(whole: np.ndarray, names: list[str] | None, file: str) -> None:
                 which, line = repr(names[max(series, store)]), f" (line {period + 2})"
             else:
                 which, line = f"{series}" + (f", store {store}," if whole.shape[2] > 1 else ""), ""
-            raise InputError(f"{file}: series {which} has {said} in period {period}{line}; {mend}")
+            raise InputError(f"{file}: series {which} has {said} in period {period}{line}; {fix}")
 
 
 def _is_number(text: str) -> bool:

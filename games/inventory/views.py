@@ -44,7 +44,7 @@ class View(ABC):
     spec: Spec
 
     def __init__(self, game: Inventory) -> None:
-        self.game, self.layout = game, game.layout
+        self.game, self.arrays = game, game.arrays
         self._cached: dict[tuple[str, torch.device], Tensor] = {}
 
     @abstractmethod
@@ -103,25 +103,25 @@ class Planner(View):
 
     def __init__(self, game: Inventory) -> None:
         super().__init__(game)
-        layout = game.layout
-        link = layout.link_flow
+        arrays = game.arrays
+        link = arrays.link_flow
         scale = [
-            layout.flow,
-            np.repeat(link, layout.pipeline),
-            link if layout.owes else [],
-            np.repeat(layout.flow[: layout.num_stores], game.look_back),
+            arrays.flow,
+            np.repeat(link, arrays.pipeline),
+            link if arrays.owes else [],
+            np.repeat(arrays.flow[: arrays.num_stores], game.look_back),
             [1.0, 1.0] if game.network.demand.season else [],
-            np.full(layout.num_stores, game.layout.dearest) if _varies(game) else [],
+            np.full(arrays.num_stores, game.arrays.dearest) if _varies(game) else [],
         ]
         self.scale = 1 / np.maximum(np.concatenate(scale), 1e-9)  # [F]
-        role = Role("planner", _box(game, layout.num_links), len(self.scale))
+        role = Role("planner", _box(game, arrays.num_links), len(self.scale))
         self.spec = Spec(name=game.name, roles=(role,), role_of=(0,), num_nodes=1)
 
     def observe(self, state: State) -> Observation:
         parts = [state.on_hand]
-        if self.layout.pipeline:
+        if self.arrays.pipeline:
             parts.append(state.pipeline)
-        if self.layout.owes:
+        if self.arrays.owes:
             parts.append(state.owed)
         if self.game.look_back:
             parts.append(state.past)
@@ -150,26 +150,26 @@ def features(view: View, state: State) -> Features:
     the way [P], owed [1 or 0], its mean lead time over the longest, its cost, whether it comes from
     outside.
     """
-    game, layout = view.game, view.layout
+    game, arrays = view.game, view.arrays
     b, v = state.on_hand.shape
-    rest = v - layout.num_stores
-    inverse = view._kept("inverse flow", state.on_hand, 1 / np.maximum(layout.flow, 1e-9))
+    rest = v - arrays.num_stores
+    inverse = view._kept("inverse flow", state.on_hand, 1 / np.maximum(arrays.flow, 1e-9))
     nodes = [(state.on_hand * inverse)[..., None]]
     if game.look_back:
-        past = state.past * inverse[: layout.num_stores, None]
+        past = state.past * inverse[: arrays.num_stores, None]
         nodes.append(F.pad(past, (0, 0, 0, rest)))
     if game.network.demand.season:
         nodes.append(view._season(state)[:, None].expand(-1, v, -1))
     constants = view._kept("location", state.on_hand, _location_constants(game)).expand(b, -1, -1)
     if _varies(game):
-        unmet = F.pad(_unmet_cost(game, state) / game.layout.dearest, (0, rest))[..., None]
+        unmet = F.pad(_unmet_cost(game, state) / game.arrays.dearest, (0, rest))[..., None]
         constants = torch.cat((constants[..., :1], unmet, constants[..., 2:]), dim=2)
     nodes.append(constants)
-    flow = view._kept("inverse link flow", state.on_hand, 1 / np.maximum(layout.link_flow, 1e-9))
+    flow = view._kept("inverse link flow", state.on_hand, 1 / np.maximum(arrays.link_flow, 1e-9))
     links = []
-    if layout.pipeline:
+    if arrays.pipeline:
         links.append(state.pipeline * flow[:, None])
-    if layout.owes:
+    if arrays.owes:
         links.append((state.owed * flow)[..., None])
     links.append(view._kept("link", state.on_hand, _link_constants(game)).expand(b, -1, -1))
     return Features(torch.cat(nodes, dim=2), torch.cat(links, dim=2))
@@ -178,19 +178,19 @@ def features(view: View, state: State) -> Features:
 def num_features(game: Inventory) -> tuple[int, int]:
     """How many a location and a link show."""
     season = 2 if game.network.demand.season else 0
-    own = game.layout.pipeline + game.layout.owes
+    own = game.arrays.pipeline + game.arrays.owes
     return 1 + game.look_back + season + 5, own + 3
 
 
 def _location_constants(game: Inventory) -> np.ndarray:
     """[V, 5]"""
-    layout, network = game.layout, game.network
-    k, v = layout.num_stores, layout.num_locations
-    dearest = game.layout.dearest
+    arrays, network = game.arrays, game.network
+    k, v = arrays.num_stores, arrays.num_locations
+    dearest = game.arrays.dearest
     found = np.zeros((v, 5))
     found[:, 0] = [one.holding / dearest for one in network.locations.values()]
     found[:, 1] = [(one.penalty + one.price) / dearest for one in network.locations.values()]
-    flow = np.maximum(layout.flow[:k], 1e-9)
+    flow = np.maximum(arrays.flow[:k], 1e-9)
     found[:k, 2] = network.demand.means(k) / flow
     found[:k, 3] = network.demand.deviations(k) / flow
     found[:k, 4] = 1
@@ -199,21 +199,21 @@ def _location_constants(game: Inventory) -> np.ndarray:
 
 def _link_constants(game: Inventory) -> np.ndarray:
     """[E, 3]"""
-    layout, links = game.layout, game.network.links
+    arrays, links = game.arrays, game.network.links
     mean = np.array([np.dot(range(len(link.lead_times)), link.lead_times) for link in links])
     cost = np.array([link.cost for link in links])
-    lead = mean / max(layout.longest, 1)
-    return np.stack((lead, cost / game.layout.dearest, layout.source < 0), axis=1)
+    lead = mean / max(arrays.longest, 1)
+    return np.stack((lead, cost / game.arrays.dearest, arrays.source < 0), axis=1)
 
 
 def _varies(game: Inventory) -> bool:
     """Whether a unit of unmet demand costs differently by game."""
-    return game.layout.own_penalty or game.layout.own_price
+    return game.arrays.own_penalty or game.arrays.own_price
 
 
 def _unmet_cost(game: Inventory, state: State) -> Tensor:
     """[B, K] of a unit, where it varies: penalty, and revenue that does not come."""
-    return game.penalty(state)[..., : game.layout.num_stores] + game.price(state)
+    return game.penalty(state)[..., : game.arrays.num_stores] + game.price(state)
 
 
 class Graph(View):
@@ -225,17 +225,17 @@ class Graph(View):
 
     def __init__(self, game: Inventory) -> None:
         super().__init__(game)
-        layout = game.layout
+        arrays = game.arrays
         width, edges = num_features(game)
-        role = Role("planner", _box(game, layout.num_links), width)
+        role = Role("planner", _box(game, arrays.num_links), width)
         self.suppliers = len(game.network.suppliers)
-        total = 1 + layout.num_locations + self.suppliers
+        total = 1 + arrays.num_locations + self.suppliers
         self.spec = Spec(
             name=game.name, roles=(role,), role_of=(0,), num_nodes=total, edge_features=edges
         )
-        outside = layout.num_locations - layout.source  # 0 1 2 of suppliers are -1 -2 -3
-        source = np.where(layout.source < 0, outside, 1 + layout.source)
-        self.pairs = np.stack((source, 1 + layout.target))
+        outside = arrays.num_locations - arrays.source  # 0 1 2 of suppliers are -1 -2 -3
+        source = np.where(arrays.source < 0, outside, 1 + arrays.source)
+        self.pairs = np.stack((source, 1 + arrays.target))
 
     def observe(self, state: State) -> Observation:
         shown = features(self, state)
@@ -254,12 +254,12 @@ class Locations(View):
 
     def __init__(self, game: Inventory) -> None:
         super().__init__(game)
-        layout = game.layout
+        arrays = game.arrays
         own, link = num_features(game)
-        into = layout.links_into
+        into = arrays.links_into
         locations = list(game.network.locations.values())
         kinds = [
-            one.role or ("store" if v < layout.num_stores else "warehouse")
+            one.role or ("store" if v < arrays.num_stores else "warehouse")
             for v, one in enumerate(locations)
         ]
         most = {kind: max(len(into[v]) for v, k in enumerate(kinds) if k == kind) for kind in kinds}
@@ -268,18 +268,18 @@ class Locations(View):
             name=game.name,
             roles=tuple(Role(kind, _box(game, d), own + d * link) for kind, d in most.items()),
             role_of=tuple(list(most).index(kind) for kind in kinds),
-            num_nodes=layout.num_locations,
+            num_nodes=arrays.num_locations,
             edge_features=link + 1,
         )
-        e = layout.num_links
-        slots = np.full((layout.num_locations, self.widest), e)  # e: a link that is not there
+        e = arrays.num_links
+        slots = np.full((arrays.num_locations, self.widest), e)  # e: a link that is not there
         place = np.zeros(e, np.int64)
         for v, links in enumerate(into):
             slots[v, : len(links)] = links
             place[links] = v * self.widest + np.arange(len(links))
         self.slots, self.place = torch.as_tensor(slots.ravel()), torch.as_tensor(place)
-        self.between = np.flatnonzero(layout.source >= 0)
-        source, target = layout.source[self.between], layout.target[self.between]
+        self.between = np.flatnonzero(arrays.source >= 0)
+        source, target = arrays.source[self.between], arrays.target[self.between]
         self.pairs = np.concatenate(
             (np.stack((source, target)), np.stack((target, source))), axis=1
         )

@@ -26,8 +26,8 @@ def check(game: SafeNavigation) -> None:
             could not brake, or that begin nearer than they may be.
     """
     if game.responsibility not in RESPONSIBILITIES:
-        mend = did_you_mean(str(game.responsibility), RESPONSIBILITIES)
-        raise _refused(f"unknown responsibility {game.responsibility!r}: {mend}")
+        fix = did_you_mean(str(game.responsibility), RESPONSIBILITIES)
+        raise _refused(f"unknown responsibility {game.responsibility!r}: {fix}")
     for low, high in (("zeta_least", "zeta_most"), ("eta_least", "eta_most")):
         least, most = getattr(game, low), getattr(game, high)
         if not 0 < least <= most:

@@ -27,7 +27,7 @@ class Vector(Protocol):
     def spec(self) -> Spec: ...
 
     @property
-    def num_games(self) -> int: ...
+    def num_envs(self) -> int: ...
 
     @property
     def resumable(self) -> bool: ...  # whether `state` and `restore` keep the games themselves
@@ -69,22 +69,22 @@ class SimulatorVector:
     """Whether steps say what was decided; set it if the simulator is a `PostDecision`."""
 
     def __init__(
-        self, simulator: Simulator, num_games: int, device: torch.device | str = "cpu"
+        self, simulator: Simulator, num_envs: int, device: torch.device | str = "cpu"
     ) -> None:
-        self.simulator, self.num_games, self.device = simulator, num_games, torch.device(device)
+        self.simulator, self.num_envs, self.device = simulator, num_envs, torch.device(device)
         self.spec = simulator.spec
         self._state: State = None
         self._generator = torch.Generator(self.device)
         self._steps = 0
         self._sound = False  # whether a first step showed the shapes that it should
-        shape = num_games, self.spec.num_agents
+        shape = num_envs, self.spec.num_agents
         self._nobody = torch.zeros(shape, dtype=torch.bool, device=self.device)  # [B, N]
         self._cut = self._nobody  # [B, N] bool  truncated before, in games that go on
 
     def reset(self, seed: int) -> Observation:
         self._generator.manual_seed(seed)
         self._steps, self._cut = 0, self._nobody
-        self._state = self.simulator.reset(self.num_games, self._generator)
+        self._state = self.simulator.reset(self.num_envs, self._generator)
         return self._checked(self.simulator.observe(self._state))
 
     @torch.no_grad()
@@ -94,7 +94,7 @@ class SimulatorVector:
         check_actions(self.spec, self._seen, actions, f"{self.spec.name}: step {self._steps}")
         state, step = self._played(actions)
         if not self._sound:
-            self._keep(check_step, self.spec, step, self.num_games)
+            self._keep(check_step, self.spec, step, self.num_envs)
         if not torch.isfinite(step.reward).all():
             self._complain("reward", step.reward)
         over = step.over
@@ -128,7 +128,7 @@ class SimulatorVector:
 
     def _checked(self, seen: Observation) -> Observation:
         if not self._sound:
-            self._keep(check_observation, self.spec, seen, self.num_games, self._nobody)
+            self._keep(check_observation, self.spec, seen, self.num_envs, self._nobody)
         if not torch.isfinite(seen.nodes).all():
             self._complain("observation", seen.nodes)
         self._seen = seen
@@ -139,12 +139,12 @@ class SimulatorVector:
             check(*what, f"step {self._steps}")
         except BrokenPromise as broken:
             raise InputError(
-                f"{self.spec.name}: {broken}; mend the simulator (games.check_simulator tests it)"
+                f"{self.spec.name}: {broken}; fix the simulator (games.check_simulator tests it)"
             ) from None
 
     def _complain(self, what: str, values: Tensor) -> None:
         game, agent = (~torch.isfinite(values)).nonzero()[0][:2].tolist()
         raise InputError(
             f"{self.spec.name}: the {what} of agent {agent} is not finite at step {self._steps} "
-            f"(game {game} of {self.num_games}): mend the simulator, or see that actions stay small"
+            f"(game {game} of {self.num_envs}): fix the simulator, or see that actions stay small"
         )

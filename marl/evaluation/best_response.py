@@ -25,8 +25,8 @@ from marl.networks.network import Network
 from marl.networks.policy import Policy
 
 RESPONDER = PPO(
-    games=128,
-    fragment=32,
+    num_envs=128,
+    rollout_length=32,
     learning_rate=1e-3,
     discount=1.0,  # returns are judged without a discount
     value_clip=1e6,  # nothing is known of their scale

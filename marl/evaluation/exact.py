@@ -99,7 +99,7 @@ class InformationSets:
             edge_features=torch.zeros((0, 0)),
             deciding=None,
             game=None,
-            num_games=len(sets),
+            num_envs=len(sets),
             action_mask=self.mask[sets],
         )
 
@@ -168,7 +168,7 @@ class Average:
 
     def __init__(self, form: SequenceForm) -> None:
         self.form = form
-        self._sum = np.zeros(form.layout.num_sequences)  # [S] of weighted plans
+        self._sum = np.zeros(form.arrays.num_sequences)  # [S] of weighted plans
         self.weight = 0.0  # of all so far
 
     def add(self, behaviour: Float64, weight: float = 1.0) -> None:

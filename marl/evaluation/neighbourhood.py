@@ -82,5 +82,5 @@ def alone(policy: Policy, agent: int) -> Policy:
 def check(name: str, number: int, count: int | None = None) -> None:
     """Raises InputError unless a number is whole, 0 at least, and below a count if there is one."""
     if not isinstance(number, Integral) or number < 0 or (count is not None and number >= count):
-        mend = "0 or more" if count is None else f"one of 0 to {count - 1}"
-        raise InputError(f"{name} is {number!r}; give {mend}")
+        fix = "0 or more" if count is None else f"one of 0 to {count - 1}"
+        raise InputError(f"{name} is {number!r}; give {fix}")

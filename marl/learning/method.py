@@ -49,14 +49,20 @@ class LearningMethod(Table):
     """Whether it learns from what decisions do before chance comes, by a second critic; it has
     `estimate` then, see `marl.learning.on_policy.pdppo`."""
 
+    renamed: ClassVar = {
+        "games": "num_envs",
+        "fragment": "rollout_length",
+        "policies": "parameter_sharing",
+    }
+
     name: str
-    games: Annotated[int, Field(gt=0)] = 64
+    num_envs: Annotated[int, Field(gt=0)] = 64
     """Games that each env runner plays at once."""
     learning_rate: Schedule = 5e-4
     """Of Adam."""
     gradient_clip: Annotated[float, Field(gt=0)] = 0.5
     """The largest norm of a gradient."""
-    policies: Literal["role", "agent"] = "role"
+    parameter_sharing: Literal["role", "none"] = "role"
     """Whether agents of one role share a policy, or each has its own."""
 
     @field_validator(*SCHEDULED, check_fields=False)

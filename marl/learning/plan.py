@@ -17,7 +17,7 @@ class Resources(Table):
     """Processes and devices; 0 env runners or learners: in the process that trains."""
 
     env_runners: Annotated[int, Field(ge=0)] = 0
-    """Processes that play, each `method.games` games."""
+    """Processes that play, each `method.num_envs` games."""
     learners: Annotated[int, Field(ge=0)] = 0
     """Processes that learn, each from its part of what was played."""
     gpus_per_learner: Annotated[float, Field(ge=0, le=1024)] = 0

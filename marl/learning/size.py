@@ -46,20 +46,20 @@ def require_size(plan: Plan, spec: Spec) -> None:
     if not here or own.gpus_per_learner or own.gpus_per_env_runner:
         return
     if method.samples:
-        steps, games = int(getattr(method, "fragment", 1)), method.games
+        steps, games = int(getattr(method, "rollout_length", 1)), method.num_envs
         seen = spec.num_nodes * spec.features + spec.num_agents * (spec.action_width + 4)
         need = games * (GAME + steps * (seen * NUMBER + spec.num_agents * spec.mask_width))
         require_memory(
             need * max(own.env_runners, 1),
-            f"method.games = {games:,} with method.fragment = {steps:,}",
+            f"method.num_envs = {games:,} with method.rollout_length = {steps:,}",
             "give fewer games, or shorter fragments",
         )
         return
     horizon = getattr(simulator(plan.game), "horizon", 1)
     kept = sum((spec.roles[k].features + sum(network.hidden)) for k in spec.role_of)
     require_memory(
-        method.games * horizon * kept * NUMBER,
-        f"method.games = {method.games:,} of {horizon:,} steps, with their gradients,",
+        method.num_envs * horizon * kept * NUMBER,
+        f"method.num_envs = {method.num_envs:,} of {horizon:,} steps, with their gradients,",
         "give fewer games, or shorter ones",
     )
 
@@ -91,7 +91,7 @@ def require_processes(resources: Resources, runs: int = 1) -> None:
 
 def count_weights(plan: Plan, spec: Spec) -> int:
     """Of all networks, by building them where tensors have shapes but no memory."""
-    of_agent = names(spec, plan.method.policies)
+    of_agent = names(spec, plan.method.parameter_sharing)
     roles: dict[str, Any] = {}
     for agent, name in enumerate(of_agent):
         roles.setdefault(name, spec.roles[spec.role_of[agent]])

@@ -120,7 +120,11 @@ class Training:
     def policy(self) -> Policy:
         """The policy as it stands, a copy."""
         learned = Policy.new(
-            self.plan.game, self.spec, self.plan.network, self.plan.method.policies, self.plan.seed
+            self.plan.game,
+            self.spec,
+            self.plan.network,
+            self.plan.method.parameter_sharing,
+            self.plan.seed,
         )
         for name, arrays in self.algorithm.weights().items():
             weights = {
@@ -192,7 +196,7 @@ def measured(plan: Plan, spec: Spec) -> frozenset[str]:
         found |= {f"return_{role.name}" for role in spec.roles}
     if plan.self_play.past:
         found.add("return_against_past")
-    policies = set(names(spec, plan.method.policies))
+    policies = set(names(spec, plan.method.parameter_sharing))
     if len(policies) > 1:
         reported = [key for key in BY_POLICY if key in found]
         found |= {f"{key}_{name}" for key in reported for name in policies}

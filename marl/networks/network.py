@@ -11,7 +11,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 import gymnasium
 import torch
@@ -42,6 +42,8 @@ class Network(Table):
     with view = "graph".
     """
 
+    renamed: ClassVar = {"share": "shared_encoder"}
+
     encoder: Literal["mlp", "attention", "convolution", "edges"] = "mlp"
     """What a decision is computed from: the agent's own node alone, or the graph around it; with
     edges, a number for every edge of a graph that one agent acts along."""
@@ -57,7 +59,7 @@ class Network(Table):
     post_decision: bool = False
     """Whether there is a second critic, of states after a decision and before chance; method pdppo
     sees to it by itself."""
-    share: bool = False
+    shared_encoder: bool = False
     """Whether the critic uses the policy's encoder and memory."""
     activation: Literal["tanh", "relu", "elu", "gelu", "silu"] = "tanh"
     """Between layers."""
@@ -147,13 +149,13 @@ class PolicyNetwork(nn.Module):
     def __init__(self, config: Network, role: Role, spec: Spec) -> None:
         super().__init__()
         self.config, self.role, self.spec = config, role, spec
-        self.memory_width = config.memory * (1 if config.share else 2)
+        self.memory_width = config.memory * (1 if config.shared_encoder else 2)
         self.uses_graph = config.encoder != "mlp"
         self.central = config.critic == "central"
         activation = ACTIVATIONS[config.activation]
 
         self.actor = Trunk(config, role, spec)
-        self.judge = None if config.share else Trunk(config, role, spec)
+        self.judge = None if config.shared_encoder else Trunk(config, role, spec)
         width, outputs = self.actor.width, distribution(role).num_parameters
         self.log_std: nn.Parameter | None = None
         if not role.sizes:
@@ -257,7 +259,7 @@ class PolicyNetwork(nn.Module):
         if self.others is not None:
             assert given.game is not None, "a central critic needs Input.game"
             # Whoever is in play counts, so that the value does not depend on who is asked.
-            heard = mean_and_max(self.others(given.x), given.game, given.num_games)
+            heard = mean_and_max(self.others(given.x), given.game, given.num_envs)
             game = given.game if given.deciding is None else given.game[given.deciding]
             judged = self.joint(torch.cat([judged, heard.index_select(0, game)], dim=1))
         return self.worth(judged)[:, 0]

@@ -23,7 +23,7 @@ class Input:
     edge_features: Tensor  # [E, G] float32
     deciding: Tensor | None  # [D] int64  the rows of x that decide; None: every row, D = R
     game: Tensor | None  # [R] int64  the game of each node, ascending; for a central critic
-    num_games: int
+    num_envs: int
     action_mask: Tensor  # [D, A] bool
     memory: Tensor | None = None  # [D, M] float32 for one step, or [S, M] before S sequences
     slot: Tensor | None = None  # [D] int64  in which of the S sequences a decision is

@@ -26,7 +26,7 @@ from marl.networks.distributions import distribution
 from marl.networks.network import Network, PolicyNetwork
 from marl.networks.packing import pack
 
-FORMAT = "schelling policy 2"
+FORMAT = "schelling policy 3"
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class Policy:
 
     @classmethod
     def new(
-        cls, game: str, spec: Spec, config: Network, share: str = "role", seed: int = 0
+        cls, game: str, spec: Spec, config: Network, parameter_sharing: str = "role", seed: int = 0
     ) -> Policy:
-        """Untrained networks: one a role, or (`share="agent"`) one an agent."""
-        of_agent = names(spec, share)
+        """Untrained networks: one a role, or (`parameter_sharing="none"`) one an agent."""
+        of_agent = names(spec, parameter_sharing)
         networks = {}
         for k, name in enumerate(dict.fromkeys(of_agent)):
             role = spec.roles[spec.role_of[of_agent.index(name)]]
@@ -191,10 +191,10 @@ class Policy:
         return Policy(game, spec, self.config, networks, of_agent)
 
 
-def names(spec: Spec, share: str) -> tuple[str, ...]:
+def names(spec: Spec, parameter_sharing: str) -> tuple[str, ...]:
     """[N] the name of each agent's network: its role's, or with a number its own."""
     roles = [spec.roles[k].name for k in spec.role_of]
-    if share == "role":
+    if parameter_sharing == "role":
         return tuple(roles)
     return tuple(f"{role}_{roles[:k].count(role)}" for k, role in enumerate(roles))
 

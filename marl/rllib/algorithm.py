@@ -64,9 +64,9 @@ def algorithm_config(
         against: a frozen policy that plays all seats but `seats`.
         seats: the agents that learn; all of them if there is nobody to play against.
     """
-    learning = modules(spec, plan.network, plan.method.policies, plan.seed)
+    learning = modules(spec, plan.network, plan.method.parameter_sharing, plan.seed)
     seats = seats or tuple(range(spec.num_agents))
-    used = {names(spec, plan.method.policies)[agent] for agent in seats}
+    used = {names(spec, plan.method.parameter_sharing)[agent] for agent in seats}
     for name in [name for name in learning.rl_module_specs if name not in used]:
         learning.rl_module_specs.pop(name)
     resources = plan.resources

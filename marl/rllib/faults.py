@@ -47,7 +47,7 @@ def start_env_runners(group: EnvRunnerGroup, count: int, seconds: float) -> None
 
 
 def play(runner: Any) -> tuple[Fragment, Episodes] | Exception:
-    """On an env runner. An exception, unlike a death, is no failure that a restart would mend."""
+    """On an env runner. An exception, unlike a death, is no failure that a restart would fix."""
     try:
         return runner.sample(), runner.get_metrics()
     except (InputError, FloatingPointError) as error:
@@ -68,7 +68,7 @@ def require_hope(group: EnvRunnerGroup, restarts: int, seconds: float) -> None:
     died = [one.get() for one in found if isinstance(one.get(), ActorDiedError)]
     if len(died) == group.num_remote_env_runners():
         raise WorkerError(
-            f"all env runners died more than {restarts} times (the last: {cause(died[-1])}): mend "
+            f"all env runners died more than {restarts} times (the last: {cause(died[-1])}): fix "
             f"the cause, or raise resources.restarts; then {RESUME}"
         )
 

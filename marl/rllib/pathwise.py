@@ -34,7 +34,7 @@ class PathwiseLearner(BatchedLearner):
         self.simulator: Simulator = require_differentiable(self.plan.game)
         self.generator = torch.Generator(self._device)
         spec = self.simulator.spec
-        mine = names(spec, self.plan.method.policies)
+        mine = names(spec, self.plan.method.parameter_sharing)
         order = list(self.module.keys())
         self.of_agent = [order.index(name) for name in mine]
         self.networks: list[PolicyNetwork] = [self.module[name].network for name in order]

@@ -56,8 +56,8 @@ class BatchedRunner(EnvRunner, Checkpointable):
         if self._rollout is None:
             plan = self.plan
             gpus = plan.resources.gpus_per_env_runner and torch.cuda.is_available()
-            games = vector(plan.game, plan.method.games, device="cuda" if gpus else "cpu")
-            of_agent = names(games.spec, plan.method.policies)
+            games = vector(plan.game, plan.method.num_envs, device="cuda" if gpus else "cpu")
+            of_agent = names(games.spec, plan.method.parameter_sharing)
             learning = list(self.module.keys())
             networks = [self.module[name].network for name in learning]
             seats = [learning.index(name) if name in learning else -1 for name in of_agent]
@@ -85,7 +85,7 @@ class BatchedRunner(EnvRunner, Checkpointable):
         method: Any = self.plan.method
         estimate = method.estimate if method.post_decision else None
         return self.rollout.sample(
-            method.fragment, method.discount, method.gae_lambda, estimate
+            method.rollout_length, method.discount, method.gae_lambda, estimate
         ).to("cpu")
 
     @override(EnvRunner)

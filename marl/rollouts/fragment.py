@@ -44,7 +44,7 @@ class Fragment:
     target: Tensor | None = None  # [T, B, N] float32  of the value, if not value + advantage
 
     @property
-    def num_games(self) -> int:
+    def num_envs(self) -> int:
         return self.nodes.shape[1]
 
     @property
@@ -66,7 +66,7 @@ class Fragment:
         return _BY_STEP if self.after is None else _BY_STEP + _AFTER
 
     def _games(self, low: int, high: int) -> Fragment:
-        total, width = self.num_games, high - low
+        total, width = self.num_envs, high - low
         step, game = self.edge_row // total, self.edge_row % total
         inside = (game >= low) & (game < high)
         part = {name: getattr(self, name)[:, low:high] for name in self._by_step}
@@ -83,12 +83,12 @@ class Fragment:
         """The games of several fragments of as many steps, as one."""
         if len(parts) == 1:
             return parts[0]
-        total = sum(part.num_games for part in parts)
+        total = sum(part.num_envs for part in parts)
         rows, low = [], 0
         for part in parts:
-            step, game = part.edge_row // part.num_games, part.edge_row % part.num_games
+            step, game = part.edge_row // part.num_envs, part.edge_row % part.num_envs
             rows.append(step * total + game + low)
-            low += part.num_games
+            low += part.num_envs
         row, order = torch.sort(torch.cat(rows), stable=True)
         return cls(
             **{

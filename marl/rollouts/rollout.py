@@ -82,7 +82,7 @@ class Rollout:
         self.vector, self.networks, self.learners, self.past = vector, networks, learners, past
         self.rules = [distribution(network.role) for network in networks]
         self.seats = torch.tensor(seats)
-        games, spec = vector.num_games, vector.spec
+        games, spec = vector.num_envs, vector.spec
         game_seed, draw_seed = seeds(seed, count=2)
         self.seen = vector.reset(game_seed)
         device = self.seen.nodes.device

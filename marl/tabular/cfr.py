@@ -202,40 +202,40 @@ class HSPCFRPlus(RegretMatching):
 class RegretSolver:
     """Any rule of this module at work on a sequence form; see `Solver`.
 
-    Arrays are in the order of the form's layout.
+    Arrays are in the order of the form's arrays.
     """
 
     def __init__(self, form: SequenceForm, rule: RegretMatching, horizon: int) -> None:
-        layout = form.layout
+        arrays = form.arrays
         self.form = form
         self.rule = rule
         self.horizon = horizon
         self.iteration = 0
-        self.regret = np.zeros(layout.num_sequences)  # [S]
-        self.average = np.zeros(layout.num_sequences)  # [S] weighted sum of plans
-        self.current = uniform_behaviour(form)[layout.sequence]  # [S] the next iteration's play
-        self._plan = plan_of(layout, self.current)  # [S]
-        self._value = np.zeros(layout.num_sequences)  # [S] scratch
+        self.regret = np.zeros(arrays.num_sequences)  # [S]
+        self.average = np.zeros(arrays.num_sequences)  # [S] weighted sum of plans
+        self.current = uniform_behaviour(form)[arrays.sequence]  # [S] the next iteration's play
+        self._plan = plan_of(arrays, self.current)  # [S]
+        self._value = np.zeros(arrays.num_sequences)  # [S] scratch
         self._tie = ROUNDING * largest_utilities(form)  # [N] regrets below are zero
 
     def step(self, iterations: int = 1) -> None:
-        layout = self.form.layout
+        arrays = self.form.arrays
         t = np.arange(self.iteration + 1, self.iteration + iterations + 1, dtype=np.float64)
         minimise_regret(
-            leaf_arrays(self.form), layout.blocks, layout.player_blocks, layout.parent,
+            leaf_arrays(self.form), arrays.blocks, arrays.player_blocks, arrays.parent,
             self.rule.schedule(t, self.horizon), self.rule.clip, self.rule.predictive,
             self.rule.alternating, self.rule.averaging == "next",
             self._tie, self.regret, self.average, self.current, self._plan, self._value,
-            np.empty(layout.longest_block), np.empty(layout.longest_block),
+            np.empty(arrays.longest_block), np.empty(arrays.longest_block),
         )  # fmt: skip
         self.iteration += iterations
 
     def strategy(self) -> Strategy:
         """The average strategy."""
-        layout = self.form.layout
-        behaviour = np.ones(layout.num_sequences)
-        plan_to_behaviour(layout.blocks, self.average, behaviour)
-        return Strategy.from_behaviour(self.form, behaviour[layout.place])
+        arrays = self.form.arrays
+        behaviour = np.ones(arrays.num_sequences)
+        plan_to_behaviour(arrays.blocks, self.average, behaviour)
+        return Strategy.from_behaviour(self.form, behaviour[arrays.place])
 
     def state(self) -> State:
         return {
@@ -247,12 +247,13 @@ class RegretSolver:
         }
 
     def restore(self, state: State) -> None:
-        layout = self.form.layout
-        size = layout.num_sequences
-        arrays = [floats(state, name, size) for name in ("regret", "average", "current")]
+        arrays = self.form.arrays
+        size = arrays.num_sequences
+        self.regret, self.average, self.current = (
+            floats(state, name, size) for name in ("regret", "average", "current")
+        )
         self.iteration, self.horizon = int(state["iteration"]), int(state["horizon"])
-        self.regret, self.average, self.current = arrays
-        self._plan = plan_of(layout, self.current)
+        self._plan = plan_of(arrays, self.current)
 
 
 @njit(**INLINE)

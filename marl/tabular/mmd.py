@@ -69,7 +69,7 @@ def _sizes(form: SequenceForm) -> tuple[Float64, Float64]:
 
 
 class MMDSolver:
-    """MMD at work on a sequence form; see `Solver`. Arrays are in the order of its layout."""
+    """MMD at work on a sequence form; see `Solver`. Arrays are in the order of its arrays."""
 
     def __init__(self, form: SequenceForm, config: MMD) -> None:
         self.form = form
@@ -82,22 +82,22 @@ class MMDSolver:
         self.temperature = temperature  # [N]
         stepsize = 1.0 / largest if config.stepsize is None else config.stepsize
         self.stepsize = np.broadcast_to(stepsize, largest.shape).copy()  # [N]
-        layout = form.layout
-        self.behaviour = uniform_behaviour(form)[layout.sequence]  # [S]
+        arrays = form.arrays
+        self.behaviour = uniform_behaviour(form)[arrays.sequence]  # [S]
         # Logarithms are the iterate: probabilities that underflow keep their history.
         self.log_behaviour = np.log(self.behaviour)  # [S]
         moving = config.magnet == "moving"
         # Dilated entropy is the divergence from a "magnet" of ones, up to a constant.
         self.log_magnet = self.log_behaviour.copy() if moving else np.zeros_like(self.behaviour)
-        self._plan = plan_of(layout, self.behaviour)
-        self._value = np.zeros(layout.num_sequences)
+        self._plan = plan_of(arrays, self.behaviour)
+        self._value = np.zeros(arrays.num_sequences)
 
     def step(self, iterations: int = 1) -> None:
-        layout = self.form.layout
+        arrays = self.form.arrays
         config = self.config
         rate = config.magnet_rate if config.magnet == "moving" else 0.0
         descend(
-            leaf_arrays(self.form), layout.blocks, layout.player_blocks, layout.parent,
+            leaf_arrays(self.form), arrays.blocks, arrays.player_blocks, arrays.parent,
             iterations, self.temperature, self.stepsize, rate, config.alternating,
             self.log_behaviour, self.log_magnet, self.behaviour, self._plan, self._value,
         )  # fmt: skip
@@ -105,7 +105,7 @@ class MMDSolver:
 
     def strategy(self) -> Strategy:
         """The last iterate."""
-        return Strategy.from_behaviour(self.form, self.behaviour[self.form.layout.place])
+        return Strategy.from_behaviour(self.form, self.behaviour[self.form.arrays.place])
 
     def state(self) -> State:
         return {
@@ -116,9 +116,9 @@ class MMDSolver:
         }
 
     def restore(self, state: State) -> None:
-        size = self.form.layout.num_sequences
+        size = self.form.arrays.num_sequences
         names = ("behaviour", "log_behaviour", "log_magnet")
         arrays = [floats(state, name, size) for name in names]
         self.iteration = int(state["iteration"])
         self.behaviour, self.log_behaviour, self.log_magnet = arrays
-        self._plan = plan_of(self.form.layout, self.behaviour)
+        self._plan = plan_of(self.form.arrays, self.behaviour)

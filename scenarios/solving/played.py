@@ -130,7 +130,7 @@ def _strategy(form: SequenceForm, strategy: Strategy) -> pd.DataFrame:
     plan = plans(form, behaviour)
     frame = Strategy.from_behaviour(form, behaviour).to_frame()
     frame.insert(3, "label", [label for player in form.players for label in player.labels[1:]])
-    starts = form.layout.players.astype(int)
+    starts = form.arrays.players.astype(int)
     frame["reached"] = np.concatenate(
         [
             np.repeat(plan[start + player.parent_sequence] > PLAYED, player.num_actions)
@@ -146,7 +146,7 @@ def _mixture(joint: Joint) -> pd.DataFrame:
 
     form = joint.form
     owner, first_action, actions, is_action = form.rows
-    starts = form.layout.players.astype(int)
+    starts = form.arrays.players.astype(int)
     count = np.diff(first_action)
     parent = np.concatenate(  # [A]  the sequence that leads to each action
         [

@@ -179,7 +179,7 @@ def _check_export(game: Game, concept: str, options: dict[str, Any], path: Path)
     ):
         default = inspect.signature(correlated_dynamics).parameters["iterations"].default
         profiles = options.get("iterations") or default
-        actions = as_form(game).layout.num_sequences - game.num_players
+        actions = as_form(game).arrays.num_sequences - game.num_players
         if profiles * actions > MOST_ROWS:
             raise InputError(
                 f"{path}: up to {profiles:,} profiles of {actions:,} actions are too many for a "

@@ -99,10 +99,10 @@ class TrainingRun:
         for file in files:
             if file.exists():
                 return Policy.load(file)
-        mend = f"`schelling resume {self.path}`"
+        fix = f"`schelling resume {self.path}`"
         if best:
-            mend = "play it without --best; evaluation.every lets a run look for the best"
-        raise InputError(f"{self.path} has no {'best ' if best else ''}policy yet: {mend}")
+            fix = "play it without --best; evaluation.every lets a run look for the best"
+        raise InputError(f"{self.path} has no {'best ' if best else ''}policy yet: {fix}")
 
     @property
     def strategy(self) -> Strategy:
@@ -161,7 +161,7 @@ class TrainingRun:
         return [result]
 
     def _done_already(self, rows: list[Row]) -> list[TrainingResult] | None:
-        """The results of a run of which nothing is left to do or to mend."""
+        """The results of a run of which nothing is left to do or to fix."""
         files = [self.path / name for name in (store.RESULT, store.POLICY, "learning.png")]
         if not rows or not all(file.exists() for file in files):
             return None

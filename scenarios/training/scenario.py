@@ -215,7 +215,7 @@ class TrainingScenario(Plan, Experiment):
         self.method.require(self.plan)
         require_size(self.plan, spec)
         if self.evaluation.parameters:
-            untrained = Policy.new(self.game, spec, self.network, self.method.policies)
+            untrained = Policy.new(self.game, spec, self.network, self.method.parameter_sharing)
             try:
                 untrained.for_game(self.judged, vector(self.judged, 1).spec)
             except InputError as error:

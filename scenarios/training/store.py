@@ -275,7 +275,7 @@ def read(run: Path) -> list[Row]:
             raise ValueError
     except ValueError:  # cells that are too few, too many, no numbers, no text
         raise InputError(
-            f"{file} is damaged: mend it, or delete it to go on with `schelling resume {run}` "
+            f"{file} is damaged: fix it, or delete it to go on with `schelling resume {run}` "
             "without its rows"
         ) from None
     return rows

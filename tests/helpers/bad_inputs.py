@@ -45,13 +45,13 @@ game = "navigation(agents=2,max_steps=20)"
 seed = 5
 [method]
 name = "ppo"
-games = 4
-fragment = 10
+num_envs = 4
+rollout_length = 10
 epochs = 1
 discount = 0.9
 [network]
 hidden = [8, 8]
-share = false
+shared_encoder = false
 [stop]
 steps = 160
 [checkpoint]

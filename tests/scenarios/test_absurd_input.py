@@ -35,12 +35,18 @@ ABSURD = [
     (["resources.torch_threads=100000"], "resources.torch_threads"),
     (["resources.env_runners=1000"], "1,000 env_runners and 0 learners on a machine of"),
     (["resources.learners=1000000000"], "1,000,000,000 learners on a machine of"),
-    (["method.games=100000000"], "method.games = 100,000,000 with method.fragment = 15 needs"),
-    (["method.fragment=1000000000"], "method.fragment = 1,000,000,000 needs at least"),
+    (
+        ["method.num_envs=100000000"],
+        "method.num_envs = 100,000,000 with method.rollout_length = 15 needs",
+    ),
+    (["method.rollout_length=1000000000"], "method.rollout_length = 1,000,000,000 needs at least"),
     (["method.epochs=1000000000"], "method ppo: epochs"),
     (["method.minibatches=1000000000"], "method ppo: minibatches"),
     (["evaluation.episodes=1000000000", "evaluation.every=1"], "evaluation.episodes: input should"),
-    (["method=hdpo", STORE, "method.games=100000000000"], "method.games = 100,000,000,000 of 5"),
+    (
+        ["method=hdpo", STORE, "method.num_envs=100000000000"],
+        "method.num_envs = 100,000,000,000 of 5",
+    ),
     (["method=hdpo", STORE, "method.updates=1000000000"], "updates"),
     (["seed=99999999999999999999"], "seed: input should be a number of at most 64 bits"),
     (["stop.target.bogus=1"], "stop.target: there is no metric 'bogus'"),
@@ -49,10 +55,13 @@ ABSURD = [
     (["checkpoint.best=eval_success"], "needs evaluation.every = 10"),
     (["checkpoint.best=eval_gap", "evaluation.every=1"], "no metric 'eval_gap'"),
     (["method.discount=true"], "discount: input should be a number, not true or false (given: T"),
-    (["method.games=true"], "games: input should be a number, not true or false"),
+    (["method.num_envs=true"], "games: input should be a number, not true or false"),
     (["stop.steps=true"], "stop.steps: input should be a number"),
     (["network.hidden=[true]"], "network.hidden: input should be a number"),
-    (["network.share=1"], "network.share: input should be true or false, not a number (given: 1)"),
+    (
+        ["network.shared_encoder=1"],
+        "network.shared_encoder: input should be true or false, not a number (given: 1)",
+    ),
     (["stop.target={return=true}"], "stop.target: input should be a number"),
     (["method.learning_rate=[[0,true]]"], "learning_rate: input should be a number"),
 ]
@@ -104,7 +113,7 @@ SWEEPS = [
     (["--set-grid", "network.hidden=[8],[100000,100000]"], "network.hidden = [100000, 100000]"),
     (["--seeds", "1000000000"], "1,000,000,000 runs"),
     (["--parallel", "1000000000", "--seeds", "1000"], "at once"),
-    (["--set-grid", "method.games=true"], "games: input should be a number"),
+    (["--set-grid", "method.num_envs=true"], "games: input should be a number"),
 ]
 
 
@@ -152,9 +161,14 @@ def test_numbers_and_truth_are_told_apart_everywhere():
     shop = {"shop": {"holds": 0}}
     with pytest.raises(games.InputError, match=r"locations\.shop\.holds: input should be true or"):
         SupplyNetwork.checked({**network, "locations": shop}, "x")
-    given = ["network.share=true", "method.games=64.0", "stop.steps=1e6", "method.discount=1"]
+    given = [
+        "network.shared_encoder=true",
+        "method.num_envs=64.0",
+        "stop.steps=1e6",
+        "method.discount=1",
+    ]
     scenario = parse(TINY, "x", given)
-    assert (scenario.network.share, scenario.method.games) == (True, 64)
+    assert (scenario.network.shared_encoder, scenario.method.num_envs) == (True, 64)
     assert (scenario.stop.steps, scenario.method.discount) == (1_000_000, 1.0)
 
 
@@ -162,7 +176,7 @@ def test_numbers_and_truth_are_told_apart_everywhere():
 def test_weights_are_counted_before_they_are_there(name):
     scenario = find(name)
     spec = vector(scenario.game, 1).spec
-    policy = Policy.new(scenario.game, spec, scenario.network, scenario.method.policies)
+    policy = Policy.new(scenario.game, spec, scenario.network, scenario.method.parameter_sharing)
     there = sum(w.numel() for net in policy.networks.values() for w in net.parameters())
     assert count_weights(scenario.plan, spec) == there
 

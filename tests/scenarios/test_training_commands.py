@@ -56,9 +56,11 @@ def folder(tmp_path_factory, ray) -> Path:
 @pytest.mark.parametrize("name", TRAINING)
 def test_shipped_training_scenarios_train(name, tmp_path):
     """Two updates each, of the games and networks that they say."""
-    plays = "fragment" in type(find(name).method).model_fields  # else the learners play whole games
-    settings = ["method.games=4", "stop.steps=217"]  # more than one update has
-    settings += ["method.fragment=30"] if plays else ["method.updates=1"]
+    plays = (
+        "rollout_length" in type(find(name).method).model_fields
+    )  # else the learners play whole games
+    settings = ["method.num_envs=4", "stop.steps=217"]  # more than one update has
+    settings += ["method.rollout_length=30"] if plays else ["method.updates=1"]
     scenario = find(name, settings)
     assert parse(scenario.to_toml(), "again") == scenario
     small = [f"{key}={value}" for key, value in SMALL.items() if key.split(".")[0] != "exact"]
@@ -168,7 +170,7 @@ def test_play_draws_pettingzoo(tmp_path, capsys):
     from PIL import Image
 
     game = "pettingzoo:mpe2.simple_spread_v3(max_cycles=4)"
-    settings = ["method.games=2", "stop.steps=30", "evaluation.every=0"]
+    settings = ["method.num_envs=2", "stop.steps=30", "evaluation.every=0"]
     scenario = parse(TINY, "x", [f'game="{game}"', *settings])
     run = Run.create(scenario, tmp_path / "run")
     run.execute()
@@ -404,7 +406,7 @@ def test_the_pages_simulator_trains(tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     check_simulator(simulator("meeting:Meeting(walkers=4)"))
     settings = ['game="meeting:Meeting(walkers=2)"', "stop.steps=4000", "evaluation.every=0"]
-    settings += ["method.learning_rate=0.01", "method.fragment=25", "method.epochs=4"]
+    settings += ["method.learning_rate=0.01", "method.rollout_length=25", "method.epochs=4"]
     run = Run.create(parse(TINY, "x", settings), tmp_path / "run")
     run.execute()
     met = run.metrics["met"]

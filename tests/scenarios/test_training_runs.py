@@ -33,8 +33,8 @@ TINY = """
 game = "navigation(agents=2,max_steps=20)"
 [method]
 name = "ppo"
-games = 8
-fragment = 15
+num_envs = 8
+rollout_length = 15
 minibatches = 2
 epochs = 1
 [network]
@@ -51,8 +51,8 @@ KUHN = """
 game = "kuhn_poker"
 [method]
 name = "ppo"
-games = 16
-fragment = 8
+num_envs = 16
+rollout_length = 8
 [network]
 hidden = [8]
 [self_play]
@@ -281,7 +281,7 @@ def test_names_of_what_is_measured(whole):
     found = {key for row in read(whole.path) for key in row if not key.startswith("eval_")}
     assert found - own == {"success", "arrived", "safe", "collisions", "seconds"}
     assert own <= found
-    plan = parse(KUHN, "x", ["method.policies=agent"]).plan
+    plan = parse(KUHN, "x", ["method.parameter_sharing=agent"]).plan
     with Training(plan) as training:
         found = {key for _ in range(3) for key in training.step()}
         assert found == measured(plan, training.spec)

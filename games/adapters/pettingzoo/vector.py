@@ -40,19 +40,19 @@ class PettingZooVector:
 
     Args:
         make: gives a new ParallelEnv or AECEnv, wrapped or not, whenever it is called.
-        num_games: B.
+        num_envs: B.
         name: what error messages call it.
 
     Raises:
         InputError: `make` fails or gives something else; spaces that cannot be flattened.
     """
 
-    def __init__(self, make: Callable[[], Any], num_games: int, name: str = "environment") -> None:
-        self.num_games = num_games
-        if num_games < 1:
-            raise InputError(f"{name}: {num_games} games cannot be played; take at least 1")
+    def __init__(self, make: Callable[[], Any], num_envs: int, name: str = "environment") -> None:
+        self.num_envs = num_envs
+        if num_envs < 1:
+            raise InputError(f"{name}: {num_envs} games cannot be played; take at least 1")
         try:
-            self._games = [_Game(driver(make(), name)) for _ in range(num_games)]
+            self._games = [_Game(driver(make(), name)) for _ in range(num_envs)]
             env = self._games[0].env
             names = list(env.possible_agents)
             seen = [env.observation_space(agent) for agent in names]
@@ -70,14 +70,14 @@ class PettingZooVector:
         roles, role_of = roles_of(self._agents)
         self.spec = spec = Spec(name, roles, role_of, num_nodes=len(names))
 
-        shape = num_games, spec.num_agents
+        shape = num_envs, spec.num_agents
         self._nodes = np.zeros((*shape, spec.features), np.float32)  # [B, N, F]
         self._acting = np.zeros(shape, bool)  # [B, N]
         self._reward = np.zeros(shape, np.float32)  # [B, N]
         self._terminated = np.zeros(shape, bool)  # [B, N] since the game began
         self._truncated = np.zeros(shape, bool)  # [B, N] since the game began
         self._legal = Legal(spec)
-        self._mask = np.repeat(self._legal.free[None], num_games, axis=0)  # [B, N, A]
+        self._mask = np.repeat(self._legal.free[None], num_envs, axis=0)  # [B, N, A]
 
     @property
     def game_seeds(self) -> list[int]:
@@ -100,12 +100,12 @@ class PettingZooVector:
             b, i, reason = wrong
             raise InputError(
                 f"{self.spec.name}: {self._names[i]}: the action at step "
-                f"{self._games[b].steps + 1} {reason}; mend the policy"
+                f"{self._games[b].steps + 1} {reason}; fix the policy"
             )
         self._reward[:] = 0
         before = self._truncated & ~self._terminated
         with np.errstate(over="ignore"):  # too large for float32 is found to be infinite
-            for b in range(self.num_games):
+            for b in range(self.num_envs):
                 self._play(b, chosen[b])
         self._require_finite(self._reward, "reward")
         self._require_finite(self._nodes, "observation")
@@ -150,10 +150,10 @@ class PettingZooVector:
         Raises:
             InputError: it is of another game.
         """
-        if state["name"] != self.spec.name or len(state["games"]) != self.num_games:
+        if state["name"] != self.spec.name or len(state["games"]) != self.num_envs:
             raise InputError(
                 f"{self.spec.name}: the saved state is of {len(state['games'])} games of "
-                f"{state['name']}, not of {self.num_games} of this one"
+                f"{state['name']}, not of {self.num_envs} of this one"
             )
         self.resumable = all(saved["env"] is not None for saved in state["games"])
         arrays = (self._nodes, self._mask, self._acting, self._terminated, self._truncated)
@@ -346,7 +346,7 @@ class PettingZooVector:
         who = "" if agent is None else f"{agent}: "
         return InputError(
             f"{self.spec.name}: {who}at step {game.steps} {text} (seed {game.seed}); "
-            "mend the environment"
+            "fix the environment"
         )
 
     def _raised(self, game: _Game, error: Exception) -> InputError:

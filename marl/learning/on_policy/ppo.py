@@ -27,7 +27,7 @@ class PPO(LearningMethod):
     )  # fmt: skip
 
     name: Literal["ppo"] = "ppo"
-    fragment: Annotated[int, Field(gt=0)] = 64
+    rollout_length: Annotated[int, Field(gt=0)] = 64
     """Steps of each game between two updates; in a game of turns at least a few rounds."""
     epochs: Annotated[int, Field(gt=0, le=1000)] = 4
     """Passes over what was played."""

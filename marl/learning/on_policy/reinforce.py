@@ -32,7 +32,7 @@ class REINFORCE(LearningMethod):
     minibatches: ClassVar[int] = 1
 
     name: Literal["reinforce"] = "reinforce"
-    fragment: Annotated[int, Field(gt=0)] = 64
+    rollout_length: Annotated[int, Field(gt=0)] = 64
     """Steps of each game between two updates; best as long as a game, or longer."""
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99
     """From one decision of an agent to its next."""

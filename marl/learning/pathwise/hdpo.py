@@ -40,7 +40,7 @@ class HDPO(LearningMethod):
     metrics = ("loss", "gradient_norm", "learning_rate")
 
     name: Literal["hdpo"] = "hdpo"
-    games: Annotated[int, Field(gt=0)] = 1024
+    num_envs: Annotated[int, Field(gt=0)] = 1024
     """Games of each gradient step, of all learners together; the paper: 1,024 to 8,192."""
     updates: Annotated[int, Field(gt=0, le=10_000)] = 10
     """Gradient steps between two rows of metrics."""
@@ -66,15 +66,15 @@ class HDPO(LearningMethod):
             )
         if plan.self_play.past:
             raise InputError("method hdpo knows no past selves: set self_play.past = 0")
-        if plan.resources.learners > self.games:
+        if plan.resources.learners > self.num_envs:
             raise InputError(
-                f"{plan.resources.learners} learners have {self.games} games: give method.games "
-                "at least one for each"
+                f"{plan.resources.learners} learners have {self.num_envs} games: give "
+                "method.num_envs at least one for each"
             )
 
     def shards(self, plan: Plan, update: int, learners: int) -> list[Draw]:
         """Each learner's games of every gradient step of an update, drawn from their own seeds."""
-        bounds = [self.games * k // learners for k in range(learners + 1)]
+        bounds = [self.num_envs * k // learners for k in range(learners + 1)]
         steps = range(update * self.updates, (update + 1) * self.updates)
         return [
             Draw(high - low, tuple(seeds(plan.seed, 2, step, k)[0] for step in steps))

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from games.inventory.arrays import NetworkArrays
 from games.inventory.inventory import Inventory, State
-from games.inventory.layout import Layout
 from marl.rules.inventory import horizon
 from marl.rules.inventory.position import position
 
@@ -23,13 +23,13 @@ def pass_on(game: Inventory, state: State, asked: Tensor) -> Tensor:
     system with lead times and random demand"; Federgruen and Zipkin (1984), "Approximations of
     dynamic, multilocation production and inventory problems".
     """
-    groups = _leaving(game.layout)
+    groups = _leaving(game.arrays)
     if not groups:
         return asked
     now, orders = position(game, state), asked.clone()
     mean, deviation = horizon.of_network(game, now)  # [V]
     for v, links in groups:
-        target = torch.as_tensor(game.layout.target[links], device=now.device)
+        target = torch.as_tensor(game.arrays.target[links], device=now.device)
         above = now[:, target] - mean[target]
         there = state.on_hand[:, v].clamp_min(0)
         orders[:, links] = levelled(above, deviation[target].clamp_min(1e-6), there)
@@ -53,10 +53,10 @@ def levelled(above: Tensor, width: Tensor, units: Tensor) -> Tensor:
 
 
 @lru_cache(maxsize=64)
-def _leaving(layout: Layout) -> tuple[tuple[int, np.ndarray], ...]:
+def _leaving(arrays: NetworkArrays) -> tuple[tuple[int, np.ndarray], ...]:
     """Locations that cannot keep anything, and the links that leave them."""
     return tuple(
         (v, links)
-        for v, one in enumerate(layout.network.locations.values())
-        if not one.holds and len(links := np.flatnonzero(layout.source == v))
+        for v, one in enumerate(arrays.network.locations.values())
+        if not one.holds and len(links := np.flatnonzero(arrays.source == v))
     )

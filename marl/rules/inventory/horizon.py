@@ -17,9 +17,9 @@ from torch import Tensor
 
 from games.common.errors import InputError
 from games.finite.sequence_form import Float64
+from games.inventory.arrays import NetworkArrays
 from games.inventory.demand import Poisson
 from games.inventory.inventory import Inventory, State
-from games.inventory.layout import Layout
 from marl.rules.inventory.position import echelon, shares
 
 
@@ -32,23 +32,23 @@ class Lead(NamedTuple):
 
 
 @lru_cache(maxsize=64)
-def leads(layout: Layout) -> Lead:
+def leads(arrays: NetworkArrays) -> Lead:
     """The lead times of a network."""
-    each = np.arange(layout.longest + 1)
-    chances = np.zeros((layout.num_links, len(each)))
-    for row, link in zip(chances, layout.network.links, strict=True):
+    each = np.arange(arrays.longest + 1)
+    chances = np.zeros((arrays.num_links, len(each)))
+    for row, link in zip(chances, arrays.network.links, strict=True):
         row[: len(link.lead_times)] = link.lead_times
-    mean, square = np.zeros((2, layout.num_locations))
-    for v, links in enumerate(layout.links_into):
+    mean, square = np.zeros((2, arrays.num_locations))
+    for v, links in enumerate(arrays.links_into):
         mean[v] = (chances[links] @ each).mean()
         square[v] = (chances[links] @ each**2).mean()
-    below = np.zeros(layout.num_locations)
-    place = {name: v for v, name in enumerate(layout.names)}
-    for name in reversed(list(nx.topological_sort(layout.network.graph))):
-        out = np.flatnonzero(layout.source == place.get(name, layout.num_locations))
+    below = np.zeros(arrays.num_locations)
+    place = {name: v for v, name in enumerate(arrays.names)}
+    for name in reversed(list(nx.topological_sort(arrays.network.graph))):
+        out = np.flatnonzero(arrays.source == place.get(name, arrays.num_locations))
         if len(out):
-            way = chances[out] @ each + below[layout.target[out]]
-            below[place[name]] = np.average(way, weights=np.maximum(layout.link_flow[out], 1e-9))
+            way = chances[out] @ each + below[arrays.target[out]]
+            below[place[name]] = np.average(way, weights=np.maximum(arrays.link_flow[out], 1e-9))
     return Lead(mean, square - mean**2, below)
 
 
@@ -57,13 +57,13 @@ def ratio(game: Inventory) -> Float64:
 
     A warehouse takes the mean of what it feeds.
     """
-    layout = game.layout
-    k, numbers = layout.num_stores, layout.on("cpu", torch.float64)
-    penalty = numbers.trace_penalty.mean(0) if layout.own_penalty else numbers.penalty
-    price = numbers.trace_price.mean(0) if layout.own_price else numbers.price
-    found = np.ones(layout.num_locations)
-    found[:k] = _critical(layout, penalty[:k], price).numpy()
-    through = echelon(layout)[:, :k] * layout.network.demand.means(k)
+    arrays = game.arrays
+    k, numbers = arrays.num_stores, arrays.on("cpu", torch.float64)
+    penalty = numbers.trace_penalty.mean(0) if arrays.own_penalty else numbers.penalty
+    price = numbers.trace_price.mean(0) if arrays.own_price else numbers.price
+    found = np.ones(arrays.num_locations)
+    found[:k] = _critical(arrays, penalty[:k], price).numpy()
+    through = echelon(arrays)[:, :k] * arrays.network.demand.means(k)
     fed = through @ found[:k] / np.maximum(through.sum(axis=1), 1e-12)
     found[k:] = fed[k:]
     return found
@@ -75,32 +75,32 @@ def critical(game: Inventory, state: State) -> Tensor:
     Underage over underage and overage. Underage is the penalty, and where sales are lost the margin
     too; overage is the holding cost.
     """
-    k = game.layout.num_stores
-    return _critical(game.layout, game.penalty(state)[..., :k], game.price(state))
+    k = game.arrays.num_stores
+    return _critical(game.arrays, game.penalty(state)[..., :k], game.price(state))
 
 
-def _critical(layout: Layout, penalty: Tensor, price: Tensor) -> Tensor:
-    k, numbers = layout.num_stores, layout.on(penalty.device, penalty.dtype)
-    cost = torch.as_tensor(shares(layout), device=penalty.device).to(penalty) @ numbers.link_cost
+def _critical(arrays: NetworkArrays, penalty: Tensor, price: Tensor) -> Tensor:
+    k, numbers = arrays.num_stores, arrays.on(penalty.device, penalty.dtype)
+    cost = torch.as_tensor(shares(arrays), device=penalty.device).to(penalty) @ numbers.link_cost
     margin = (1 - numbers.waits[:k]) * (price - cost[:k]).clamp_min(0)
     under = penalty + margin
     return (under / (under + numbers.holding[:k]).clamp_min(1e-12)).clamp(1e-3, 1 - 1e-3)
 
 
-def moments(layout: Layout, *, whole: bool = False) -> tuple[Float64, Float64]:
+def moments(arrays: NetworkArrays, *, whole: bool = False) -> tuple[Float64, Float64]:
     """Mean and standard deviation [V] of the demand that passes through, over the horizon.
 
     Args:
-        layout: of the network, with its demand over all seasons.
+        arrays: of the network, with its demand over all seasons.
         whole: whether the horizon goes on to the customers, as an echelon's does.
     """
-    k, demand = layout.num_stores, layout.network.demand
-    lead = leads(layout)
+    k, demand = arrays.num_stores, arrays.network.demand
+    lead = leads(arrays)
     deviation = demand.deviations(k)
     common = getattr(demand, "correlation", 0.0)
     covariance = np.outer(deviation, deviation) * common
     np.fill_diagonal(covariance, deviation**2)
-    through = echelon(layout)[:, :k]
+    through = echelon(arrays)[:, :k]
     mean = through @ demand.means(k)
     variance = ((through @ covariance) * through).sum(axis=1)
     periods = lead.mean + 1 + (lead.below if whole else 0)
@@ -109,27 +109,27 @@ def moments(layout: Layout, *, whole: bool = False) -> tuple[Float64, Float64]:
 
 def levels(game: Inventory, *, echelon: bool = False) -> Tensor:
     """[V] float32 the newsvendor's levels, of each location's own position or its echelon's."""
-    mean, deviation = moments(game.layout, whole=echelon)
+    mean, deviation = moments(game.arrays, whole=echelon)
     found = mean + norm.ppf(ratio(game)) * deviation
     return torch.as_tensor(found, dtype=torch.float32)
 
 
 def of_network(game: Inventory, like: Tensor) -> tuple[Tensor, Tensor]:
     """`moments` as tensors like another."""
-    return _moments(game.layout, like.device, like.dtype)
+    return _moments(game.arrays, like.device, like.dtype)
 
 
 def of_process(game: Inventory, state: State) -> tuple[Tensor, Tensor]:
     """Mean and deviation of each store's demand over the horizon: [K], in a season [B, K]."""
-    k, like = game.layout.num_stores, state.on_hand
+    k, like = game.arrays.num_stores, state.on_hand
     mean, deviation = (value[:k] for value in of_network(game, like))
     season = game.network.demand.season
     if season is None:
         return mean, deviation
     now = state.offset + state.period
-    lead = torch.as_tensor(leads(game.layout).mean[:k], device=now.device).to(like.dtype)
+    lead = torch.as_tensor(leads(game.arrays).mean[:k], device=now.device).to(like.dtype)
     factor = torch.zeros_like(like[:, :k])
-    for ahead in range(game.layout.longest + 1):
+    for ahead in range(game.arrays.longest + 1):
         counts = (lead + 1 - ahead).clamp(0, 1)  # of this period, in a horizon of L + 1
         factor = factor + counts * season.factor(now + ahead).to(like.dtype)
     factor = factor / (lead + 1)
@@ -144,8 +144,8 @@ def of_past(game: Inventory, state: State) -> tuple[Tensor, Tensor]:
         raise InputError(
             f"{game.name}: a rule that goes by past demand needs look_back of 2 or more"
         )
-    lead = leads(game.layout)
-    like, k = state.past, game.layout.num_stores
+    lead = leads(game.arrays)
+    like, k = state.past, game.arrays.num_stores
     periods = torch.as_tensor(lead.mean[:k] + 1, device=like.device).to(like.dtype)
     spread = torch.as_tensor(lead.variance[:k], device=like.device).to(like.dtype)
     mean = like.mean(dim=2)
@@ -158,10 +158,10 @@ def quantiles(game: Inventory, share: Float64) -> Float64:
 
     Exact for independent Poisson demand of one mean, and lead times that do not vary.
     """
-    k = game.layout.num_stores
-    mean, deviation = (value[:k] for value in moments(game.layout))
+    k = game.arrays.num_stores
+    mean, deviation = (value[:k] for value in moments(game.arrays))
     demand = game.network.demand
-    steady = demand.season is None and not game.layout.random_leads
+    steady = demand.season is None and not game.arrays.random_leads
     if isinstance(demand, Poisson) and steady:
         return poisson.ppf(share, mean)
     return mean + norm.ppf(share) * deviation
@@ -169,8 +169,8 @@ def quantiles(game: Inventory, share: Float64) -> Float64:
 
 def require_stores(game: Inventory, rule: str) -> None:
     """Raises InputError unless every location is a store that a supplier sends to."""
-    layout = game.layout
-    if layout.num_stores < layout.num_locations or layout.has_inside:
+    arrays = game.arrays
+    if arrays.num_stores < arrays.num_locations or arrays.has_inside:
         raise InputError(
             f"{game.name}: {rule} is a rule for stores that suppliers send to; use echelon-stock "
             "where locations send to each other"
@@ -182,7 +182,7 @@ def require_kept(game: Inventory, rule: str) -> None:
 
     Its own position never sees demand, so that a rule that goes by it orders the same for ever.
     """
-    if game.layout.passes_on:
+    if game.arrays.passes_on:
         raise InputError(
             f"{game.name}: {rule} goes by a location's own stock, of which some here keep none; "
             "use echelon-stock"
@@ -190,8 +190,10 @@ def require_kept(game: Inventory, rule: str) -> None:
 
 
 @lru_cache(maxsize=64)
-def _moments(layout: Layout, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    mean, deviation = moments(layout)
+def _moments(
+    arrays: NetworkArrays, device: torch.device, dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    mean, deviation = moments(arrays)
     return (
         torch.tensor(mean, dtype=dtype, device=device),
         torch.tensor(deviation, dtype=dtype, device=device),

@@ -48,24 +48,24 @@ class Myopic(Rule):
 
     def asked(self, game: Inventory, state: State) -> Tensor:
         _require(game)
-        layout = game.layout
+        arrays = game.arrays
         ratio = horizon.critical(game, state)
         waits = [one.unmet == "backlogged" for one in game.network.locations.values()]
         found = []
         level = torch.as_tensor(horizon.quantiles(game, ratio.double().cpu().numpy())).to(
             state.on_hand
         )
-        for v in range(layout.num_stores):
-            (link,) = layout.links_into[v]
+        for v in range(arrays.num_stores):
+            (link,) = arrays.links_into[v]
             lead = len(game.network.links[link].lead_times) - 1
             coming = state.pipeline[:, link]
             if waits[v]:
                 short = level[..., v] - state.on_hand[:, v] - coming.sum(dim=1)
                 found.append((int(link), short.clamp_min(0)))
                 continue
-            chances, unit = _demand(game.network.demand, layout.num_stores, v)
+            chances, unit = _demand(game.network.demand, arrays.num_stores, v)
             left = _left(
-                state.on_hand[:, v] / unit, coming / unit, lead, chances, layout.before_demand
+                state.on_hand[:, v] / unit, coming / unit, lead, chances, arrays.before_demand
             )
             found.append((int(link), unit * _least(left, chances, ratio[..., v])))
         return torch.stack([order for _, order in sorted(found, key=lambda one: one[0])], dim=1)
@@ -154,8 +154,8 @@ def _demand(process: Poisson | Normal, stores: int, k: int) -> tuple[Float64, fl
 def _require(game: Inventory) -> None:
     """Raises InputError where the policy is not this simple."""
     horizon.require_stores(game, Myopic.name)
-    layout, demand = game.layout, game.network.demand
-    if layout.random_leads or any(len(links) != 1 for links in layout.links_into):
+    arrays, demand = game.arrays, game.network.demand
+    if arrays.random_leads or any(len(links) != 1 for links in arrays.links_into):
         raise InputError(
             f"{game.name}: the myopic rule is for stores of one supplier and one lead time; use "
             "base-stock"

@@ -101,10 +101,10 @@ class _Program:
             lead: [T, E] int64 periods.
             ignore: see `perfect_information`.
         """
-        self.game, self.lead, self.layout = game, lead, game.layout
-        layout, numbers = game.layout, game.layout.on("cpu", torch.float64)
+        self.game, self.lead, self.arrays = game, lead, game.arrays
+        arrays, numbers = game.arrays, game.arrays.on("cpu", torch.float64)
         t, e = lead.shape
-        v, k = layout.num_locations, layout.num_stores
+        v, k = arrays.num_locations, arrays.num_stores
         self.shape = t, e, v, k
         self.shipped = np.arange(t * e).reshape(t, e)
         self.over = t * e + np.arange(t * v).reshape(t, v)
@@ -114,11 +114,11 @@ class _Program:
         taken = numbers.taken.numpy()  # [E, V]
         period, link = (part.ravel() for part in np.indices((t, e)))
         arrives = (period + lead.ravel()).astype(np.int64)
-        into = arrives * v + layout.target[link]
+        into = arrives * v + arrays.target[link]
         there = arrives < t
-        inside = layout.source[link] >= 0
-        leaves = period * v + layout.source[link]
-        share = taken[link, np.maximum(layout.source[link], 0)]
+        inside = arrays.source[link] >= 0
+        leaves = period * v + arrays.source[link]
+        share = taken[link, np.maximum(arrays.source[link], 0)]
         column = self.shipped.ravel()
         everywhere = np.arange(t * v).reshape(t, v)
         waits = numbers.waits.numpy()[:k]
@@ -129,15 +129,15 @@ class _Program:
             (everywhere[1:, :k], self.short[:-1], -waits),
         ]
         arrivals = (into[there], column[there], 1.0)
-        before = [] if layout.before_demand else [arrivals]
+        before = [] if arrays.before_demand else [arrivals]
         served = [(everywhere, self.over, -1.0), (everywhere[:, :k], self.short, 1.0)]
         size = t * (e + v + k)
         self.balance = _matrix(t * v, size, [*stock, arrivals, *served])
         left = _matrix(t * v, size, [*stock, *before])
-        sends = np.isin(np.arange(v), layout.source)
+        sends = np.isin(np.arange(v), arrays.source)
         holds = np.array([one.holds for one in game.network.locations.values()])
         empty = np.tile(sends & ~holds, t)
-        kept = np.tile(sends & holds & (layout.before_demand | (np.arange(v) < k)), t)
+        kept = np.tile(sends & holds & (arrays.before_demand | (np.arange(v) < k)), t)
         self.empty, self.kept = empty, kept
         self.equal = _stack(self.balance, left[empty])
         limit = numbers.throughput.numpy()
@@ -153,7 +153,7 @@ class _Program:
 
     def _freight(self) -> tuple[Float64, Float64]:
         """[T, E] cost of a unit shipped, with periods weighed, and of those that count alone."""
-        layout, numbers = self.layout, self.layout.on("cpu", torch.float64)
+        arrays, numbers = self.arrays, self.arrays.on("cpu", torch.float64)
         t = len(self.weight)
         cost = (numbers.link_cost - numbers.earned.sum(dim=1)).numpy()
         transit = numbers.transit.numpy()
@@ -161,7 +161,7 @@ class _Program:
         for weight in (self.weight, self.counts.astype(float)):
             until = np.concatenate(([0.0], weight.cumsum()))  # of the periods before
             start = np.arange(t)[:, None]
-            end = np.clip(start + self.lead - layout.first_lead, start, t)
+            end = np.clip(start + self.lead - arrays.first_lead, start, t)
             found.append(weight[:, None] * cost + transit * (until[end] - until[start]))
         return found[0], found[1]
 
@@ -172,19 +172,19 @@ class _Program:
             start: of one game.
             demand: [T, K] units.
         """
-        game, layout = self.game, self.layout
+        game, arrays = self.game, self.arrays
         t, _e, v, k = self.shape
-        numbers = layout.on("cpu", torch.float64)
+        numbers = arrays.on("cpu", torch.float64)
         known = np.zeros((t, v))  # that comes, whatever is ordered
         known[0] = start.on_hand[0].double().cpu().numpy()
         beforehand = known.copy()
         coming = start.pipeline[0].double().cpu().numpy()
         in_transit = 0.0
         for j in range(min(coming.shape[1], t)):
-            into = np.bincount(layout.target, weights=coming[:, j], minlength=v)
-            if (row := j + layout.first_lead) < t:
+            into = np.bincount(arrays.target, weights=coming[:, j], minlength=v)
+            if (row := j + arrays.first_lead) < t:
                 known[row] += into
-                if not layout.before_demand:
+                if not arrays.before_demand:
                     beforehand[row] += into
             held = float(coming[:, j] @ numbers.transit.numpy())
             in_transit += held * self.counts[:j].sum()
@@ -233,20 +233,20 @@ def _require_linear(game: Inventory, ignore: int) -> None:
     """Raises InputError where no linear program says what orders cost."""
     if type(game).advance is not Inventory.advance:
         raise InputError(f"{game.name}: perfect information does not know the rules of this game")
-    layout = game.layout
+    arrays = game.arrays
     places = list(game.network.locations.values())
-    for v, one in enumerate(places[: layout.num_stores]):
+    for v, one in enumerate(places[: arrays.num_stores]):
         if one.unmet == "lost":
             continue
-        if (layout.source == v).any():
+        if (arrays.source == v).any():
             raise InputError(
-                f"{game.name}: {layout.names[v]} sends goods on while its customers wait, which no "
+                f"{game.name}: {arrays.names[v]} sends goods on while its customers wait, which no "
                 'linear program describes; give it unmet = "lost" or customers = false'
             )
-        paid = one.price or layout.own_price
-        if paid and (ignore or not layout.before_demand):
+        paid = one.price or arrays.own_price
+        if paid and (ignore or not arrays.before_demand):
             raise InputError(
-                f"{game.name}: customers of {layout.names[v]} pay once they are served, which is "
+                f"{game.name}: customers of {arrays.names[v]} pay once they are served, which is "
                 'linear only with ignore = 0 and receive = "before demand"; use these, or price = 0'
             )
 

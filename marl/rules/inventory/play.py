@@ -152,7 +152,7 @@ def paths(
     demand, lead = [], []
     for t in range(periods):
         demand.append(sampler.draw(start.trace, start.offset + t, generator))
-        if game.layout.random_leads:
+        if game.arrays.random_leads:
             lead.append(game._lead(games, generator))
     return Paths(
         start=start,
@@ -223,7 +223,7 @@ def parts(game: Inventory, games: int, periods: int, *, seed: int = 0) -> Iterat
         game = replace(game, traces=None)
     if games < 1 or periods < 1:
         raise InputError(f"{game.name}: give at least one game and one period")
-    width = game.layout.num_stores + (game.layout.num_links if game.layout.random_leads else 0)
+    width = game.arrays.num_stores + (game.arrays.num_links if game.arrays.random_leads else 0)
     size = max(min(NUMBERS // (periods * width), WIDEST), 1)
     for k, start in enumerate(range(0, games, size)):
         yield paths(game, min(size, games - start), periods, seed=seeds(seed, k)[0])

@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from games.finite.sequence_form import Float64
+from games.inventory.arrays import NetworkArrays
 from games.inventory.inventory import Inventory, State
-from games.inventory.layout import Layout
 
 
 def position(game: Inventory, state: State) -> Tensor:
     """[B, V] units on hand, on their way and owed to each location, less customers who wait."""
     coming = _coming(game, state)
-    if game.layout.one_each:
+    if game.arrays.one_each:
         return state.on_hand + coming
-    return state.on_hand + coming @ game.layout.on(coming.device, coming.dtype).to_target
+    return state.on_hand + coming @ game.arrays.on(coming.device, coming.dtype).to_target
 
 
 def echelon_position(game: Inventory, state: State) -> Tensor:
@@ -30,64 +30,64 @@ def echelon_position(game: Inventory, state: State) -> Tensor:
     has come through the location whose link it took; on hand, through the locations that feed it,
     in their shares.
     """
-    passed = constant("echelon", game.layout, state.on_hand)  # [V, V]: of u's stock, through v
-    along = constant("echelon of links", game.layout, state.on_hand)  # [E, V]
-    into = game.layout.on(state.on_hand.device, state.on_hand.dtype).to_target
+    passed = constant("echelon", game.arrays, state.on_hand)  # [V, V]: of u's stock, through v
+    along = constant("echelon of links", game.arrays, state.on_hand)  # [E, V]
+    into = game.arrays.on(state.on_hand.device, state.on_hand.dtype).to_target
     found = state.on_hand @ passed.T + _coming(game, state) @ into
-    if game.layout.pipeline:
+    if game.arrays.pipeline:
         found = found + state.pipeline.sum(dim=2) @ along
     return found
 
 
 def by_link(game: Inventory, units: Tensor) -> Tensor:
     """[B, E] of units [B, V] that locations ask for: evenly of all who send to them."""
-    if game.layout.one_each:
+    if game.arrays.one_each:
         return units
-    return units @ constant("shares", game.layout, units)
+    return units @ constant("shares", game.arrays, units)
 
 
-def constant(name: str, layout: Layout, like: Tensor) -> Tensor:
+def constant(name: str, arrays: NetworkArrays, like: Tensor) -> Tensor:
     """An array of the network on the device of `like`, in its dtype; made once."""
-    return _on(name, layout, like.device, like.dtype)
+    return _on(name, arrays, like.device, like.dtype)
 
 
 @lru_cache(maxsize=64)
-def _on(name: str, layout: Layout, device: torch.device, dtype: torch.dtype) -> Tensor:
-    return torch.tensor(_MADE[name](layout), dtype=dtype, device=device)
+def _on(name: str, arrays: NetworkArrays, device: torch.device, dtype: torch.dtype) -> Tensor:
+    return torch.tensor(_MADE[name](arrays), dtype=dtype, device=device)
 
 
-def shares(layout: Layout) -> Float64:
+def shares(arrays: NetworkArrays) -> Float64:
     """[V, E] what part of a location's order each link is asked for."""
-    found = np.zeros((layout.num_locations, layout.num_links))
-    for v, links in enumerate(layout.links_into):
+    found = np.zeros((arrays.num_locations, arrays.num_links))
+    for v, links in enumerate(arrays.links_into):
         found[v, links] = 1 / max(len(links), 1)
     return found
 
 
 @lru_cache(maxsize=64)
-def echelon(layout: Layout) -> Float64:
+def echelon(arrays: NetworkArrays) -> Float64:
     """[V, V] what part of the goods that come to u (the second) has passed through v."""
-    found = np.eye(layout.num_locations)
-    place = {name: v for v, name in enumerate(layout.names)}
-    for name in nx.topological_sort(layout.network.graph):
+    found = np.eye(arrays.num_locations)
+    place = {name: v for v, name in enumerate(arrays.names)}
+    for name in nx.topological_sort(arrays.network.graph):
         if name not in place:
             continue
         u = place[name]
-        sources = layout.source[layout.links_into[u]]
+        sources = arrays.source[arrays.links_into[u]]
         for source in sources[sources >= 0]:
             found[:, u] += found[:, source] / len(sources)
     return found
 
 
-def echelon_of_links(layout: Layout) -> Float64:
+def echelon_of_links(arrays: NetworkArrays) -> Float64:
     """[E, V] what part of the goods on a link has passed through v."""
-    inside = layout.source >= 0
-    found = np.zeros((layout.num_links, layout.num_locations))
-    found[inside] = echelon(layout)[:, layout.source[inside]].T
+    inside = arrays.source >= 0
+    found = np.zeros((arrays.num_links, arrays.num_locations))
+    found[inside] = echelon(arrays)[:, arrays.source[inside]].T
     return found
 
 
-_MADE: dict[str, Callable[[Layout], Float64]] = {
+_MADE: dict[str, Callable[[NetworkArrays], Float64]] = {
     "shares": shares,
     "echelon": echelon,
     "echelon of links": echelon_of_links,
@@ -96,7 +96,7 @@ _MADE: dict[str, Callable[[Layout], Float64]] = {
 
 def _coming(game: Inventory, state: State) -> Tensor:
     """[B, E] units on their way or owed."""
-    if not game.layout.pipeline:
-        return state.owed if game.layout.owes else torch.zeros_like(state.pipeline[..., :0].sum(2))
+    if not game.arrays.pipeline:
+        return state.owed if game.arrays.owes else torch.zeros_like(state.pipeline[..., :0].sum(2))
     coming = state.pipeline.sum(dim=2)
-    return coming + state.owed if game.layout.owes else coming
+    return coming + state.owed if game.arrays.owes else coming

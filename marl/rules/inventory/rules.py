@@ -62,7 +62,7 @@ class Rule(ABC):
 
     def unit(self, game: Inventory) -> dict[str, Tensor]:
         """How far a number is moved in a step of tuning: by default, what flows in a period."""
-        flow = torch.as_tensor(game.layout.flow, dtype=torch.float32)
+        flow = torch.as_tensor(game.arrays.flow, dtype=torch.float32)
         return dict.fromkeys(self.numbers, flow)
 
 
@@ -102,7 +102,7 @@ class CappedBaseStock(Rule):
 
     @classmethod
     def guess(cls, game: Inventory) -> Self:
-        flow = torch.as_tensor(game.layout.flow, dtype=torch.float32)
+        flow = torch.as_tensor(game.arrays.flow, dtype=torch.float32)
         return cls(horizon.levels(game), 1.4 * flow)
 
     def asked(self, game: Inventory, state: State) -> Tensor:
@@ -148,7 +148,7 @@ class ReorderPoint(Rule):
     @classmethod
     def guess(cls, game: Inventory) -> Self:
         level = horizon.levels(game)
-        return cls(level - torch.as_tensor(game.layout.flow, dtype=torch.float32), level)
+        return cls(level - torch.as_tensor(game.arrays.flow, dtype=torch.float32), level)
 
     def asked(self, game: Inventory, state: State) -> Tensor:
         now = position(game, state)
@@ -179,7 +179,7 @@ class QuantileNewsvendor(Rule):
     @classmethod
     def guess(cls, game: Inventory) -> Self:
         ratio = torch.as_tensor(horizon.ratio(game), dtype=torch.float32)
-        return cls(ratio[: game.layout.num_stores], "past" if game.look_back > 1 else "process")
+        return cls(ratio[: game.arrays.num_stores], "past" if game.look_back > 1 else "process")
 
     def asked(self, game: Inventory, state: State) -> Tensor:
         horizon.require_stores(game, self.name)
@@ -199,4 +199,4 @@ class QuantileNewsvendor(Rule):
         return by_link(game, (level - position(game, state)).clamp_min(0))
 
     def unit(self, game: Inventory) -> dict[str, Tensor]:
-        return {"quantile": torch.full((game.layout.num_stores,), 0.1)}
+        return {"quantile": torch.full((game.arrays.num_stores,), 0.1)}

@@ -78,7 +78,7 @@ def tune(
     if _kind(kind).whole:  # it goes by a location's own position
         horizon.require_kept(game, kind)
     first = _kind(kind).guess(game)
-    one_store = game.layout.num_links == 1 and isinstance(game.network.demand, Poisson)
+    one_store = game.arrays.num_links == 1 and isinstance(game.network.demand, Poisson)
     if first.whole and one_store:
         longer = ignore + 8 * (periods - ignore)
         keep = 0.1 if len(first.whole) > 1 else 1.0
@@ -231,7 +231,7 @@ def _points(grid: Mapping[str, ArrayLike]) -> Tensor:
 
 def _most(game: Inventory) -> tuple[int, int]:
     """What a store's demand hardly ever exceeds, in a period and over the horizon."""
-    k, demand = game.layout.num_stores, game.network.demand
+    k, demand = game.arrays.num_stores, game.network.demand
     one = demand.means(k) + 4 * demand.deviations(k)
-    mean, deviation = horizon.moments(game.layout)
+    mean, deviation = horizon.moments(game.arrays)
     return int(np.ceil(one.max())), int(np.ceil((mean + 4 * deviation).max()))

@@ -36,8 +36,8 @@ def pure(compiled, generator) -> Strategy:
     So that two of them differ only if their reduced plans do: to OpenSpiel's `ce_dist` plans that
     differ anywhere are different recommendations.
     """
-    behaviour = np.zeros(compiled.layout.num_sequences)
-    for p, start in zip(compiled.players, compiled.layout.players.astype(int), strict=False):
+    behaviour = np.zeros(compiled.arrays.num_sequences)
+    for p, start in zip(compiled.players, compiled.arrays.players.astype(int), strict=False):
         behaviour[start] = 1.0
         choice = (generator.random(len(p.num_actions)) * p.num_actions).astype(int)
         plan = np.eye(1, p.num_sequences)[0]
@@ -145,7 +145,7 @@ def gains_of_following(name: str, concept: str, joint: Joint, strategies) -> np.
     )  # fmt: skip
     told = enumerate_game(root, f"{name} with advice", players, 10_000_000)
     behaviour = uniform_behaviour(told)
-    for player, start in zip(told.players, told.layout.players.astype(int), strict=False):
+    for player, start in zip(told.players, told.arrays.players.astype(int), strict=False):
         for j, text in enumerate(player.information_sets):
             advice, left = text.split(" | ")[-1].split(" / ")
             if left == "False":
@@ -186,7 +186,7 @@ def test_trigger_gains_against_all_pure_continuations(name, concept):
     joint, _ = mixture(compiled, 5, 7)
     values = joint.values
     for i, player in enumerate(compiled.players):
-        start = int(compiled.layout.players[i])
+        start = int(compiled.arrays.players[i])
         own = slice(start, start + player.num_sequences)
         continuations = games.normal_form.reduced_plans(player)
         found = trigger_gains(joint, concept)[i]

@@ -175,7 +175,7 @@ def test_one_player_finds_the_best_way(concept):
 def test_little_memory(kept):
     """Profiles that are dropped count no more: the gap is that of those that are left."""
     compiled = form(SHERIFF)
-    memory = 8 * compiled.layout.num_sequences * kept
+    memory = 8 * compiled.arrays.num_sequences * kept
     found = correlated_dynamics(compiled, "efcce", iterations=3000, memory=memory)
     assert len(found.joint.weights) == found.facts["profiles"] <= kept
     assert found.gains == pytest.approx(correlated_gains(found.joint, "efcce"), abs=1e-10)

@@ -60,7 +60,7 @@ def game(request, series):
 
 def mean_orders(game):
     """Orders what flows on average."""
-    flow = torch.tensor(game.layout.link_flow, dtype=torch.float32)
+    flow = torch.tensor(game.arrays.link_flow, dtype=torch.float32)
     return lambda state: flow.expand(len(state.period), -1)
 
 
@@ -141,7 +141,7 @@ def test_columns_are_distances_from_suppliers(game):
 def test_the_network_with_its_flows(game):
     history = played(game)
     figure = plot_network.network(history, title="flows")
-    layout, links = game.layout, game.network.links
+    arrays, links = game.arrays, game.network.links
     drawn = {
         patch.get_label(): patch.get_linewidth()
         for patch in figure.axes[0].patches
@@ -156,7 +156,7 @@ def test_the_network_with_its_flows(game):
     said = [text for text in figure.axes[0].texts if text.get_text() != "flows"]
     stock = history.on_hand.clip(0).mean(axis=(0, 1))
     named = {text.get_text() for text in said}
-    for name, units in zip(layout.names, stock, strict=True):
+    for name, units in zip(arrays.names, stock, strict=True):
         assert f"{name.replace('_', ' ')}  {units:.3g}" in named
     assert {name.replace("_", " ") for name in game.network.suppliers} <= named
     leads = [text for text in said if text.get_gid() == "lead time"]
@@ -216,7 +216,7 @@ def test_bars_are_means(game):
     history = played(game)
     figure = plot_inventory.costs(history, ignore=2, title="costs")
     left, right = figure.axes
-    names = [name.replace("_", " ") for name in game.layout.names]
+    names = [name.replace("_", " ") for name in game.arrays.names]
     assert [label.get_text() for label in right.get_yticklabels()] == names
     sums = np.zeros(len(names))
     for bar in right.patches:
@@ -283,7 +283,7 @@ def test_many_locations_are_cut():
     dear = sum(each.mean(axis=(0, 1)) for each in history.cost.values())
     _, right = plot_inventory.costs(history).axes
     assert "60 of 71 locations" in right.get_xlabel()
-    dearest = history.game.layout.names[int(np.argmax(dear))]
+    dearest = history.game.arrays.names[int(np.argmax(dear))]
     assert dearest.replace("_", " ") in [t.get_text() for t in right.get_yticklabels()]
 
 
@@ -424,7 +424,7 @@ def test_frames_of_all_settings(game, tmp_path):
     frames = [game.frame(state, 1)]
     for _ in range(4):
         actions = mean_orders(game)(state)[:, None] if game.actions == "quantities" else (
-            torch.zeros(2, 1, game.layout.num_links)
+            torch.zeros(2, 1, game.arrays.num_links)
         )  # fmt: skip
         state, _ = game.step(state, actions, generator)
         frames.append(game.frame(state, 1))

@@ -1,4 +1,4 @@
-"""Files and requests that cannot be used: one line with the mend, status 2, no traceback."""
+"""Files and requests that cannot be used: one line with the fix, status 2, no traceback."""
 
 from __future__ import annotations
 

@@ -100,7 +100,7 @@ def test_chance_of_a_leaf_in_kuhn_is_that_of_the_deal():
 )
 def test_chance_times_all_plans_adds_up_to_one(name):
     compiled = form(name)
-    starts = compiled.layout.players.astype(int)
+    starts = compiled.arrays.players.astype(int)
     for seed in range(3):
         strategy = Strategy.random(compiled, np.random.default_rng(seed))
         plan = plans(compiled, strategy.behaviour(compiled))
@@ -152,7 +152,7 @@ def test_chance_and_scale_are_those_of_the_game(name, chance, scale):
 )
 def test_memory_a_leaf(name, bytes_a_leaf):
     compiled = games.load(name).sequence_form()  # on which nothing else has kept what it asked for
-    kept = array_bytes([compiled, compiled.layout, *compiled.players])
+    kept = array_bytes([compiled, compiled.arrays, *compiled.players])
     assert kept <= bytes_a_leaf * len(compiled.leaf_sequence)
 
 

@@ -25,7 +25,7 @@ NETWORKS = [
     ("navigation(agents=2,max_steps=5)", Network(encoder="convolution", hidden=(8, 8), memory=4)),
     ("lot_sizing(items=2,machines=2,periods=3)", Network(hidden=(8,), post_decision=True)),
     ("inventory.lost_sales(periods=5)", Network(hidden=(8,), critic="central")),
-    ("tests.helpers.example_envs:Harbour", Network(hidden=(), share=True)),
+    ("tests.helpers.example_envs:Harbour", Network(hidden=(), shared_encoder=True)),
 ]
 
 

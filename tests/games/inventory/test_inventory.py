@@ -94,7 +94,7 @@ def passing_network(seed):
 def played(game, seed, periods=15, batch=3):
     """Random orders, demand and lead times [B, T, ...] in float64, and what came of them."""
     draw = np.random.default_rng([seed, 1])
-    e, k = game.layout.num_links, game.layout.num_stores
+    e, k = game.arrays.num_links, game.arrays.num_stores
     orders = draw.gamma(1.0, 8.0, (batch, periods, e)) * (draw.random((batch, periods, e)) < 0.7)
     demand = draw.poisson(5.0, (batch, periods, k)).astype(float)
     lead = np.zeros((batch, periods, e), int)
@@ -103,7 +103,7 @@ def played(game, seed, periods=15, batch=3):
         lead[..., i] = draw.choice(len(chances), (batch, periods), p=chances)
     states, flows = [game.begin(batch, dtype=torch.float64)], []
     for t in range(periods):
-        given = torch.from_numpy(lead[:, t]) if game.layout.random_leads else None
+        given = torch.from_numpy(lead[:, t]) if game.arrays.random_leads else None
         state, flow = game.advance(
             states[-1], torch.from_numpy(orders[:, t]), torch.from_numpy(demand[:, t]), given
         )
@@ -198,7 +198,7 @@ def test_any_network_is_played_as_a_plain_loop_plays_it(seed, make):
     game = Inventory(network)
     orders, demand, lead, states, flows = played(game, seed)
     for b in range(3):
-        told = plain(network, orders[b], demand[b], lead[b], game.layout.link_flow)
+        told = plain(network, orders[b], demand[b], lead[b], game.arrays.link_flow)
         for t, (stock, travelling, owed, cost) in enumerate(told):
             after = states[t + 1]
             np.testing.assert_allclose(after.on_hand[b], list(stock.values()), atol=1e-9)
@@ -207,37 +207,37 @@ def test_any_network_is_played_as_a_plain_loop_plays_it(seed, make):
             for when, e, units in travelling:
                 pipeline[e, when - t - 1] += units
             np.testing.assert_allclose(after.pipeline[b], pipeline, atol=1e-9)
-            if game.layout.owes:
+            if game.arrays.owes:
                 np.testing.assert_allclose(after.owed[b], owed, atol=1e-9)
 
 
 def test_the_random_networks_have_everything():
     """So that the comparison above leaves nothing out."""
-    layouts = [Inventory(random_network(seed)).layout for seed in SEEDS]
+    layouts = [Inventory(random_network(seed)).arrays for seed in SEEDS]
     for what in (
         "has_inside", "owes", "all_lost", "all_wait", "before_demand", "link_capacity", "priced",
         "throughput", "shares_fit", "one_each", "sells", "pays_transit", "pays_short",
         "random_leads", "even_leads",
     ):  # fmt: skip
-        assert {getattr(layout, what) for layout in layouts} == {True, False}, what
-    assert {layout.all_lost or layout.all_wait for layout in layouts} == {True, False}
-    links = [link for layout in layouts for link in layout.network.links]
+        assert {getattr(arrays, what) for arrays in layouts} == {True, False}, what
+    assert {arrays.all_lost or arrays.all_wait for arrays in layouts} == {True, False}
+    links = [link for arrays in layouts for link in arrays.network.links]
     assert any(link.lead_time == 0 for link in links)
-    passing = [Inventory(passing_network(seed)).layout for seed in SEEDS]
-    passing = [layout for layout in passing if layout.passes_on]
+    passing = [Inventory(passing_network(seed)).arrays for seed in SEEDS]
+    passing = [arrays for arrays in passing if arrays.passes_on]
     for what in ("owes", "link_capacity", "throughput", "makes", "pays_short"):
-        assert {getattr(layout, what) for layout in passing} == {True, False}, what
+        assert {getattr(arrays, what) for arrays in passing} == {True, False}, what
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_what_cannot_be_kept_stays_only_where_nothing_more_can_leave(seed):
     """Whatever is asked for: else every link out is full, or the location's capacity is."""
     game = Inventory(passing_network(seed))
-    layout, numbers = game.layout, game.layout.on("cpu", torch.float64)
+    arrays, numbers = game.arrays, game.arrays.on("cpu", torch.float64)
     _, _, _, states, flows = played(game, seed)
     for before, flow in zip(states, flows, strict=False):
         for v, place in enumerate(game.network.locations.values()):
-            out = layout.source == v
+            out = arrays.source == v
             if place.holds or not out.any():
                 continue
             there = before.on_hand[:, v].clamp_min(0) * place.yields
@@ -252,7 +252,7 @@ def test_what_cannot_be_kept_stays_only_where_nothing_more_can_leave(seed):
 def test_mass_is_kept(seed):
     """To 1e-9: of every location, of every link, and of what is owed, over all periods."""
     game = Inventory(random_network(seed))
-    layout = game.layout
+    arrays = game.arrays
     orders, _, _, states, flows = played(game, seed)
     shipped, arrived, unmet, wanted = (
         torch.stack([getattr(flow, what) for flow in flows]).numpy()
@@ -265,13 +265,13 @@ def test_mass_is_kept(seed):
     assert (shipped >= 0).all()
     for v, (name, place) in enumerate(game.network.locations.items()):
         change = (last.on_hand - first.on_hand)[:, v].numpy()
-        change = change - arrived[:, :, layout.target == v].sum((0, 2))
-        change = change + shipped[:, :, layout.source == v].sum((0, 2)) / place.yields
+        change = change - arrived[:, :, arrays.target == v].sum((0, 2))
+        change = change + shipped[:, :, arrays.source == v].sum((0, 2)) / place.yields
         if name in game.network.stores:
             lost = unmet[:, :, v].sum(0) if place.unmet == "lost" else 0.0
             change = change + wanted[:, :, v].sum(0) - lost
         np.testing.assert_allclose(change, 0, atol=1e-9)
-    if layout.owes:
+    if arrays.owes:
         gone = shipped.sum(0) + last.owed.numpy()
         np.testing.assert_allclose(orders.sum(1), gone, atol=1e-9)
 
@@ -374,13 +374,13 @@ def test_shares_are_of_what_stock_is_made_into():
         places["depot"] = {"stock": 10, "yields": 3.0, "holds": holds}
         network = chain(locations=places)
         game = Inventory(network)
-        assert game.layout.shares_fit
+        assert game.arrays.shares_fit
         state = game.begin(1, dtype=torch.float64)
         orders = game.orders(state, given)
         torch.testing.assert_close(orders[0, :2], 30 * both / (both.sum() + kept))
         demand = torch.tensor([[3.0, 5.0]]).double()
         lead = np.array([[link.lead_time for link in network.links]])
-        told = next(plain(network, orders.numpy(), demand.numpy(), lead, game.layout.link_flow))
+        told = next(plain(network, orders.numpy(), demand.numpy(), lead, game.arrays.link_flow))
         for fits in (False, True):
             after, flow = game.advance(state, orders, demand, fits=fits)
             np.testing.assert_allclose(after.on_hand[0], list(told[0].values()), atol=1e-12)
@@ -448,20 +448,20 @@ def test_what_cannot_be_kept_goes_to_those_who_ask():
 def test_shares_ask_for_no_more_than_there_is(seed):
     """Hence rationing can be left out, which changes nothing but the time that it takes."""
     game = Inventory(random_network(seed))
-    layout, own = game.layout, generator(seed)
+    arrays, own = game.arrays, generator(seed)
     state = game.begin(4, dtype=torch.float64)
     for t in range(8):
-        given = 3 * torch.randn(4, layout.num_links, generator=own, dtype=torch.float64)
+        given = 3 * torch.randn(4, arrays.num_links, generator=own, dtype=torch.float64)
         orders = game.orders(state, given)
         assert (orders >= 0).all()
-        for v in range(layout.num_locations):
+        for v in range(arrays.num_locations):
             there = state.on_hand[:, v].clamp_min(0) * float(
-                layout.on("cpu", given.dtype).yields[v]
+                arrays.on("cpu", given.dtype).yields[v]
             )
-            assert (orders[:, layout.source == v].sum(1) <= there + 1e-9).all()
-        demand = torch.poisson(torch.full((4, layout.num_stores), 5.0), generator=own).double()
-        lead = game._lead(4, own) if layout.random_leads else None
-        after, _ = game.advance(state, orders, demand, lead, fits=layout.shares_fit)
+            assert (orders[:, arrays.source == v].sum(1) <= there + 1e-9).all()
+        demand = torch.poisson(torch.full((4, arrays.num_stores), 5.0), generator=own).double()
+        lead = game._lead(4, own) if arrays.random_leads else None
+        after, _ = game.advance(state, orders, demand, lead, fits=arrays.shares_fit)
         same, _ = game.advance(state, orders, demand, lead)
         torch.testing.assert_close(after.on_hand, same.on_hand, rtol=0, atol=1e-9)
         torch.testing.assert_close(after.tally, same.tally, rtol=0, atol=1e-9)
@@ -598,7 +598,7 @@ def test_random_lead_times_come_as_often_as_they_should():
         "demand": {"kind": "poisson", "mean": 5},
     }
     game = Inventory(SupplyNetwork.checked(network, "random"), actions="quantities")
-    assert game.layout.pipeline == 3
+    assert game.arrays.pipeline == 3
     state, _ = game.step(game.reset(20_000, generator()), torch.ones(20_000, 1, 1), generator(1))
     came = torch.cat((state.on_hand[..., None], state.pipeline), dim=2)[:, 0]
     np.testing.assert_allclose(came.sum(1), 1)
@@ -646,7 +646,7 @@ def test_gradients_are_finite_differences(seed, actions, make):
     network = make(seed)
     game = Inventory(network, actions=actions)
     draw = np.random.default_rng(seed)
-    e, k = game.layout.num_links, game.layout.num_stores
+    e, k = game.arrays.num_links, game.arrays.num_stores
     given = torch.from_numpy(draw.normal(size=(8, e)))
     given = given if actions == "shares" else 3 + given.abs()
     demand = torch.from_numpy(draw.gamma(4.0, 1.0, (8, k)))
@@ -664,7 +664,7 @@ def test_gradients_are_finite_differences(seed, actions, make):
         state, cost = game.begin(b, dtype=torch.float64), 0.0
         for t in range(8):
             orders = game.orders(state, actions[:, t])
-            here = lead[t].expand(b, -1) if game.layout.random_leads else None
+            here = lead[t].expand(b, -1) if game.arrays.random_leads else None
             state, flow = game.advance(state, orders, demand[t].expand(b, -1), here)
             cost = cost + flow.cost.sum(1)
         return cost
@@ -696,8 +696,8 @@ def test_views_play_the_same_game(actions):
         Inventory(network, view=view, actions=actions, look_back=2)
         for view in ("planner", "graph", "locations")
     )
-    draw = torch.randn(6, 4, planner.layout.num_links, generator=generator()).abs()
-    into = planner.layout.links_into
+    draw = torch.randn(6, 4, planner.arrays.num_links, generator=generator()).abs()
+    into = planner.arrays.links_into
     ends = []
     for game in (planner, graph, locations):
         state, own = game.reset(4, generator(3)), generator(4)
@@ -731,10 +731,10 @@ def test_the_planner_sees_the_state_in_mean_flows():
 
 def test_flow_is_what_customers_want():
     game = Inventory(chain())
-    np.testing.assert_allclose(game.layout.flow, [3, 5, 8])
+    np.testing.assert_allclose(game.arrays.flow, [3, 5, 8])
     yields = {n: one.model_dump() for n, one in chain().locations.items()}
     yields["depot"]["yields"] = 0.5
-    np.testing.assert_allclose(Inventory(chain(locations=yields)).layout.flow, [3, 5, 16])
+    np.testing.assert_allclose(Inventory(chain(locations=yields)).arrays.flow, [3, 5, 16])
 
 
 @pytest.mark.filterwarnings("error::UserWarning")
@@ -757,7 +757,7 @@ def test_learners_know_when_games_are_over_without_a_look():
             return after, Unasked(**vars(step))
 
     class Zeros:
-        games = 5
+        num_envs = 5
 
         def act(self, seen):
             return torch.zeros(5, 1, 3)

@@ -92,7 +92,7 @@ def test_orders_that_ask_for_too_much(name):
     stock, pipeline = state.on_hand, state.pipeline
     plain, generator = Plain(game, torch.float64), torch.Generator().manual_seed(1)
     for wanted in demand:
-        asked = 10 * torch.rand(64, game.layout.num_links, generator=generator).double()
+        asked = 10 * torch.rand(64, game.arrays.num_links, generator=generator).double()
         state, flow = game.advance(state, asked, wanted)
         orders = plain.rationed(asked, stock)
         cost, stock, pipeline = plain.step(orders, stock, pipeline, wanted)
@@ -105,7 +105,7 @@ def test_orders_that_ask_for_too_much(name):
 @pytest.mark.parametrize("bias", [True, False])
 @pytest.mark.parametrize("turned", [True, False])
 def test_a_linear_layer_is_torchs(shape, bias, turned):
-    """Forward and back, in any layout, against torch's in float64."""
+    """Forward and back, in any arrays, against torch's in float64."""
     *rows, inputs, outputs = shape
     torch.manual_seed(0)
     layer = Linear(inputs, outputs, bias=bias)

@@ -248,7 +248,7 @@ def test_series_in_every_view(weekly, view, tmp_path):
     fifth = [link.lead_time for link in game.network.links if link.target == "store_5"]
     assert fifth == [6, 1, 4]
     assert [link.cost for link in game.network.links[-3:]] == [0.5, 1.5, 0.7]
-    np.testing.assert_allclose(game.layout.flow[:21], array.mean((0, 1)), rtol=1e-6)
+    np.testing.assert_allclose(game.arrays.flow[:21], array.mean((0, 1)), rtol=1e-6)
 
 
 TWO_STORES = """
@@ -468,7 +468,7 @@ def test_corrected_network_ships_no_more_than_there_is():
     records = recorded("or_gym_network_1")
     game = of_record("or_gym_network_1", False)
     state = game.begin(2, dtype=torch.float64)
-    source = torch.as_tensor(game.layout.source)
+    source = torch.as_tensor(game.arrays.source)
     for t in range(30):
         orders = torch.tensor(np.stack([one["actions"][t] for one in records])).double()
         demand = torch.tensor(np.stack([one["demand"][t] for one in records])).double()

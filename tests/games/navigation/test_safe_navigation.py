@@ -592,10 +592,10 @@ def test_mends_mend():
         (hard | dict(responsibility="half"), "inner", "at most", 1.02),
         (dict(dt=0.07, gain=15.0), "gain", "at most", 1.02),
     ):
-        mend = number(settings, before)
-        SafeNavigation(**settings | {name: mend})
+        fix = number(settings, before)
+        SafeNavigation(**settings | {name: fix})
         with pytest.raises(InputError, match=before):
-            SafeNavigation(**settings | {name: off * mend})
+            SafeNavigation(**settings | {name: off * fix})
     SafeNavigation(**weak, responsibility="half")
 
 

@@ -427,7 +427,7 @@ WRONG_SHAPES = [
 def test_a_simulator_of_wrong_shapes_is_found_when_it_is_first_played(break_it, message):
     """Three games of three agents, among which a reward a game would be one an agent."""
     vector = SimulatorVector(break_it(GRID), 3)
-    with pytest.raises(InputError, match=f"exits: {message}.*; mend the simulator"):
+    with pytest.raises(InputError, match=f"exits: {message}.*; fix the simulator"):
         play_once(vector)
 
 

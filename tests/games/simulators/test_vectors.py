@@ -68,7 +68,7 @@ class EarlyRelay(Relay):
 def choose(games_at_work, seen, generator):
     """Legal actions [B, N, D] at random."""
     spec = games_at_work.spec
-    shape = (games_at_work.num_games, spec.num_agents, spec.action_width)
+    shape = (games_at_work.num_envs, spec.num_agents, spec.action_width)
     actions = torch.zeros(shape, dtype=spec.action_dtype)
     for i, r in enumerate(spec.role_of):
         role = spec.roles[r]
@@ -717,8 +717,8 @@ def test_a_state_of_another_game_is_refused():
         _started("pettingzoo:mpe2.simple_tag_v3", 1).restore(state)
 
 
-def _started(name, num_games):
-    at_work = vector(name, num_games)
+def _started(name, num_envs):
+    at_work = vector(name, num_envs)
     at_work.reset(0)
     return at_work
 

@@ -72,7 +72,7 @@ def test_a_policy_that_responds_to_itself_gains_nothing(monkeypatch):
 
 def test_results_follow_from_the_seed():
     policy = untrained("matrix_pd")
-    method = RESPONDER.model_copy(update=dict(games=8, fragment=4, epochs=1))
+    method = RESPONDER.model_copy(update=dict(num_envs=8, rollout_length=4, epochs=1))
     brief = dict(updates=2, episodes=300, method=method)
     first, again, other = (
         exploitability_lower_bound(policy, seed=seed, **brief) for seed in (3, 3, 4)

@@ -31,7 +31,7 @@ from marl.rllib.runner import ROLLOUT, BatchedRunner
 GAMES, FRAGMENT = 4, 10
 SMALL = {
     "game": "navigation(agents=2,max_steps=20)",
-    "method": PPO(games=GAMES, fragment=FRAGMENT, epochs=1, minibatches=1),
+    "method": PPO(num_envs=GAMES, rollout_length=FRAGMENT, epochs=1, minibatches=1),
     "network": Network(hidden=(8,)),
 }
 TIMES = {"sample_seconds", "learn_seconds", "sync_seconds", "steps_per_second"}
@@ -152,7 +152,9 @@ def test_two_nodes_a_killed_runner_and_a_lost_node(token, monkeypatch):
 
 def unequal(**resources) -> Plan:
     """Of hands of different lengths, so that the two learners have unequally many decisions."""
-    method = PPO(games=5, fragment=16, epochs=2, minibatches=3, kl_coefficient=0.2, kl_target=1e-5)
+    method = PPO(
+        num_envs=5, rollout_length=16, epochs=2, minibatches=3, kl_coefficient=0.2, kl_target=1e-5
+    )
     network = Network(hidden=(8,))
     given = Resources(learners=2, **resources)
     return Plan(game="leduc_poker", method=method, network=network, resources=given)
@@ -199,7 +201,7 @@ def test_several_processes_are_determined_resume_and_die_in_one_line(tmp_path):
 
 def test_a_learner_without_games_and_a_runner_that_comes_back():
     """One game for two learners; and a new env runner plays the past self that the old one did."""
-    lone = PPO(games=1, fragment=10, epochs=1, minibatches=2)
+    lone = PPO(num_envs=1, rollout_length=10, epochs=1, minibatches=2)
     given = Resources(env_runners=1, learners=2)
     own = SelfPlay(past=1.0, every=1, pool=2)
     small = SMALL | {"method": lone, "resources": given, "self_play": own}
@@ -313,17 +315,17 @@ def test_nobody_at_the_address():
 
 
 @pytest.mark.parametrize(
-    ("error", "mend"),
+    ("error", "fix"),
     [
         (RuntimeError("Version mismatch: Ray: 2.59.0, this process: Ray: 2.60.0"), "same versions"),
         (ray.exceptions.AuthenticationError("no token"), "RAY_AUTH_MODE=token"),
         (ConnectionError("This node has an IP address of 10.0.0.9"), "on one of its nodes"),
     ],
 )
-def test_a_cluster_that_does_not_let_us_in(error, mend):
+def test_a_cluster_that_does_not_let_us_in(error, fix):
     message = str(_shut_out("10.0.0.1:6379", error))
     assert message.startswith("cannot join the Ray cluster at 10.0.0.1:6379 (")
-    assert mend in message
+    assert fix in message
     assert "\n" not in message
 
 
@@ -335,7 +337,7 @@ from marl.learning.training import Training
 
 plan = Plan(
     game="navigation(agents=2,max_steps=20)",
-    method=PPO(games=4, fragment=10, epochs=1, minibatches=1),
+    method=PPO(num_envs=4, rollout_length=10, epochs=1, minibatches=1),
     network=Network(hidden=(8,)),
     resources=Resources(env_runners=1),
 )

@@ -276,7 +276,7 @@ def by_hand(plan, learners):
         )
         for into, one in zip(sums, gradients, strict=True):
             for name, gradient in one.items():
-                into[name] = into.get(name, 0) + gradient * draw.games / plan.method.games
+                into[name] = into.get(name, 0) + gradient * draw.games / plan.method.num_envs
     for network, gradients in zip(networks, sums, strict=True):
         for name, parameter in network.named_parameters():
             parameter.grad = None if name.startswith(NO_PART) else gradients.get(name)
@@ -406,10 +406,10 @@ def test_numbers_that_are_not_finite():
     [
         (plan("kuhn_poker"), "method hdpo: no gradients pass through kuhn_poker: play navigation"),
         (plan("pettingzoo:mpe2.simple_spread_v3"), "method hdpo: no gradients pass through pett"),
-        (plan("tests.helpers.grid_simulator:Exits()"), "no gradients pass through tests.helpers.grid"),
+        (plan("tests.helpers.grid_simulator:Exits()"), "no gradients pass through tests.helpers"),
         (plan(f"{HERE}:Choice()"), "method hdpo: .*: store chooses among whole numbers"),
         (plan(resources=Resources(env_runners=1)), "method hdpo plays in its learners: set reso"),
-        (plan(resources=Resources(learners=65)), "65 learners have 64 games: give method.games"),
+        (plan(resources=Resources(learners=65)), "65 learners have 64 games: give method.num_envs"),
         (plan(warm_up=30), "method.warm_up = 30: games are over after 30 steps; give less"),
         (plan().model_copy(update=dict(self_play=SelfPlay(past=0.5))), "method hdpo knows no past"),
     ],
@@ -449,7 +449,7 @@ checkpoint = {{ seconds = 1e-6, best = "eval_return" }}
 def test_a_scenario_runs_resumes_and_plays(tmp_path, capsys):
     scenario = parse(TINY, "tiny")
     assert parse(scenario.to_toml(), "tiny") == scenario
-    assert scenario.method == HDPO(games=16, updates=2)
+    assert scenario.method == HDPO(num_envs=16, updates=2)
     whole = Run.create(scenario, tmp_path / "whole")
     (result,) = whole.execute()
     assert (result.method, result.updates, result.steps) == ("hdpo", 5, 4800)

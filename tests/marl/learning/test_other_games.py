@@ -30,7 +30,7 @@ GAMES = {
     ),
     "mpe2.simple_spread_v3, continuous": (
         "pettingzoo:mpe2.simple_spread_v3(N=2,continuous_actions=True)",
-        dict(policies="agent"),
+        dict(parameter_sharing="none"),
         dict(),
     ),
     "mpe2.simple_tag_v3": ("pettingzoo:mpe2.simple_tag_v3", dict(), dict(memory=16)),
@@ -67,7 +67,7 @@ def test_trains_without_exception(game, steps):
     name, method, network = GAMES[game]
     plan = Plan(
         game=name,
-        method=PPO(**dict(games=8, fragment=64, learning_rate=1e-3) | method),
+        method=PPO(**dict(num_envs=8, rollout_length=64, learning_rate=1e-3) | method),
         network=Network(**dict(hidden=(32,)) | network),
         self_play=SelfPlay(past=0.5 if "pettingzoo.classic" in name else 0.0, every=2),
     )
@@ -89,7 +89,7 @@ def test_trains_without_exception(game, steps):
 
 def test_roles_are_told_apart():
     """In PettingZoo's tag the chasers and the chased are policies of their own."""
-    plan = Plan(game="pettingzoo:mpe2.simple_tag_v3", method=PPO(games=4, fragment=64))
+    plan = Plan(game="pettingzoo:mpe2.simple_tag_v3", method=PPO(num_envs=4, rollout_length=64))
     with Training(plan) as training:
         row = training.step()
         policy = training.policy()
@@ -115,7 +115,7 @@ def wins(policy, seat, greedy=False, episodes=2000):
 
 
 TICTACTOE = dict(
-    method=PPO(games=128, fragment=32, learning_rate=1e-3, entropy=0.1, discount=1.0),
+    method=PPO(num_envs=128, rollout_length=32, learning_rate=1e-3, entropy=0.1, discount=1.0),
     network=Network(hidden=(128, 128)),
 )
 

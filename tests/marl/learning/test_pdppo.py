@@ -275,7 +275,7 @@ def test_learns_the_best_play_of_a_tiny_game(tiny):
     """Within 3% of the exact optimum, which uniform play falls short of by far."""
     best, uniform = exact(tiny, best=True)[2], exact(tiny)[2]
     game = f"lot_sizing(items=2,machines=1,periods=4,data='{tiny.data}')"
-    method = PDPPO(games=64, fragment=8, learning_rate=3e-3, discount=1.0, entropy=0.003)
+    method = PDPPO(num_envs=64, rollout_length=8, learning_rate=3e-3, discount=1.0, entropy=0.003)
     with Training(Plan(game=game, method=method, network=Network(hidden=(32,)))) as training:
         for _ in range(80):
             row = training.step()
@@ -357,7 +357,9 @@ def test_the_loss_is_ppos_and_the_second_critics_error():
 @pytest.mark.parametrize("form", ["corrected", "published"])
 def test_restored_training_is_as_if_uninterrupted(form, tmp_path):
     plan = Plan(
-        game=GAME, method=PDPPO(games=6, fragment=10, form=form), network=Network(hidden=(8,))
+        game=GAME,
+        method=PDPPO(num_envs=6, rollout_length=10, form=form),
+        network=Network(hidden=(8,)),
     )
 
     def weights(training):

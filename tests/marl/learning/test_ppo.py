@@ -67,20 +67,20 @@ def spec_of(*spaces):
 class Noise:
     """Games of random numbers, in which agents act, leave and are cut off at random: a `Vector`."""
 
-    def __init__(self, spec, num_games):
-        self.spec, self.num_games = spec, num_games
+    def __init__(self, spec, num_envs):
+        self.spec, self.num_envs = spec, num_envs
         self.played = []  # of every step, what `step` returned
 
     def reset(self, seed):
         self.generator = torch.Generator().manual_seed(seed)
-        self.left = torch.zeros(self.num_games, self.spec.num_agents, dtype=torch.bool)
+        self.left = torch.zeros(self.num_envs, self.spec.num_agents, dtype=torch.bool)
         return self.look()
 
     def chance(self, p, *shape):
         return torch.rand(shape, generator=self.generator) < p
 
     def look(self):
-        games, agents, nodes = self.num_games, self.spec.num_agents, self.spec.num_nodes
+        games, agents, nodes = self.num_envs, self.spec.num_agents, self.spec.num_nodes
         game, source, target = self.chance(0.3, games, nodes, nodes).nonzero(as_tuple=True)
         mask = self.chance(0.6, games, agents, self.spec.mask_width)
         for role in self.spec.roles:
@@ -94,9 +94,9 @@ class Noise:
         )
 
     def step(self, actions):
-        shape = self.num_games, self.spec.num_agents
+        shape = self.num_envs, self.spec.num_agents
         self.left = self.left | self.chance(0.1, *shape)
-        cut = self.chance(0.1, self.num_games, 1).expand(shape)
+        cut = self.chance(0.1, self.num_envs, 1).expand(shape)
         step = Step(torch.randn(shape, generator=self.generator), self.left, cut)
         final = self.look() if (cut & ~self.left).any() else None
         self.left = self.left & ~step.over[:, None]
@@ -201,7 +201,7 @@ def plain_input(fragment, k):
         edge_features=fragment.edge_features[:0],
         deciding=None,
         game=None,
-        num_games=1,
+        num_envs=1,
         action_mask=fragment.action_mask[of],
     )
 
@@ -564,22 +564,22 @@ def same(one, other):
 def test_split_and_join_again(parts):
     fragment, _, _ = noise("discrete", "box", encoder="convolution", memory=4)
     split = fragment.split(parts)
-    sizes = [part.num_games for part in split]
+    sizes = [part.num_envs for part in split]
     assert sum(sizes) == 7
     assert max(sizes) - min(sizes) <= 1
     same(Fragment.join(split), fragment)
     for part in split:
-        assert part.num_steps == 12 * part.num_games
+        assert part.num_steps == 12 * part.num_envs
         assert (part.edge_row.diff() >= 0).all()
     # A game's graph goes with it, edge by edge.
     low = 0
     for part in split:
-        for t, b in np.ndindex(12, part.num_games):
-            own = part.edge_row == t * part.num_games + b
+        for t, b in np.ndindex(12, part.num_envs):
+            own = part.edge_row == t * part.num_envs + b
             whole = fragment.edge_row == t * 7 + low + b
             assert torch.equal(part.edges[:, own], fragment.edges[:, whole])
             assert torch.equal(part.edge_features[own], fragment.edge_features[whole])
-        low += part.num_games
+        low += part.num_envs
 
 
 @pytest.mark.parametrize("number", [1, 5, 200])

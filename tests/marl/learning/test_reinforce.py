@@ -31,7 +31,11 @@ def ray():
 
 
 METHOD = REINFORCE(
-    games=64, fragment=20, learning_rate=1e-2, discount=1.0, entropy=((0, 0.1), (200_000, 0.01))
+    num_envs=64,
+    rollout_length=20,
+    learning_rate=1e-2,
+    discount=1.0,
+    entropy=((0, 0.1), (200_000, 0.01)),
 )
 
 
@@ -140,5 +144,5 @@ def test_restored_training_is_as_if_uninterrupted(tmp_path):
 def test_a_scenario_names_it():
     text = f'game = "{EXITS}"\nmethod = {{ name = "reinforce", games = 8 }}\n'
     scenario = parse(text, "exits")
-    assert scenario.method == REINFORCE(games=8)
+    assert scenario.method == REINFORCE(num_envs=8)
     assert parse(scenario.to_toml(), "exits") == scenario

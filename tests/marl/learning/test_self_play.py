@@ -272,7 +272,7 @@ class Listening:
 
     def __init__(self, inner):
         self.inner, self.actions, self.acting = inner, [], []
-        self.spec, self.num_games = inner.spec, inner.num_games
+        self.spec, self.num_envs = inner.spec, inner.num_envs
 
     def reset(self, seed):
         self.seen = self.inner.reset(seed)
@@ -325,7 +325,7 @@ def test_past_selves_play_all_seats_but_one(players):
     assert ended.weights["return_against_past"] < ended.weights["return"]
 
 
-SHORT = PPO(games=16, fragment=16, epochs=1, minibatches=2, learning_rate=1e-2)
+SHORT = PPO(num_envs=16, rollout_length=16, epochs=1, minibatches=2, learning_rate=1e-2)
 WITH_PAST = Plan(
     game=KUHN, method=SHORT, network=SMALL, self_play=SelfPlay(past=0.5, pool=3, every=2), seed=7
 )

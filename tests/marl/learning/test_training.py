@@ -260,7 +260,9 @@ class Huge(Exits):
 
 # --- learning
 
-FAST = dict(games=64, fragment=8, epochs=4, minibatches=4, learning_rate=3e-3, discount=0.9)
+FAST = dict(
+    num_envs=64, rollout_length=8, epochs=4, minibatches=4, learning_rate=3e-3, discount=0.9
+)
 SMALL = dict(hidden=(32,))
 
 
@@ -289,12 +291,14 @@ def best_of_exits(size):
 
 EXITS = "tests.helpers.grid_simulator:Exits(num_agents=2,size=3)"
 EXIT = best_of_exits(3)
-LATE = dict(fragment=12, discount=1.0, entropy=0.1)  # paid at the end, for what was done at first
+LATE = dict(
+    rollout_length=12, discount=1.0, entropy=0.1
+)  # paid at the end, for what was done at first
 # Who learns what: a game, PPO and network; updates; the best return of each agent and how near
 # to it to come. What a random policy gets is far from all of these, and checked.
 LEARNED = {
     "shared": (EXITS, {}, {}, 40, [EXIT, EXIT], 0.03),
-    "one policy an agent": (EXITS, dict(policies="agent"), {}, 40, [EXIT, EXIT], 0.03),
+    "one policy an agent": (EXITS, dict(parameter_sharing="none"), {}, 40, [EXIT, EXIT], 0.03),
     "central critic": (EXITS, {}, dict(critic="central"), 40, [EXIT, EXIT], 0.03),
     "shared encoder": (EXITS, {}, dict(share=True), 40, [EXIT, EXIT], 0.03),
     "all of it": (
@@ -303,7 +307,7 @@ LEARNED = {
     ),
     "continuous": ("Aim()", dict(entropy=0.0), {}, 50, [0.0], 0.01),
     "kinds of actions": ("Sums()", dict(entropy=0.0), {}, 60, [4.5, 0.0], 0.05),
-    "breaks the symmetry": ("Differ()", dict(policies="agent"), {}, 15, [1.0, 1.0], 0.02),
+    "breaks the symmetry": ("Differ()", dict(parameter_sharing="none"), {}, 15, [1.0, 1.0], 0.02),
     "convolution": ("Ring()", {}, dict(encoder="convolution"), 30, [1.0] * 4, 0.03),
     "attention": ("Ring()", {}, dict(encoder="attention"), 30, [1.0] * 4, 0.03),
     "memory": ("Recall()", LATE, dict(memory=16), 40, [1.0], 0.05),
@@ -319,7 +323,7 @@ def test_learns_what_is_best(form):
     error = found.std(axis=0) / np.sqrt(len(found))
     assert (found.mean(axis=0) > np.array(best) - near).all()
     assert (found.mean(axis=0) < np.array(best) + 4 * error + 1e-9).all()  # nobody does better
-    even = Policy.new(policy.game, policy.spec, Network(), method.get("policies", "role"))
+    even = Policy.new(policy.game, policy.spec, Network(), method.get("parameter_sharing", "role"))
     chance = evaluate(even, episodes=1000, seed=5).returns
     assert (chance.mean(axis=0) < np.array(best) - 5 * near).all()
 
@@ -456,11 +460,11 @@ def test_a_rival_of_a_game_with_other_numbers_of_agents_plays_here():
 
 # Agents that leave and join, by name, each with a network of its own; roles that do different
 # things, with a memory and a central critic; cards, turns and past selves; a graph.
-TINY = dict(games=8, fragment=16, epochs=2, minibatches=2)
+TINY = dict(num_envs=8, rollout_length=16, epochs=2, minibatches=2)
 PLANS = {
     "relay": Plan(
         game="tests.helpers.example_envs:Relay()",
-        method=PPO(**TINY, policies="agent"),
+        method=PPO(**TINY, parameter_sharing="none"),
         network=Network(hidden=(8,)),
     ),
     "harbour": Plan(
@@ -482,7 +486,7 @@ PLANS = {
     "windy exits": Plan(
         game="tests.helpers.grid_simulator:Exits(wind=0.3)",
         method=PPO(**TINY),
-        network=Network(encoder="convolution", hidden=(8,), memory=6, share=True),
+        network=Network(encoder="convolution", hidden=(8,), memory=6, shared_encoder=True),
     ),
 }
 
@@ -655,7 +659,7 @@ def test_a_damaged_checkpoint_is_refused(how, file, checkpoint, tmp_path):
 
 @pytest.mark.parametrize("what", ["reward", "observation"])
 def test_numbers_that_are_not_finite_are_told(what):
-    broken = Plan(game=f"{HERE}:Faulty(what={what})", method=PPO(games=4, fragment=10))
+    broken = Plan(game=f"{HERE}:Faulty(what={what})", method=PPO(num_envs=4, rollout_length=10))
     with Training(broken) as training:
         with pytest.raises(InputError, match=rf"the {what} of agent 1 .* at step 3 \(game 0"):
             training.step()
@@ -673,13 +677,14 @@ def test_numbers_that_are_not_finite_are_told(what):
 )
 def test_an_environment_that_breaks_the_rules_is_told(how, says):
     broken = Plan(
-        game=f"tests.helpers.example_envs:Broken(how={how!r})", method=PPO(games=2, fragment=10)
+        game=f"tests.helpers.example_envs:Broken(how={how!r})",
+        method=PPO(num_envs=2, rollout_length=10),
     )
     with Training(broken) as training, pytest.raises(InputError, match=says):
         training.step()
 
 
-FAR = dict(games=8, fragment=16, epochs=1, minibatches=1, learning_rate=1e37)
+FAR = dict(num_envs=8, rollout_length=16, epochs=1, minibatches=1, learning_rate=1e37)
 EXPLODING = {
     "rewards": Plan(game=f"{HERE}:Huge()", method=PPO(**TINY)),
     "choices": Plan(game=EXITS, method=PPO(**FAR)),

@@ -274,7 +274,7 @@ def test_a_sequence_is_its_steps(share, critic):
         edge_features=torch.zeros(0, G),
         deciding=torch.cat(positions)[order],
         game=None if games[0] is None else torch.cat(games),
-        num_games=4 * len(rows),
+        num_envs=4 * len(rows),
         action_mask=torch.cat([row[0].action_mask for row in rows])[order],
         memory=start,
         slot=torch.cat([row[1] for row in rows])[order],

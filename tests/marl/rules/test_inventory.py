@@ -519,7 +519,7 @@ def test_replayed_orders_cost_what_the_program_says(seed):
     for rule in (BaseStock, CappedBaseStock, EchelonStock, ReorderPoint):
         dearer = costs(game, rule.guess(game), on) - found.costs
         assert dearer.by_path.min() > -1e-9
-    if game.layout.sells and not game.layout.all_lost:
+    if game.arrays.sells and not game.arrays.all_lost:
         return
     late = perfect_information(game, on, ignore=10)  # may be a bound that nothing reaches
     for policy in (late, found, BaseStock.guess(game)):
@@ -554,7 +554,7 @@ def test_nobody_betters_perfect_information_in_the_settings(name):
 
 def _fitting(game):
     kinds = ["base-stock", "capped base-stock", "echelon-stock", "(s, S)"]
-    single = game.layout.num_locations == 1
+    single = game.arrays.num_locations == 1
     return [*kinds, "quantile newsvendor", "myopic"] if single else kinds
 
 

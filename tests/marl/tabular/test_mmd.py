@@ -67,7 +67,7 @@ def test_limit_is_the_logit_equilibrium_of_the_reduced_normal_form(temperature):
         kuhn, "mmd", iterations=20_000, magnet="none", temperature=temperature, stepsize=0.5
     )
     behaviour = solution.strategy.behaviour(kuhn)
-    starts = kuhn.layout.players.astype(int)
+    starts = kuhn.arrays.players.astype(int)
     own = [behaviour[starts[i] : starts[i + 1]] for i in range(2)]
     plan = []
     for treeplex, probabilities in zip(kuhn.players, own, strict=True):

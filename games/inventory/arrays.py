@@ -61,7 +61,7 @@ class Numbers(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class Layout:
+class NetworkArrays:
     """What is known of a network before anything is played."""
 
     network: SupplyNetwork
