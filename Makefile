@@ -16,15 +16,15 @@ help:
 	@echo "make test       install everything, then run the test suite on all cores"
 	@echo "make test-slow  the tests that take minutes"
 	@echo "make lint       ruff, mypy and the import contract"
-	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/export.md"
-	@echo "make limits     how large a game each equilibrium takes; writes docs/limits.md"
-	@echo "make bench      compare with OpenSpiel, RLlib, OSQP; writes docs/benchmarks.md"
-	@echo "make learned    run the training scenarios; writes docs/learned.md"
-	@echo "make inventory  learn to order, against optima and bounds; writes docs/inventory.md"
-	@echo "make lot-sizing post-decision PPO beside PPO; writes docs/lot-sizing.md"
-	@echo "make navigation tune barriers while moving, against fixed ones; writes docs/navigation.md"
+	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/reports/export.md"
+	@echo "make limits     how large a game each equilibrium takes; writes docs/reports/limits.md"
+	@echo "make bench      compare with OpenSpiel, RLlib, OSQP; writes docs/reports/benchmarks.md"
+	@echo "make learned    run the training scenarios; writes docs/reports/learned.md"
+	@echo "make inventory  learn to order, against optima and bounds; writes docs/reports/inventory.md"
+	@echo "make lot-sizing post-decision PPO beside PPO; writes docs/reports/lot-sizing.md"
+	@echo "make navigation tune barriers while moving, against fixed ones; writes docs/reports/navigation.md"
 	@echo "make pictures   draw the pictures of the documentation; writes docs/images"
-	@echo "make memory     half an hour of training, watched; writes docs/memory.md"
+	@echo "make memory     half an hour of training, watched; writes docs/reports/memory.md"
 
 # Installed again only when what is to be installed has changed.
 $(VENV)/.installed: pyproject.toml constraints.txt

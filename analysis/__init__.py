@@ -29,12 +29,9 @@ from games.common.lazy import later
 
 # Inventory problems stand apart from games, and not everybody has one.
 _LATER = dict.fromkeys(
-    (
-        "Reference", "backlogged", "gap", "lost_sales", "serial", "transshipment_bound",
-        "warehouse_bound",
-    ),
+    ("backlogged", "lost_sales", "serial", "transshipment_bound", "warehouse_bound"),
     "analysis.inventory.optima",
-)  # fmt: skip
+) | dict.fromkeys(("Reference", "gap"), "games.simulators.references")
 
 __all__ = [
     "AlphaRank",

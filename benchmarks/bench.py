@@ -1,4 +1,5 @@
-"""Compare with OpenSpiel, Gambit, RLlib, OSQP (LiteEFG, if installed); writes docs/benchmarks.md.
+"""Compare with OpenSpiel, Gambit, RLlib, OSQP (LiteEFG, if installed); writes
+docs/reports/benchmarks.md.
 
     python -m benchmarks.bench [--quick] [--out FILE]
 
@@ -259,7 +260,7 @@ def cold_and_warm(pairs: int = 5) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    parser.add_argument("--out", type=Path, default=Path("docs/benchmarks.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/reports/benchmarks.md"))
     options = parser.parse_args()
 
     rates_rows, nash_rows, compile_rows = [], [], []

@@ -1,4 +1,5 @@
-"""The equilibria's part of docs/benchmarks.md, against Gambit and OpenSpiel; see benchmarks.bench.
+"""The equilibria's part of docs/reports/benchmarks.md, against Gambit and OpenSpiel; see
+benchmarks.bench.
 
 All times are CPU seconds of one process on one thread, but for all equilibria of a matrix game,
 where it is the time that somebody waits. Games are warmed up first, so that neither imports nor

@@ -1,4 +1,5 @@
-"""Every two-player game of OpenSpiel's, out to Gambit's .efg and in again; writes docs/export.md.
+"""Every two-player game of OpenSpiel's, out to Gambit's .efg and in again; writes
+docs/reports/export.md.
 
     python -m benchmarks.export_sweep [--out FILE]
 
@@ -252,7 +253,7 @@ def reason(failure: str) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--out", type=Path, default=Path("docs/export.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/reports/export.md"))
     options = parser.parse_args()
 
     check("kuhn_poker")  # imports and compiles, once for all the processes

@@ -1,4 +1,5 @@
-"""What the shipped scenarios learn, seed by seed, judged on games of their own; docs/learned.md.
+"""What the shipped scenarios learn, seed by seed, judged on games of their own;
+docs/reports/learned.md.
 
 python -m benchmarks.learned [--seeds 3]
 """
@@ -13,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-PAGE = Path(__file__).parent.parent / "docs" / "learned.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reports" / "learned.md"
 FRESH = 4242  # seed of the games that judge; a run's own evaluations have others
 GAMES = 2000
 

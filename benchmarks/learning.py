@@ -1,4 +1,4 @@
-"""The learning part of docs/benchmarks.md, against RLlib's own runner and learner.
+"""The learning part of docs/reports/benchmarks.md, against RLlib's own runner and learner.
 
     python -m benchmarks.learning [--quick] [--only others]
 

@@ -1,4 +1,5 @@
-"""How large a game each equilibrium takes: a ladder of sizes for each; writes docs/limits.md.
+"""How large a game each equilibrium takes: a ladder of sizes for each; writes
+docs/reports/limits.md.
 
     python -m benchmarks.limits [--seconds 30] [--out FILE]
 
@@ -237,7 +238,7 @@ def speed_on_a_centipede(moves: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=30.0)
-    parser.add_argument("--out", type=Path, default=Path("docs/limits.md"))
+    parser.add_argument("--out", type=Path, default=Path("docs/reports/limits.md"))
     arguments = parser.parse_args()
     lines = [
         "# How large a game",

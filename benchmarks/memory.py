@@ -1,4 +1,4 @@
-"""Does training keep to its memory? Half an hour of it, watched; writes docs/memory.md.
+"""Does training keep to its memory? Half an hour of it, watched; writes docs/reports/memory.md.
 
 python -m benchmarks.memory [--minutes 30]
 """
@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-PAGE = Path(__file__).parent.parent / "docs" / "memory.md"
+PAGE = Path(__file__).parent.parent / "docs" / "reports" / "memory.md"
 EVERY = 2.0  # seconds between two looks
 WINDOW = 0.05  # of the run, over which a figure is the median
 

@@ -10,7 +10,7 @@ import pytest
 from scenarios.cli import _main
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -30,7 +30,7 @@ def test_links_and_pictures_exist(page):
 
 
 def test_benchmarks_are_there():
-    page = (ROOT / "docs/benchmarks.md").read_text()
+    page = (ROOT / "docs/reports/benchmarks.md").read_text()
     for heading in (
         "CFR+ iterations", "NashConv", "Compiling", "From the command line",
         "Nash by linear program", "All equilibria", "Stackelberg", "Correlated equilibria",

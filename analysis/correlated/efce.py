@@ -42,7 +42,7 @@ from games.finite.normal_form import as_normal_form, num_reduced
 from games.finite.sequence_form import has_chance
 
 TOLERANCE = 1e-8
-MOST_PAIRS = 50_000  # docs/benchmarks.md has the time of 33,633
+MOST_PAIRS = 50_000  # docs/reports/benchmarks.md has the time of 33,633
 ENTRIES = 10_000_000  # combinations of pure strategies times leaves, of the program over these
 
 

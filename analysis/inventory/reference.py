@@ -10,7 +10,6 @@ import networkx as nx
 
 from analysis.inventory.optima import (
     Demand,
-    Reference,
     backlogged,
     clipped_normal,
     lost_sales,
@@ -23,6 +22,7 @@ from games.common.errors import InputError
 from games.inventory.demand import Normal, Poisson
 from games.inventory.inventory import Inventory
 from games.inventory.network import Link, SupplyNetwork
+from games.simulators.references import Reference
 from games.vectors import SIMULATORS, parse, simulator
 
 FARTHEST = 3  # lead time of a store with normal demand, whose states are many more

@@ -10,10 +10,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, FormatStrFormatter, MaxNLocator
 
-from analysis.inventory.optima import Reference
 from analysis.plots.base import COLOURS, NAMES, SHARES, mark_cut_off
 from games import InputError
 from games.finite.sequence_form import Float64
+from games.simulators.references import Reference
 
 if TYPE_CHECKING:
     import pandas as pd

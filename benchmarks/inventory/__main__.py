@@ -1,4 +1,4 @@
-"""What inventory policies cost, learned, tuned and at best; writes docs/inventory.md.
+"""What inventory policies cost, learned, tuned and at best; writes docs/reports/inventory.md.
 
 python -m benchmarks.inventory [--only lost-sales serial ...] [--quick]
 
@@ -23,7 +23,7 @@ import torch  # noqa: E402
 
 from benchmarks.page import Page, Section, quick, table  # noqa: E402
 
-PAGE = Path(__file__).parents[2] / "docs" / "inventory.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reports" / "inventory.md"
 FRESH = 4242  # seed of the paths that judge
 QUICK = quick()
 HEAD = """# What inventory policies cost

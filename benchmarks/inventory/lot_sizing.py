@@ -1,4 +1,5 @@
-"""Post-decision PPO against PPO and against rules, on paired seeds; writes docs/lot-sizing.md.
+"""Post-decision PPO against PPO and against rules, on paired seeds; writes
+docs/reports/lot-sizing.md.
 
     python -m benchmarks.inventory.lot_sizing        (about 20 minutes on one core)
     python -m benchmarks.inventory.lot_sizing --items 20 --machines 10 --steps 500000 --seeds 10
@@ -33,7 +34,7 @@ from marl.networks.network import Network  # noqa: E402
 from marl.rules.lot_sizing.plan import known, perfect_information  # noqa: E402
 from marl.rules.lot_sizing.rules import Idle, KeepSetup, Static  # noqa: E402
 
-PAGE = Path(__file__).parents[2] / "docs" / "lot-sizing.md"
+PAGE = Path(__file__).parents[2] / "docs" / "reports" / "lot-sizing.md"
 FRESH = 4242  # seed of the games that judge
 GAMES = 200  # that judge; at most marl.evaluation.episodes.AT_ONCE, so that they are one batch
 RESAMPLES = 10_000

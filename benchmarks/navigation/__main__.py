@@ -1,4 +1,5 @@
-"""Discs on barriers: fixed, by rules, and tuned by a policy that learns; writes docs/navigation.md.
+"""Discs on barriers: fixed, by rules, and tuned by a policy that learns; writes
+docs/reports/navigation.md.
 
 python -m benchmarks.navigation [--only sweep learned ...] [--quick]
 
@@ -36,7 +37,7 @@ from marl.rules.navigation import (  # noqa: E402
 from scenarios import Run, find  # noqa: E402
 
 ROOT = Path(__file__).parents[2]
-PAGE, RUNS = ROOT / "docs" / "navigation.md", ROOT / "runs" / "navigation-page"
+PAGE, RUNS = ROOT / "docs" / "reports" / "navigation.md", ROOT / "runs" / "navigation-page"
 CHOOSING, JUDGING = 777, 4242  # seeds of the layouts that choose and that judge
 GAMES, FEWER = 1000, 200  # that judge, where it was trained and elsewhere; to choose by
 ZETAS = (0.1, 0.3, 1.0, 3.0, 8.0)

@@ -1,4 +1,4 @@
-"""The planar QP of docs/benchmarks.md, against OSQP and Clarabel called one by one.
+"""The planar QP of docs/reports/benchmarks.md, against OSQP and Clarabel called one by one.
 
     python -m benchmarks.navigation.planar_qp
 

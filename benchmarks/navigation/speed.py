@@ -1,4 +1,4 @@
-"""The safe navigation of docs/benchmarks.md, against a loop that calls OSQP an agent.
+"""The safe navigation of docs/reports/benchmarks.md, against a loop that calls OSQP an agent.
 
     python -m benchmarks.navigation.speed
 

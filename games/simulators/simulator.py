@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from games.common.errors import InputError
+from games.simulators.metrics import Metric
 
 State = Any
 """An immutable dataclass; its tensors have the batch as their first dimension, other fields are the
@@ -78,6 +79,8 @@ class Spec:
     role_of: tuple[int, ...]  # [N] the index of each agent's role
     num_nodes: int  # V, of which the first N are the agents
     edge_features: int = 0  # G
+    metrics: tuple[Metric, ...] = field(default=(), compare=False)
+    """What its games report at their ends, where more is to be said of it than its name."""
 
     @property
     def num_agents(self) -> int:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from numbers import Integral
 from typing import TYPE_CHECKING
 
-from scipy.special import stdtrit
-from scipy.stats import binomtest
-
 from games.common.errors import InputError, did_you_mean, one_line
-from games.finite.sequence_form import Float64
+from games.common.intervals import interval, relative, standard_error, student
 from marl.evaluation.episodes import Played, Player, evaluate
 
 if TYPE_CHECKING:
@@ -88,7 +84,7 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
     rows = []
     for player, games in played.items():
         for metric, each in games.info.items():
-            low, high = interval(metric, each)
+            low, high = interval(each, metric in YES_OR_NO)
             row = {
                 "player": player,
                 "agents": games.returns.shape[1],
@@ -108,41 +104,6 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
                 row["relative"], row["relative_low"], row["relative_high"] = relative(each, other)
             rows.append(row)
     return pd.DataFrame(rows)
-
-
-def interval(metric: str, each: Float64) -> tuple[float, float]:
-    """The 95% confidence interval of a metric's mean, from its values [E] in independent games.
-
-    Student's t; of what is yes or no Clopper and Pearson's, so that 0 of 200 does not mean never.
-    """
-    if metric not in YES_OR_NO:
-        return student(each)
-    found = binomtest(int(each.sum()), len(each)).proportion_ci(CONFIDENCE, method="exact")
-    return float(found.low), float(found.high)
-
-
-def student(each: Float64) -> tuple[float, float]:
-    """The 95% confidence interval of the mean of independent [E], by Student's t."""
-    half = stdtrit(len(each) - 1, (1 + CONFIDENCE) / 2) * standard_error(each)
-    return float(each.mean() - half), float(each.mean() + half)
-
-
-def standard_error(each: Float64) -> float:
-    """Of the mean of independent [E]; nan of one alone."""
-    return float(each.std(ddof=1) / math.sqrt(len(each))) if len(each) > 1 else math.nan
-
-
-def relative(each: Float64, other: Float64) -> tuple[float, float, float]:
-    """By what share of the other's mean a mean is above it, and its 95% confidence interval.
-
-    A ratio estimator on paired games (Cochran, "Sampling Techniques", 1977, section 6.4): to first
-    order its error is the mean of (each - ratio other) / mean of other.
-    """
-    if not other.mean():
-        return math.nan, math.nan, math.nan
-    ratio = float(each.mean() / other.mean())
-    low, high = student((each - ratio * other) / other.mean())
-    return ratio - 1, ratio - 1 + low, ratio - 1 + high
 
 
 def check(players: Mapping[str, object], to: str | None, has: str, kind: str) -> None:

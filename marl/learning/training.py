@@ -106,7 +106,7 @@ class Training:
         """One update: play, learn, hand out the weights.
 
         Returns:
-            a row of metrics; `docs/training.md` says what each is.
+            a row of metrics; `docs/guides/training.md` says what each is.
 
         Raises:
             InputError: the game broke its rules.

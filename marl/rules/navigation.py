@@ -20,11 +20,12 @@ import torch
 from torch import Tensor
 
 from games.common.errors import InputError, did_you_mean, one_line
+from games.common.intervals import interval, standard_error
 from games.navigation.navigation import REACH
 from games.navigation.safe_navigation import SafeNavigation
 from games.simulators.simulator import Observation, Spec
 from games.vectors import suited
-from marl.evaluation.comparison import check_episodes, interval, standard_error
+from marl.evaluation.comparison import YES_OR_NO, check_episodes
 from marl.evaluation.episodes import evaluate
 
 if TYPE_CHECKING:
@@ -230,7 +231,7 @@ def sweep(
     Returns:
         one row a parameter, in the order given: zeta, eta, episodes, and of every number that games
         report at their end its mean, and as NAME_error, NAME_low and NAME_high the mean's standard
-        error and 95% interval; see `marl.evaluation.comparison.interval`.
+        error and 95% interval; see `games.common.intervals.interval`.
 
     Raises:
         InputError: see `marl.evaluation.episodes.evaluate`, `Rule` and `Rule.for_game`; no
@@ -250,7 +251,7 @@ def sweep(
         played = evaluate(rule, game, episodes=episodes, seed=seed)
         row: dict[str, float] = {**vars(rule), "episodes": episodes}
         for name, each in played.info.items():
-            low, high = interval(name, each)
+            low, high = interval(each, name in YES_OR_NO)
             row |= {name: float(each.mean()), f"{name}_error": standard_error(each)}
             row |= {f"{name}_low": low, f"{name}_high": high}
         rows.append(row)

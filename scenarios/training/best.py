@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from games.common.intervals import student
 from games.finite.sequence_form import Float64
 from games.simulators.simulator import Spec
-from marl.evaluation.comparison import student
 from marl.evaluation.episodes import Played
 from scenarios.training.scenario import EVALUATED, is_better
 

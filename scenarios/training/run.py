@@ -77,7 +77,8 @@ class TrainingRun:
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """A row an update; NaN where a metric was not measured. docs/training.md explains them."""
+        """A row an update; NaN where a metric was not measured. docs/guides/training.md explains
+        them."""
         import pandas as pd
 
         rows = training_store.read(self.path)
@@ -410,8 +411,8 @@ def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
     return of each. Where it is known what the game costs at best, also that, `optimum` or
     `lower_bound`, and the `gap` to it in percent, with its 95% interval.
     """
-    from analysis.inventory.optima import gap
     from analysis.inventory.reference import held_against
+    from games.simulators.references import gap
 
     values = by_game(played, game, spec)
     values.pop("gap", None)

@@ -358,7 +358,7 @@ def test_missing_extra_is_said(tmp_path):
     assert done.stderr.count("\n") == 1
 
 
-PAGE = Path(__file__).parents[2] / "docs/training.md"
+PAGE = Path(__file__).parents[2] / "docs/guides/training.md"
 
 
 def keys(model, title: str) -> str:
@@ -393,7 +393,9 @@ def test_the_page_has_every_key():
     }  # fmt: skip
     page = PAGE.read_text()
     for title, model in tables.items():
-        assert keys(model, title) in page, f"write into docs/training.md:\n{keys(model, title)}"
+        assert keys(model, title) in page, (
+            f"write into docs/guides/training.md:\n{keys(model, title)}"
+        )
 
 
 def test_the_pages_simulator_trains(tmp_path, monkeypatch):

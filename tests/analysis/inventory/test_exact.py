@@ -14,13 +14,11 @@ import analysis
 from analysis.inventory.demand import normal_below
 from analysis.inventory.optima import (
     Demand,
-    Reference,
     backlogged,
     base_stock_cost,
     best_base_stock,
     best_capped_base_stock,
     clipped_normal,
-    gap,
     lost_sales,
     poisson,
     policy_cost,
@@ -29,6 +27,7 @@ from analysis.inventory.optima import (
     warehouse_bound,
 )
 from games import InputError
+from games.simulators.references import Reference, gap
 
 # Long-run average costs, Poisson(5), h = 1: the test bed of Zipkin (2008).
 OPTIMA = {

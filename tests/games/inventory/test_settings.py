@@ -484,7 +484,7 @@ def test_corrected_network_ships_no_more_than_there_is():
 
 # The page.
 
-PAGE = (Path(__file__).parents[3] / "docs/inventory-networks.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[3] / "docs/guides/inventory-networks.md").read_text(encoding="utf-8")
 
 
 def test_the_networks_of_the_page(tmp_path):

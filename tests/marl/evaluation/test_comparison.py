@@ -6,7 +6,8 @@ import pytest
 from scipy import stats
 
 from games import InputError
-from marl.evaluation.comparison import compare, interval, relative, table
+from games.common.intervals import interval, relative
+from marl.evaluation.comparison import compare, table
 from marl.evaluation.episodes import Played, evaluate
 from marl.rules.navigation import Fixed, Heterogeneous
 from tests.helpers.disc_games import SHORT, lively
@@ -65,7 +66,7 @@ def test_shares_of_games_have_exact_intervals(yes, games):
     each = (np.arange(games) < yes).astype(float)
     low = stats.beta.ppf(0.025, yes, games - yes + 1) if yes else 0.0
     high = stats.beta.ppf(0.975, yes + 1, games - yes) if yes < games else 1.0
-    np.testing.assert_allclose(interval("all_arrived", each), (low, high), atol=1e-9)
+    np.testing.assert_allclose(interval(each, yes_or_no=True), (low, high), atol=1e-9)
 
 
 def test_compare_plays_the_same_games():

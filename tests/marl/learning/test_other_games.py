@@ -122,7 +122,8 @@ TICTACTOE = dict(
 
 @pytest.mark.slow
 def test_tictactoe_beats_random():
-    """By self-play alone, its likeliest actions; docs/learned.md has those that it draws too."""
+    """By self-play alone, its likeliest actions; docs/reports/learned.md has those that it draws
+    too."""
     policy = learned(Plan(game="tic_tac_toe", **TICTACTOE), 700_000)
     first, second = wins(policy, 0, greedy=True), wins(policy, 1, greedy=True)
     assert (first + second) / 2 >= 0.9
