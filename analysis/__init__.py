@@ -1,5 +1,6 @@
 """What play is worth, and play that cannot be improved on: exact analysis of finite games."""
 
+from analysis.concepts import correlated, stackelberg
 from analysis.correlated.deviations import correlated_gains, distances
 from analysis.correlated.dynamics import correlated_dynamics
 from analysis.correlated.efce import extensive_correlated_equilibrium
@@ -7,7 +8,8 @@ from analysis.correlated.normal_form import correlated_equilibrium
 from analysis.correlated.region import payoff_region
 from analysis.equilibria.equilibrium import Equilibrium, Joint, Unverified
 from analysis.equilibria.nash import nash
-from analysis.equilibria.quantal import fit_precision, logit, logit_path
+from analysis.equilibria.precision import fit_precision
+from analysis.equilibria.quantal import logit, logit_path
 from analysis.equilibria.response import (
     BestResponse,
     best_response,
@@ -20,7 +22,7 @@ from analysis.equilibria.zero_sum import sequence_form_lp
 from analysis.populations.alpharank import AlphaRank, alpharank
 from analysis.populations.empirical import EmpiricalGame, empirical_game
 from analysis.populations.evolution import replicator
-from analysis.solve import correlated, solve, stackelberg
+from analysis.solve import solve
 from analysis.stackelberg.bayesian import bayesian_stackelberg
 from analysis.stackelberg.commitment import commitment
 from analysis.stackelberg.security import eraser, origami

@@ -23,7 +23,7 @@ from typer.exceptions import TyperException
 from games.common.errors import InputError, one_line
 from games.common.workers import WorkerError
 from scenarios.interrupt import SIGNALS, Interrupted
-from scenarios.solving.command import Equilibrium, solve
+from scenarios.solving.command import solve
 from scenarios.terminal import (
     BAD_INPUT,
     FAILED,
@@ -41,7 +41,7 @@ from scenarios.terminal import (
 from scenarios.training.commands import play
 from scenarios.training.sweep_command import sweep
 
-__all__ = ["Equilibrium", "app", "main"]
+__all__ = ["app", "main"]
 
 app = typer.Typer(
     help="Solve games, train policies, run scenarios, and look at what came out.",
@@ -256,9 +256,9 @@ def _rows(kind: Kind, asked: bool) -> list[dict[str, str]]:
 
         return list_methods()
     if kind is Kind.equilibria:
-        from analysis.solve import CONCEPTS
+        from analysis.solve import list_concepts
 
-        return [{"equilibrium": name, "what": what} for name, (_, what) in CONCEPTS.items()]
+        return list_concepts()
     from scenarios.solving.scenario import list_scenarios
 
     return list_scenarios()

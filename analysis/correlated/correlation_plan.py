@@ -1,4 +1,4 @@
-"""The polytope of correlation plans of two players, and the deviations it can express.
+"""Correlation plans of two players: how likely each pair of sequences is recommended.
 
 von Stengel & Forges, "Extensive-form correlated equilibrium: definition and computational
 complexity" (2008), sections 3 and 4. A correlation plan gives every relevant pair of sequences the
@@ -8,24 +8,19 @@ the plans that some lottery over pure strategies has; with them they describe mo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from analysis.equilibria.zero_sum import best_value_rows
+from analysis.correlated.trigger_points import Trigger, best_total, leaves_at, trigger_points
 from games import SequenceForm
-from games.common.programs import INFINITY, Program
 from games.finite.sequence_form import Float64, Treeplex
 
 if TYPE_CHECKING:
     import pandas as pd
-
-INTERIOR_ABOVE = 5_000  # pairs, from which an interior point is far ahead of the simplex
-Trigger = Literal["efce", "efcce", "nfcce"]
-Entries = tuple[np.ndarray, np.ndarray, Any]  # (row, variable, factor) of a sparse matrix
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,10 +109,10 @@ class CorrelationPlan:
         return self.probability[self.pairs.leaves] @ self.form.leaf_utility
 
     def violation(self) -> float:
-        """By how much the constraints of `add_plan` are missed, the most of all."""
+        """By how much the constraints of a correlation plan are missed, the most of all."""
         worst = abs(self.probability[self.pairs.number(0, 0, 0)] - 1.0)
         worst = max(worst, float(-self.probability.min(initial=0.0)))
-        for player, j, partners in _splits(self.pairs):
+        for player, j, partners in splits(self.pairs):
             own = self.form.players[player]
             first, count = own.first_sequence[j], own.num_actions[j]
             actions = np.arange(first, first + count)
@@ -134,7 +129,7 @@ class CorrelationPlan:
         """
         players = enumerate(self.form.players)
         return np.array(
-            [_best_total(own, _trigger_gains(self, i, concept), concept) for i, own in players]
+            [best_total(own, _trigger_gains(self, i, concept), concept) for i, own in players]
         )
 
     def to_frame(self) -> pd.DataFrame:
@@ -162,113 +157,12 @@ def path(player: Treeplex, sequence: int) -> str:
     return ", ".join(reversed(names)) or "-"
 
 
-def add_plan(program: Program, pairs: Pairs) -> np.ndarray:
-    """Variables [P] that form a correlation plan."""
-    xi = program.variables(len(pairs), upper=1.0)
-    program.rows(1, [(0, xi[pairs.number(0, 0, 0)], 1.0)], lower=1.0, upper=1.0)
-    for player, j, partners in _splits(pairs):
-        own = pairs.form.players[player]
-        row = np.arange(len(partners))
-        first, count = own.first_sequence[j], own.num_actions[j]
-        actions = np.arange(first, first + count)
-        program.rows(
-            len(partners),
-            [
-                (row[None, :], xi[pairs.number(player, actions[:, None], partners)], 1.0),
-                (row, xi[pairs.number(player, own.parent_sequence[j], partners)], -1.0),
-            ],
-            lower=0.0,
-            upper=0.0,
-        )
-    return xi
-
-
-def add_incentives(
-    program: Program, pairs: Pairs, xi: np.ndarray, player: int, concept: Trigger
-) -> None:
-    """Rows that leave `player` nothing to gain at any trigger."""
-    form = pairs.form
-    for trigger in trigger_points(form, player, concept):
-
-        def deviated(leaves: np.ndarray, told: int = trigger.told) -> Entries:
-            other = form.leaf_sequence[leaves, 1 - player]
-            return np.arange(len(leaves)), xi[pairs.number(player, told, other)], 1.0
-
-        def followed(leaves: np.ndarray) -> Entries:
-            return np.arange(len(leaves)), xi[pairs.leaves[leaves]], 1.0
-
-        add_trigger(program, form, player, trigger, deviated, followed)
-
-
-@dataclass(frozen=True, eq=False)
-class TriggerPoint:
-    """Where a deviation starts, and what it replaces.
-
-    A trigger is a recommendation (j, a) for "efce", the arrival at j before it is seen for "efcce",
-    the start for "nfcce". From there on the player goes its own way, against the others' play as
-    far as it is correlated with what was recommended up to the trigger.
-    """
-
-    told: int  # the last sequence that had been recommended and followed
-    treeplex: Treeplex  # the information sets that are played anew
-    sequences: np.ndarray  # [S']  its sequences in the player's own numbers; -1 for none
-    followed: np.ndarray  # the player's sequences there if it had followed
-
-
-def add_trigger(
-    program: Program,
-    form: SequenceForm,
-    player: int,
-    trigger: TriggerPoint,
-    deviated: Callable[[np.ndarray], Entries],
-    followed: Callable[[np.ndarray], Entries],
-) -> None:
-    """Rows that leave `player` nothing to gain at one trigger, by the dual of its deviation.
-
-    Args:
-        program: to add to.
-        form: the game.
-        player: whose deviation it is.
-        trigger: one of `trigger_points`.
-        deviated: of leaves [K] the entries (number of the leaf, variable, factor) that make up the
-            probability that it is reached when the player has followed up to the trigger and plays
-            towards the leaf from there.
-        followed: the same when it follows all along.
-    """
-    paid = form.leaf_utility[:, player]
-    value = program.variables(1 + len(trigger.treeplex.information_sets), lower=-INFINITY)
-    leaves, place = _leaves_at(form, player, trigger.sequences)
-    leaf, variable, factor = deviated(leaves)
-    # The value of each set is at least what every action brings, and of the whole at most what
-    # following brings.
-    program.rows(
-        len(trigger.sequences),
-        [
-            *best_value_rows(trigger.treeplex, value),
-            (place[leaf], variable, factor * paid[leaves][leaf]),
-        ],
-        upper=0.0,
-    )
-    leaves, _ = _leaves_at(form, player, trigger.followed)
-    leaf, variable, factor = followed(leaves)
-    program.rows(1, [(0, value[0], -1.0), (0, variable, factor * paid[leaves][leaf])], lower=0.0)
-
-
-def _leaves_at(
-    form: SequenceForm, player: int, sequences: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The leaves that end at one of the player's `sequences` (sorted), and at which."""
-    column = form.leaf_sequence[:, player]
-    leaves = np.flatnonzero(np.isin(column, sequences))
-    return leaves, np.searchsorted(sequences, column[leaves])
-
-
 def _trigger_gains(plan: CorrelationPlan, player: int, concept: Trigger) -> list[float]:
     """What the best deviation at each trigger gains."""
     form, pairs, paid = plan.form, plan.pairs, plan.form.leaf_utility[:, player]
     gains = []
     for trigger in trigger_points(form, player, concept):
-        leaves, place = _leaves_at(form, player, trigger.sequences)
+        leaves, place = leaves_at(form, player, trigger.sequences)
         other = form.leaf_sequence[leaves, 1 - player]
         weight = plan.probability[pairs.number(player, trigger.told, other)]
         value = np.bincount(place, weight * paid[leaves], minlength=len(trigger.sequences))
@@ -276,87 +170,13 @@ def _trigger_gains(plan: CorrelationPlan, player: int, concept: Trigger) -> list
         for j in reversed(range(len(sub.information_sets))):
             first, count = sub.first_sequence[j], sub.num_actions[j]
             value[sub.parent_sequence[j]] += value[first : first + count].max()
-        inside, _ = _leaves_at(form, player, trigger.followed)
+        inside, _ = leaves_at(form, player, trigger.followed)
         follow = plan.probability[pairs.leaves[inside]] @ paid[inside]
         gains.append(float(value[0] - follow))
     return gains
 
 
-def _best_total(own: Treeplex, gains: list[float], concept: Trigger) -> float:
-    """The largest sum of gains, a trigger ruling out those below it; one sweep up."""
-    if concept == "nfcce":
-        return max(gains[0], 0.0)
-    below = np.zeros(own.num_sequences)  # the best total at triggers that follow each sequence
-    for j in reversed(range(len(own.information_sets))):
-        first, count = int(own.first_sequence[j]), int(own.num_actions[j])
-        after = below[first : first + count]
-        if concept == "efce":  # a trigger for each recommendation
-            total = np.maximum(gains[first - 1 : first - 1 + count], after).sum()
-        else:
-            total = max(gains[j], after.sum())
-        below[own.parent_sequence[j]] += total
-    return max(float(below[0]), 0.0)
-
-
-def trigger_points(form: SequenceForm, player: int, concept: Trigger) -> list[TriggerPoint]:
-    """All triggers of a player."""
-    own = form.players[player]
-    sets = len(own.information_sets)
-    below: list[list[int]] = [[j] for j in range(sets)]
-    follow_below: list[list[int]] = [[s] for s in range(own.num_sequences)]
-    owner = np.repeat(np.arange(sets), own.num_actions)
-    for j in reversed(range(sets)):  # parents have smaller numbers
-        first, count = int(own.first_sequence[j]), int(own.num_actions[j])
-        parent = int(own.parent_sequence[j])
-        for s in range(first, first + count):
-            follow_below[parent] += follow_below[s]
-        if parent:
-            below[owner[parent - 1]] += below[j]
-    if concept == "nfcce":
-        whole = np.arange(own.num_sequences)
-        return [TriggerPoint(0, own, whole, whole)]
-    found = []
-    for j in range(sets):
-        sub, sequences = _subtree(own, np.array(sorted(below[j])))
-        first, count = int(own.first_sequence[j]), int(own.num_actions[j])
-        recommended = range(first, first + count)
-        if concept == "efce":
-            found += [
-                TriggerPoint(s, sub, sequences, np.array(sorted(follow_below[s])))
-                for s in recommended
-            ]
-        else:
-            inside = sorted(np.concatenate([follow_below[s] for s in recommended]))
-            told = int(own.parent_sequence[j])
-            found.append(TriggerPoint(told, sub, sequences, np.array(inside)))
-    return found
-
-
-def _subtree(own: Treeplex, sets: np.ndarray) -> tuple[Treeplex, np.ndarray]:
-    """The treeplex of an information set and those below it, and the sequences [S'] it stands for.
-
-    Its empty sequence stands for none (-1): leaves at which the player has not got to the trigger
-    are not the deviation's to change.
-    """
-    first, count = own.first_sequence[sets], own.num_actions[sets]
-    inside = [np.arange(f, f + n) for f, n in zip(first, count, strict=True)]
-    sequences = np.concatenate([[-1], *inside])
-    parent = np.searchsorted(sequences, own.parent_sequence[sets])
-    parent[0] = 0  # the first set is the trigger's own; whatever led to it lies outside
-    return (
-        Treeplex(
-            information_sets=tuple(own.information_sets[j] for j in sets),
-            parent_sequence=parent.astype(np.int32),
-            first_sequence=(1 + np.cumsum(count) - count).astype(np.int32),
-            num_actions=count,
-            actions=np.concatenate([[-1], own.actions[sequences[1:]]]).astype(np.int32),
-            labels=("", *(own.labels[s] for s in sequences[1:])),
-        ),
-        sequences,
-    )
-
-
-def _splits(pairs: Pairs) -> list[tuple[int, int, np.ndarray]]:
+def splits(pairs: Pairs) -> list[tuple[int, int, np.ndarray]]:
     """(player, information set, the other's sequences): where a plan splits up."""
     return [
         (player, j, partners)

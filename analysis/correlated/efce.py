@@ -13,32 +13,25 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.correlated.correlation_plan import (
+from analysis.correlated.correlation_plan import CorrelationPlan, Pairs
+from analysis.correlated.deviations import correlated_gains
+from analysis.correlated.incentives import MOST_INCENTIVES, num_incentives
+from analysis.correlated.normal_form import Objective, check_objective, maximised, objective_name
+from analysis.correlated.plan_rows import (
     INTERIOR_ABOVE,
-    CorrelationPlan,
     Entries,
-    Pairs,
-    Trigger,
     add_incentives,
     add_plan,
     add_trigger,
-    trigger_points,
 )
-from analysis.correlated.deviations import correlated_gains
-from analysis.correlated.normal_form import (
-    MOST_INCENTIVES,
-    Objective,
-    check_objective,
-    maximised,
-    num_incentives,
-    objective_name,
-)
+from analysis.correlated.trigger_points import Trigger, trigger_points
 from analysis.equilibria.equilibrium import Equilibrium, Joint, Unverified, verified
 from analysis.equilibria.units import Units
 from games import Game, GameError, InputError, NormalForm, SequenceForm, as_form
 from games.common.programs import Program
 from games.common.progress import Progress
-from games.finite.normal_form import as_normal_form, num_reduced
+from games.finite.normal_form import as_normal_form
+from games.finite.reduced import num_reduced
 from games.finite.sequence_form import has_chance
 
 TOLERANCE = 1e-8

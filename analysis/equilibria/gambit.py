@@ -1,4 +1,7 @@
-"""Gambit's solvers behind our types: profiles become strategies, a long call can be stopped."""
+"""Gambit's Nash solvers behind our types: games go in, verified equilibria come out.
+
+A long call runs in a process of its own, which can be stopped.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +11,157 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
+from analysis.equilibria.equilibrium import Equilibrium, verified
+from analysis.equilibria.sharpen import sharpened
 from analysis.equilibria.units import Units
 from games import NODE_BUDGET, Game, NormalForm, SequenceForm, Strategy
 from games.common.progress import Progress
-from games.finite.gambit.reading import GambitGame
+from games.finite.gambit.reading import GambitGame, pygambit, to_gambit
 from games.finite.gambit.text import quoted
+from games.finite.kernels import plans
+from games.finite.normal_form import as_normal_form
 from games.finite.sequence_form import Float64
 from games.finite.strategy import uniform_behaviour
 
+# Exact arithmetic costs far more than floats, and the more the larger the game; above this
+# many pure strategies of both players together floats have to do.
+RATIONAL_UP_TO = 14
+TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
 POLL = 0.1  # seconds between two looks at a solver in a process of its own
+
+
+class GambitSolver(NamedTuple):
+    """One of Gambit's solvers, as it is called and what it is good for."""
+
+    help: str
+    solve: Callable[[Any, str, bool], Any]  # a pygambit.Game, "one" or "all", exact fractions?
+    two_players: bool = False
+    all: bool = False  # finds all equilibria (of its kind)
+    tree: bool = False  # works on a tree as it is
+
+
+def _gambit_nash() -> Any:
+    return pygambit().nash
+
+
+SOLVERS = {
+    "lcp": GambitSolver(
+        "two players: Lemke-Howson, on the sequence form of a tree",
+        lambda g, which, exact: _gambit_nash().lcp_solve(
+            g, rational=exact, stop_after=None if g.is_tree else 1
+        ),
+        two_players=True,
+        tree=True,
+    ),
+    "enummixed": GambitSolver(
+        "two players: all extreme equilibria",
+        lambda g, which, exact: _gambit_nash().enummixed_solve(g, rational=exact),
+        two_players=True,
+        all=True,
+    ),
+    "enumpure": GambitSolver(
+        "all equilibria in pure strategies",
+        lambda g, which, exact: _gambit_nash().enumpure_solve(g),
+        all=True,
+    ),
+    "enumpoly": GambitSolver(
+        "all isolated equilibria, support by support",
+        lambda g, which, exact: _gambit_nash().enumpoly_solve(
+            g, stop_after=1 if which == "one" else None
+        ),
+        all=True,
+    ),
+    "logit": GambitSolver(
+        "one equilibrium: the limit of the quantal response path",
+        lambda g, which, exact: _gambit_nash().logit_solve(g),
+        tree=True,
+    ),
+    "gnm": GambitSolver(
+        "one equilibrium: global Newton", lambda g, which, exact: _gambit_nash().gnm_solve(g)
+    ),
+    "simpdiv": GambitSolver(
+        "one equilibrium: simplicial subdivision",
+        lambda g, which, exact: _gambit_nash().simpdiv_solve(
+            g.mixed_strategy_profile(rational=True)
+        ),
+    ),
+}
+
+
+def equilibria_by(
+    name: str,
+    game: Game | SequenceForm,
+    form: SequenceForm,
+    units: Units,
+    which: str,
+    tolerance: float,
+    seconds: float | None,
+    progress: Progress | None,
+) -> tuple[Equilibrium, ...]:
+    """What one of Gambit's solvers finds, as verified equilibria without repetitions.
+
+    Args:
+        name: a key of `SOLVERS`.
+        game: what Gambit is asked about, as a tree where `as_tree` says so, else as a table.
+        form: its sequence form.
+        units: of that.
+        which: "one" or "all".
+        tolerance: see `verified`.
+        seconds: the most that it may take.
+        progress: see `games.common.progress.Progress`.
+
+    Raises:
+        GameError: a normal form too large to lay out.
+        TimeoutError, RuntimeError: see `call`.
+        Unverified: an answer is no equilibrium.
+    """
+    tree = as_tree(game, form, name)
+    matrix = game if isinstance(game, NormalForm) else form
+    table = None if tree is not None else as_normal_form(matrix)
+    source: Game | None = tree if tree is not None else table
+    assert source is not None
+    if units.extreme:  # else Gambit gets the numbers as they are, and as exact fractions
+        source = units.table(table) if table is not None else Rescaled(source, units)
+    small = table is not None and sum(table.num_actions) <= RATIONAL_UP_TO
+    theirs, solver = to_gambit(source), SOLVERS[name]
+    label = f"Gambit's {name}" + (" (tree)" if tree is not None else "")
+    profiles = call(
+        lambda: profiles_of(source, solver.solve(theirs, which, small)),
+        label,
+        seconds=seconds,
+        progress=progress,
+    )
+    found: list[Equilibrium] = []
+    distinct: list[Float64] = []
+    for profile in profiles:
+        if table is None:
+            raw = strategy_of(form, profile)
+        else:
+            raw = table.strategy([np.maximum(x, 0.0) / np.maximum(x, 0.0).sum() for x in profile])
+        behaviour = sharpened(units.form, raw.behaviour(form))
+        strategy = Strategy.from_behaviour(form, behaviour)
+        point = Equilibrium("nash", form.game, label, *units.measured(behaviour), strategy)
+        if which == "all":
+            on_path = plans(form, behaviour)  # what differs where play never gets to is one
+            if any(np.abs(on_path - other).max(initial=0.0) <= 1e-6 for other in distinct):
+                continue
+            distinct.append(on_path)
+        found.append(verified(point, form, tolerance))
+        if which == "one":
+            break
+    return tuple(found)
+
+
+def as_tree(game: Game | SequenceForm, form: SequenceForm, name: str) -> Game | None:
+    """The game as a tree for Gambit, where it is one and its solver can use it."""
+    if isinstance(game, SequenceForm | NormalForm) or not SOLVERS[name].tree:
+        return None
+    single = all(len(p.information_sets) <= 1 for p in form.players)
+    return None if single or form.num_histories > TREE_UP_TO else game
 
 
 def mixed_of(profile: Any) -> tuple[Float64, ...]:

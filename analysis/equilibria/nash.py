@@ -11,11 +11,8 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any, Literal, NamedTuple, overload
+from typing import Literal, overload
 
-import numpy as np
-
-from analysis.equilibria import gambit
 from analysis.equilibria.average_play import average_play
 from analysis.equilibria.backward import (
     ImperfectInformation,
@@ -29,23 +26,17 @@ from analysis.equilibria.equilibrium import (
     require_two_players,
     verified,
 )
+from analysis.equilibria.gambit import SOLVERS, as_tree, equilibria_by
 from analysis.equilibria.quantal_limit import quantal_limit
-from analysis.equilibria.sharpen import sharpened
 from analysis.equilibria.units import Units
 from analysis.equilibria.zero_sum import sequence_form_lp
 from games import Game, InputError, NormalForm, SequenceForm, Strategy, as_form
 from games.common.errors import did_you_mean
 from games.common.progress import Progress
-from games.finite.gambit.reading import pygambit, to_gambit
-from games.finite.kernels import plans
-from games.finite.normal_form import as_normal_form, reduced_size
+from games.finite.reduced import reduced_size
 from games.finite.sequence_form import Float64
 
 TOLERANCE = 1e-6
-# Exact arithmetic costs far more than floats, and the more the larger the game; above this
-# many pure strategies of both players together floats have to do.
-RATIONAL_UP_TO = 14
-TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
 # Where there is a choice, the numbers in a tree's normal form up to which Gambit gets that: it
 # grows exponentially, and with it the time of solvers that nothing can be asked of meanwhile.
 SMALL_TABLE = 50_000
@@ -53,62 +44,6 @@ BRANCH_UP_TO = 3_000  # sequences of all players: beyond, a step along the branc
 SHARPENED = ", sharpened by Newton's method"
 
 
-class GambitSolver(NamedTuple):
-    """One of Gambit's solvers, as it is called and what it is good for."""
-
-    help: str
-    solve: Callable[[Any, str, bool], Any]  # a pygambit.Game, "one" or "all", exact fractions?
-    two_players: bool = False
-    all: bool = False  # finds all equilibria (of its kind)
-    tree: bool = False  # works on a tree as it is
-
-
-def _gambit_nash() -> Any:
-    return pygambit().nash
-
-
-SOLVERS = {
-    "lcp": GambitSolver(
-        "two players: Lemke-Howson, on the sequence form of a tree",
-        lambda g, which, exact: _gambit_nash().lcp_solve(
-            g, rational=exact, stop_after=None if g.is_tree else 1
-        ),
-        two_players=True,
-        tree=True,
-    ),
-    "enummixed": GambitSolver(
-        "two players: all extreme equilibria",
-        lambda g, which, exact: _gambit_nash().enummixed_solve(g, rational=exact),
-        two_players=True,
-        all=True,
-    ),
-    "enumpure": GambitSolver(
-        "all equilibria in pure strategies",
-        lambda g, which, exact: _gambit_nash().enumpure_solve(g),
-        all=True,
-    ),
-    "enumpoly": GambitSolver(
-        "all isolated equilibria, support by support",
-        lambda g, which, exact: _gambit_nash().enumpoly_solve(
-            g, stop_after=1 if which == "one" else None
-        ),
-        all=True,
-    ),
-    "logit": GambitSolver(
-        "one equilibrium: the limit of the quantal response path",
-        lambda g, which, exact: _gambit_nash().logit_solve(g),
-        tree=True,
-    ),
-    "gnm": GambitSolver(
-        "one equilibrium: global Newton", lambda g, which, exact: _gambit_nash().gnm_solve(g)
-    ),
-    "simpdiv": GambitSolver(
-        "one equilibrium: simplicial subdivision",
-        lambda g, which, exact: _gambit_nash().simpdiv_solve(
-            g.mixed_strategy_profile(rational=True)
-        ),
-    ),
-}
 METHODS = {
     "auto": "picked by the game's class and size",
     "lp": "two players, zero-sum: sequence-form LP on HiGHS",
@@ -200,7 +135,10 @@ def nash(
                     return answer
                 near.append(answer)
             else:
-                found = _solve(game, form, units, name, which, watch, tolerance)
+                told = None if watch.progress is None else watch.ask
+                found = equilibria_by(
+                    name, game, form, units, which, tolerance, watch.seconds, told
+                )
                 if found:
                     return found[0] if which == "one" else found
                 # A finite game has an equilibrium, though perhaps none in pure strategies.
@@ -233,7 +171,7 @@ def _candidates(
             if name == "branch":
                 fits = form.arrays.num_sequences <= BRANCH_UP_TO
             else:
-                fits = name in OWN or small or _as_tree(game, form, name) is not None
+                fits = name in OWN or small or as_tree(game, form, name) is not None
             if fits:
                 yield name
 
@@ -290,58 +228,3 @@ OWN: dict[str, Callable[[SequenceForm, Units, float, _Watch], Equilibrium]] = {
     "branch": _branch,
     "dynamics": _dynamics,
 }
-
-
-def _solve(
-    game: Game | SequenceForm,
-    form: SequenceForm,
-    units: Units,
-    name: str,
-    which: str,
-    watch: _Watch,
-    tolerance: float,
-) -> tuple[Equilibrium, ...]:
-    """What one of Gambit's solvers finds, as verified equilibria without repetitions."""
-    tree = _as_tree(game, form, name)
-    matrix = game if isinstance(game, NormalForm) else form
-    table = None if tree is not None else as_normal_form(matrix)
-    source: Game | None = tree if tree is not None else table
-    assert source is not None
-    if units.extreme:  # else Gambit gets the numbers as they are, and as exact fractions
-        source = units.table(table) if table is not None else gambit.Rescaled(source, units)
-    small = table is not None and sum(table.num_actions) <= RATIONAL_UP_TO
-    theirs, solver = to_gambit(source), SOLVERS[name]
-    label = f"Gambit's {name}" + (" (tree)" if tree is not None else "")
-    profiles = gambit.call(
-        lambda: gambit.profiles_of(source, solver.solve(theirs, which, small)),
-        label,
-        seconds=watch.seconds,
-        progress=None if watch.progress is None else watch.ask,
-    )
-    found: list[Equilibrium] = []
-    distinct: list[Float64] = []
-    for profile in profiles:
-        if table is None:
-            raw = gambit.strategy_of(form, profile)
-        else:
-            raw = table.strategy([np.maximum(x, 0.0) / np.maximum(x, 0.0).sum() for x in profile])
-        behaviour = sharpened(units.form, raw.behaviour(form))
-        strategy = Strategy.from_behaviour(form, behaviour)
-        point = Equilibrium("nash", form.game, label, *units.measured(behaviour), strategy)
-        if which == "all":
-            on_path = plans(form, behaviour)  # what differs where play never gets to is one
-            if any(np.abs(on_path - other).max(initial=0.0) <= 1e-6 for other in distinct):
-                continue
-            distinct.append(on_path)
-        found.append(verified(point, form, tolerance))
-        if which == "one":
-            break
-    return tuple(found)
-
-
-def _as_tree(game: Game | SequenceForm, form: SequenceForm, name: str) -> Game | None:
-    """The game as a tree for Gambit, where it is one and its solver can use it."""
-    if isinstance(game, SequenceForm | NormalForm) or not SOLVERS[name].tree:
-        return None
-    single = all(len(p.information_sets) <= 1 for p in form.players)
-    return None if single or form.num_histories > TREE_UP_TO else game

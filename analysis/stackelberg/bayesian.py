@@ -12,7 +12,7 @@ import numpy as np
 
 from analysis.equilibria.equilibrium import Equilibrium, verified
 from analysis.equilibria.units import Units
-from analysis.stackelberg.tables import upper_bounds
+from analysis.stackelberg.responses import upper_bounds
 from games import Strategy
 from games.common.errors import one_line
 from games.common.programs import Program, run

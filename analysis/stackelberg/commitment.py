@@ -17,13 +17,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from analysis.correlated.correlation_plan import (
-    INTERIOR_ABOVE,
-    CorrelationPlan,
-    Pairs,
-    add_incentives,
-    add_plan,
-)
+from analysis.correlated.correlation_plan import CorrelationPlan, Pairs
+from analysis.correlated.plan_rows import INTERIOR_ABOVE, add_incentives, add_plan
 from analysis.equilibria.equilibrium import Equilibrium, require_two_players, verified
 from analysis.equilibria.units import Units
 from games import Game, InputError, SequenceForm, Strategy, as_form

@@ -7,11 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from games.common.errors import GameError, InputError
 from games.finite.game import NODE_BUDGET, TERMINAL, Game, as_form
 from games.finite.kernels import plans_to_behaviour
+from games.finite.reduced import (
+    num_reduced,
+    reduced_names,
+    reduced_payoffs,
+    reduced_plans,
+    reduced_size,
+)
 from games.finite.sequence_form import Float64, SequenceForm, Treeplex
 from games.finite.strategy import Strategy
 
@@ -166,8 +173,8 @@ class NormalForm:
         pure = tuple(reduced_plans(p) for p in form.players)
         payoffs = np.empty((*sizes, form.num_players))
         for i in range(form.num_players):
-            payoffs[..., i] = _payoffs(form, pure, form.leaf_utility[:, i])
-        return cls(form.game, payoffs, tuple(map(_names, form.players, pure)), form, pure)
+            payoffs[..., i] = reduced_payoffs(form, pure, form.leaf_utility[:, i])
+        return cls(form.game, payoffs, tuple(map(reduced_names, form.players, pure)), form, pure)
 
     def __repr__(self) -> str:
         shape = " x ".join(map(str, self.num_actions))
@@ -262,78 +269,6 @@ def _one_choice(name: str, labels: Sequence[str]) -> Treeplex:
     )
 
 
-def _children(player: Treeplex) -> list[list[int]]:
-    """The information sets that follow each sequence, [S] lists."""
-    children: list[list[int]] = [[] for _ in range(player.num_sequences)]
-    for j, parent in enumerate(player.parent_sequence.tolist()):
-        children[parent].append(j)
-    return children
-
-
 def _counted(number: int) -> str:
     """As it is, or its order of magnitude."""
     return f"{number:,}" if number < 10**9 else f"10^{len(str(number)) - 1}"
-
-
-def num_reduced(player: Treeplex) -> int:
-    """How many reduced pure strategies there are: a product over sets of a sum over actions."""
-    below = [1] * player.num_sequences  # how many ways there are to go on from each sequence
-    rows = zip(player.parent_sequence, player.first_sequence, player.num_actions, strict=True)
-    for parent, first, count in reversed(list(rows)):
-        below[parent] *= sum(below[first : first + count])
-    return below[0]
-
-
-def reduced_size(form: SequenceForm) -> int:
-    """How many numbers the larger of the reduced normal form's tensor and its plans takes."""
-    sizes = [num_reduced(p) for p in form.players]
-    plans = [n * p.num_sequences for n, p in zip(sizes, form.players, strict=True)]
-    return max(math.prod(sizes) * form.num_players, *plans)
-
-
-def reduced_plans(player: Treeplex) -> NDArray[np.float64]:
-    """All reduced pure strategies as realization plans, [K, S]."""
-    children = _children(player)
-    first, count = player.first_sequence.tolist(), player.num_actions.tolist()
-    below: list[NDArray[np.bool_]] = [np.empty((0, 0), dtype=bool)] * player.num_sequences
-
-    def combine(parts: list[NDArray[np.bool_]]) -> NDArray[np.bool_]:
-        total = np.zeros((1, player.num_sequences), dtype=bool)
-        for part in parts:
-            total = (total[:, None] | part[None]).reshape(-1, player.num_sequences)
-        return total
-
-    for s in range(player.num_sequences - 1, -1, -1):  # children have larger numbers
-        chosen = combine(
-            [np.concatenate(below[first[j] : first[j] + count[j]]) for j in children[s]]
-        )
-        chosen[:, s] = True
-        below[s] = chosen
-    return below[0].astype(np.float64)
-
-
-def _payoffs(form: SequenceForm, pure: Sequence[Float64], utility: Float64) -> Float64:
-    """One player's payoffs [A1, ..., AN]: the plans' products at every leaf, summed up."""
-    if form.num_players == 2:
-        size = (form.players[0].num_sequences, form.players[1].num_sequences)
-        matrix = np.zeros(size)
-        matrix[form.leaf_sequence[:, 0], form.leaf_sequence[:, 1]] = utility
-        return pure[0] @ matrix @ pure[1].T
-    reached = [p[:, form.leaf_sequence[:, i]] for i, p in enumerate(pure)]  # [Ai, L]
-    letters = "abcdefghijklmnopqrstuvwxy"[: len(pure)]
-    spec = ",".join(f"{c}z" for c in letters) + f",z->{letters}"
-    return np.einsum(spec, *reached, utility, optimize=True)
-
-
-def _names(player: Treeplex, plans: Float64) -> tuple[str, ...]:
-    """Pure strategies by their choices; where a player chooses once, by the action's name."""
-    if len(player.information_sets) == 1:
-        return player.labels[1:]
-    owner = np.repeat(np.arange(len(player.information_sets)), player.num_actions)
-    return tuple(
-        ", ".join(
-            f"{player.information_sets[owner[s - 1]]}: {player.labels[s]}"
-            for s in np.flatnonzero(plan[1:] > 0) + 1
-        )
-        for plan in plans
-    )

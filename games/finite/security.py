@@ -19,8 +19,8 @@ import numpy as np
 from games.common.errors import GameError, InputError
 from games.finite.game import NODE_BUDGET
 from games.finite.normal_form import PROFILE_BUDGET, NormalForm, TableState
+from games.finite.rows import read_rows
 from games.finite.sequence_form import Float64, SequenceForm
-from games.finite.tables import read_rows
 
 COLUMNS = ("defender_covered", "defender_uncovered", "attacker_covered", "attacker_uncovered")
 

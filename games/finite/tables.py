@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import csv
 import itertools
 import math
 import re
 import zipfile
 from collections import Counter
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from games.common.errors import InputError, one_line
 from games.finite.bayesian import BayesianGame
 from games.finite.normal_form import NormalForm
-
-if TYPE_CHECKING:
-    from games.finite.security import SecurityGame
+from games.finite.rows import read_rows
+from games.finite.security import COLUMNS, SecurityGame
 
 MOST_ENTRIES = 50_000_000
 
@@ -71,8 +68,6 @@ def read_csv(path: Path, name: str) -> NormalForm | SecurityGame:
     Raises:
         InputError: no such file, or something in it that is not as above, with its row.
     """
-    from games.finite.security import COLUMNS, SecurityGame  # which reads its own rows from here
-
     rows = read_rows(path)
     if rows and set(COLUMNS) <= set(rows[0]):
         return SecurityGame.from_rows(rows, path, resources=1, name=name)
@@ -82,28 +77,6 @@ def read_csv(path: Path, name: str) -> NormalForm | SecurityGame:
         return _grid(rows, name) if rows[0][0] == "" else _list(rows, name)
     except InputError as error:
         raise _in_file(path, error) from None
-
-
-def read_rows(path: Path) -> list[list[str]]:
-    """The rows of a `.csv` file, the header first, all of its length; empty ones are left out.
-
-    Raises:
-        InputError: no such file, no text, rows of different lengths, or cells that are separated by
-            something else than commas.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            rows = [[cell.strip() for cell in row] for row in csv.reader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: cannot be read as a table ({one_line(error)})") from None
-    rows = [row for row in rows if any(row)]
-    if rows and len(rows[0]) == 1 and re.search(r"[;\t]", rows[0][0]):
-        found = "semicolons" if ";" in rows[0][0] else "tabs"
-        raise InputError(f"{path}: {found} stand between the cells; separate cells by commas")
-    for k, row in enumerate(rows):
-        if len(row) != len(rows[0]):
-            raise InputError(f"{path}: row {k + 1} has {len(row)} cells, the header {len(rows[0])}")
-    return rows
 
 
 def _grid(rows: list[list[str]], name: str) -> NormalForm:

@@ -14,7 +14,7 @@ import pyspiel
 from pydantic import Field
 
 from games import Game, GameError, OpenSpielGame, SequenceForm, Strategy, load
-from games.finite.enumerate import refuse_endless
+from games.finite.budget import refuse_endless
 from games.finite.strategy import UNKNOWN_PLAYER, uniform_behaviour
 from marl.tabular.method import Method, State
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -62,19 +61,29 @@ class Files:
         return [path for path in (self.export, self.plot) if path is not None]
 
 
-class Equilibrium(StrEnum):
-    """What `solve` can look for: the keys of `analysis.solve.CONCEPTS`, known before it loads."""
+# What `solve` can look for: the keys of `analysis.solve.CONCEPTS`, known before it loads.
+EQUILIBRIA = (
+    "nash", "qre", "ce", "cce", "efce", "efcce", "nfcce", "stackelberg", "alpharank", "evolution",
+)  # fmt: skip
 
-    nash = "nash"
-    qre = "qre"
-    ce = "ce"
-    cce = "cce"
-    efce = "efce"
-    efcce = "efcce"
-    nfcce = "nfcce"
-    stackelberg = "stackelberg"
-    evolution = "evolution"
-    alpharank = "alpharank"
+
+def known_equilibrium(name: str | None) -> str | None:
+    """A name of `EQUILIBRIA`, or of a user's own in `CONCEPTS`.
+
+    Raises:
+        typer.BadParameter: there is none of that name.
+    """
+    if name is not None and name not in EQUILIBRIA:
+        from analysis.solve import CONCEPTS
+
+        if ":" not in name and name not in CONCEPTS:
+            known = ", ".join(map(repr, CONCEPTS))
+            raise typer.BadParameter(f"{name!r} is not one of {known}.")
+        try:
+            CONCEPTS.load(name)
+        except InputError as error:
+            raise typer.BadParameter(str(error)) from None
+    return name
 
 
 def solve(
@@ -85,8 +94,12 @@ def solve(
         ),
     ],
     equilibrium: Annotated[
-        Equilibrium | None,
-        typer.Option(help="What to compute exactly (default for files: nash)."),
+        str | None,
+        typer.Option(
+            help="What to compute exactly (default for files: nash), or module:attribute.",
+            metavar=f"[{'|'.join(EQUILIBRIA)}]",
+            callback=known_equilibrium,
+        ),
     ] = None,
     method: Annotated[
         str | None,
@@ -128,7 +141,7 @@ def solve(
     }  # fmt: skip
     asked = [flag for flag, value in exact_only.items() if value is not None]
     if method in REGISTRY:
-        if equilibrium not in (None, Equilibrium.nash):
+        if equilibrium not in (None, "nash"):
             raise InputError(f"{method} looks for nash; leave --equilibrium {equilibrium} out")
         if asked:
             raise InputError(
@@ -144,8 +157,7 @@ def solve(
         **limits, "method": method, "precision": precision, "leader": leader, "seed": seed,
         "objective": None if objective is None else value_of(objective),
     }  # fmt: skip
-    concept = (equilibrium or Equilibrium.nash).value
-    _compute(game, concept, given, settings or [], every, files, as_json)
+    _compute(game, equilibrium or "nash", given, settings or [], every, files, as_json)
 
 
 def _exact_methods() -> Iterable[str]:

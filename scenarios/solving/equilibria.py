@@ -13,9 +13,10 @@ from typing import Annotated, Any
 from pydantic import Field
 
 import analysis
+from analysis.concepts import COVERAGE
 from analysis.equilibria.equilibrium import Equilibrium
 from analysis.equilibria.nash import nash
-from analysis.solve import COVERAGE, checked, fit, options_of, solve
+from analysis.solve import checked, fit, options_of, solve
 from games import NODE_BUDGET, Game, InputError, SequenceForm, as_form, load
 from games.common.progress import Progress
 from games.finite.security import SecurityGame

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from analysis.concepts import COVERAGE
 from analysis.equilibria.equilibrium import Equilibrium, Joint
 from analysis.plots.base import short_labels
-from analysis.solve import COVERAGE
 from games import Game, SequenceForm, Strategy, as_form
 from games.finite.kernels import plans
 from games.finite.security import SecurityGame

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import analysis
+from analysis.concepts import CORRELATED, goes_to_dynamics
 from analysis.correlated.dynamics import correlated_dynamics
-from analysis.correlated.normal_form import num_incentives
+from analysis.correlated.incentives import num_incentives
 from analysis.equilibria.equilibrium import Equilibrium
 from analysis.equilibria.response import deviation_gains
-from analysis.solve import CORRELATED, goes_to_dynamics
 from games import Game, GameError, InputError, NormalForm, SequenceForm, as_form, as_normal_form
 from games.common.storage import write_atomically
 from games.finite.security import SecurityGame

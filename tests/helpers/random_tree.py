@@ -11,7 +11,7 @@ import numpy as np
 from games import SequenceForm
 from games.finite.enumerate import enumerate_game
 from games.finite.game import CHANCE, TERMINAL
-from games.finite.normal_form import num_reduced
+from games.finite.reduced import num_reduced
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -19,7 +20,8 @@ import analysis
 import games
 from analysis.plots import equilibria as plot_equilibria
 from analysis.solve import CONCEPTS
-from scenarios.cli import Equilibrium, _main
+from scenarios.cli import _main
+from scenarios.solving.command import EQUILIBRIA
 from tests.conftest import KUHN, cli, form, last_json
 
 BATTLE = "row,column,row's payoff,column's payoff\nU,L,2,1\nU,R,0,0\nD,L,0,0\nD,R,1,2\n"
@@ -43,7 +45,7 @@ def solved(capsys, *arguments: str) -> dict:
 
 
 def test_the_command_knows_every_concept():
-    assert {e.value for e in Equilibrium} == set(CONCEPTS)
+    assert set(EQUILIBRIA) == set(CONCEPTS)
 
 
 @pytest.mark.parametrize("concept", list(CONCEPTS))
@@ -406,3 +408,37 @@ def test_without_gambit_the_line_says_what_to_install(folder, capsys, monkeypatc
         assert "'.[gambit]'" in said
     assert _main(["solve", "battle.csv"]) == 0  # one equilibrium, by solvers of our own
     assert _main(["solve", "battle.csv", "--equilibrium", "ce"]) == 0
+
+
+OWN_EQUILIBRIUM = '''
+import numpy as np
+from analysis import Equilibrium, expected_values
+from analysis.solve import CONCEPTS
+from games import Strategy, as_form
+
+
+@CONCEPTS.register("uniform-play")
+def uniform_play(game, *, seconds: float = 1.0, progress=None) -> Equilibrium:
+    """Everybody plays at random."""
+    form = as_form(game)
+    strategy = Strategy.uniform(form)
+    values = expected_values(form, strategy)
+    return Equilibrium("uniform-play", form.game, f"{seconds:g}", values, 0 * values, strategy)
+'''
+
+
+def test_an_equilibrium_of_ones_own_is_found_by_name_and_by_its_place(tmp_path):
+    (tmp_path / "mine.py").write_text(OWN_EQUILIBRIUM)
+    for name, plugins in (("uniform-play", "mine"), ("mine:uniform_play", "")):
+        env = {**os.environ, "PYTHONPATH": f"{tmp_path}:{Path.cwd()}", "SCHELLING_IMPORT": plugins}
+        line = cli("solve", KUHN, "--equilibrium", name, "--seconds", "2", "--json", env=env)
+        found = last_json(line.stdout)
+        assert found["value"] == pytest.approx(0.125), line.stderr
+        assert found["method"] == "2"
+    listed = cli("list", "equilibria", "--json", env={**env, "SCHELLING_IMPORT": "mine"}).stdout
+    assert {"equilibrium": "uniform-play", "what": "Everybody plays at random"} in json.loads(
+        listed
+    )["equilibria"]
+    unknown = cli("solve", KUHN, "--equilibrium", "uniform_play", env=env)
+    assert unknown.returncode == 2
+    assert "'uniform_play' is not one of" in unknown.stderr

@@ -10,7 +10,7 @@ import re
 import threading
 
 STACK_OF_A_MOVE = 1_600  # bytes: the reader takes 640, Gambit's expected payoffs 1,260
-MOST_MOVES = 5_000  # as in a walk, see games.finite.enumerate
+MOST_MOVES = 5_000  # as in a walk, see games.finite.budget
 ORDINARY_STACK = 1 << 20  # bytes, where nobody can say
 SHORTEST_NODE = len('c""1{"a"1}0')
 

@@ -12,7 +12,9 @@ import analysis
 import games
 import marl
 from analysis.correlated.deviations import correlated_gains
-from analysis.correlated.dynamics import _fixed_point, _Learner, correlated_dynamics
+from analysis.correlated.dynamics import correlated_dynamics
+from analysis.correlated.regret_minimiser import RegretMinimiser
+from analysis.correlated.trigger_regret import fixed_point
 from analysis.correlated.triggers import triggers
 from games import NormalForm, Strategy
 from games.finite.kernels import plans_to_behaviour
@@ -109,7 +111,7 @@ def test_value_of_two_player_zero_sum_games(name, value, concept):
 
 def test_nfcce_is_predictive_cfr_plus_without_alternation():
     compiled = form(LEDUC)
-    learner = _Learner(compiled, "nfcce", None, 50)
+    learner = RegretMinimiser(compiled, "nfcce", None, 50)
     learner.play(50)
     plan = np.arange(1, 51) ** 2 @ learner.profiles
     average = Strategy.from_behaviour(compiled, plans_to_behaviour(compiled, plan))
@@ -124,13 +126,13 @@ def test_nfcce_is_predictive_cfr_plus_without_alternation():
 def test_fixed_point_by_its_definition(name, concept, seed):
     """With some triggers idle, all idle at seed 3: sum_t weight_t (phi_t(x) - x) = 0."""
     compiled, generator = form(name), np.random.default_rng(seed)
-    learner = _Learner(compiled, concept, seed, 1)
+    learner = RegretMinimiser(compiled, concept, seed, 1)
     table, trees = learner.table, learner.table.trees
     weights = generator.exponential(size=len(table.player))
     weights[generator.random(len(weights)) < seed / 3] = 0.0
     x, going_on = learner.plan, np.ones(len(table.entry))
     most = int(trees.count.max())
-    _fixed_point(
+    fixed_point(
         table.arrays, trees.arrays, learner.sets, weights, learner.answer, going_on, x,
         np.empty(most), np.empty((most, most)),
     )  # fmt: skip

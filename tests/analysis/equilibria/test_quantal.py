@@ -11,7 +11,8 @@ from scipy.special import expit, softmax
 import analysis
 import games
 from analysis.equilibria.equilibrium import Unverified
-from analysis.equilibria.quantal import fit_precision, logit, logit_path
+from analysis.equilibria.precision import fit_precision
+from analysis.equilibria.quantal import logit, logit_path
 from games import NormalForm
 from games.finite.gambit.reading import GambitGame, to_gambit
 from tests.conftest import KUHN, LD5, LEDUC, form

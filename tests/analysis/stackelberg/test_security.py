@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import analysis
-from analysis.stackelberg.security import decompose, eraser, origami
+from analysis.stackelberg.lotteries import decompose
+from analysis.stackelberg.security import eraser, origami
 from analysis.stackelberg.tables import multiple_lps
 from games import GameError, InputError, NormalForm
 from games.finite.security import SecurityGame

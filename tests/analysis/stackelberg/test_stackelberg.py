@@ -11,7 +11,8 @@ from scipy.optimize import linprog
 
 from analysis.equilibria.response import deviation_gains, expected_values
 from analysis.stackelberg.bayesian import bayesian_stackelberg
-from analysis.stackelberg.tables import multiple_lps, pure_commitment, upper_bounds
+from analysis.stackelberg.responses import upper_bounds
+from analysis.stackelberg.tables import multiple_lps, pure_commitment
 from games import InputError, NormalForm, as_normal_form
 from games.finite.bayesian import BayesianGame
 from games.finite.enumerate import enumerate_game

@@ -25,12 +25,13 @@ import pytest
 import analysis
 import games
 from games.common import memory, trial
-from games.finite import enumerate as walk
-from games.finite.enumerate import enumerate_game, refuse_hopeless
+from games.finite import budget as walk
+from games.finite.budget import refuse_hopeless
+from games.finite.enumerate import enumerate_game
 from games.finite.gambit.depth import depth
 from games.finite.gambit.reading import to_gambit
 from games.finite.game import TERMINAL
-from games.finite.openspiel import _register_python_games
+from games.finite.openspiel.loading import _register_python_games
 from tests.conftest import CATALOGUE_FILES, short
 from tests.games.finite.test_bad_files import assert_refused
 from tests.helpers import coin_game

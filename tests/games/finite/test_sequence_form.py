@@ -313,7 +313,7 @@ def test_cache_is_used_and_keyed_by_game(tmp_path, monkeypatch):
     monkeypatch.setenv("SCHELLING_CACHE", str(tmp_path))
     first = games.load("kuhn_poker").sequence_form()
     monkeypatch.setattr(
-        "games.finite.openspiel.enumerate_game", None
+        "games.finite.openspiel.game.enumerate_game", None
     )  # from here on only the cache works
     assert same(games.load("kuhn_poker()").sequence_form(), first)
     with pytest.raises(TypeError):
