@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import ArrayLike
 
+from analysis.plots import bars
+from analysis.plots.labels import action_name, labels, shortened
 from games import SequenceForm, Strategy
 from games.finite.kernels import plans
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, told apart by everybody; purple for their yellow, which is faint.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6A3D9A")
 STYLES = ("-", "--")
-LONGEST_LABEL = 52
 MOST_ACTIONS = 16  # with names in a legend
 MOST_TARGETS = 60
 # What metrics are called in pictures, with their units; all others by their own names.
@@ -106,7 +106,9 @@ def strategy(
 ) -> Figure:
     """Action probabilities by information set: a panel a player, a bar an information set.
 
-    Actions have the names that the game gives them; equal names have one colour.
+    Information sets are labelled by what the player knows and what was played (see
+    `analysis.plots.labels`), and grouped by the rounds of the game. Actions have the names that the
+    game gives them; equal names have one colour.
 
     Args:
         form: the game, for what is reached and how often.
@@ -119,35 +121,34 @@ def strategy(
     behaviour = profile.behaviour(form)
     profile = Strategy.from_behaviour(form, behaviour)  # in the form's own order, and whole
     plan = plans(form, behaviour)
-    starts = form.arrays.players.astype(int)
-    reached = np.concatenate(  # [J] the owner's own probability of playing to each
-        [plan[p.parent_sequence + start] for p, start in zip(form.players, starts, strict=False)]
-    )
-    rows, start = [], 0
-    for player in form.players:
-        size = len(player.information_sets)
-        order = np.argsort(-reached[start : start + size], kind="stable")[:most]
-        rows.append(start + np.sort(order))
-        start += size
-    tallest = max(len(r) for r in rows)
-    figure = Figure(figsize=(5.6 * len(rows) + 0.8, 1.5 + 0.25 * tallest), layout="constrained")
+    panels, start, root = [], 0, 0
+    for i, player in enumerate(form.players):
+        reached = plan[root + player.parent_sequence]  # [J] the own probability of playing there
+        sets = np.sort(np.argsort(-reached, kind="stable")[:most])
+        panels.append((start + sets, labels(form, i, sets.tolist())))
+        start, root = start + len(player.information_sets), root + player.num_sequences
+    names = [action_name(label) for player in form.players for label in player.labels[1:]]
+    rows = np.concatenate([own for own, _ in panels])
+    looks = bars.looks_of_actions(profile, rows, names, COLOURS)
+    lines = max(bars.height(bars.in_rounds(own)) for _, own in panels)
+    widest = max((len(label.text) for _, own in panels for label in own), default=0)
+    wide = (4.2 + 0.075 * max(widest, 18)) * len(panels) + 0.8
+    figure = Figure(figsize=(wide, 1.5 + 0.25 * lines), layout="constrained")
     figure.suptitle(title)
-    labels = [label for player in form.players for label in player.labels[1:]]
-    colours = _colours_of_actions(profile, np.concatenate(rows), labels)
-    for i, (panel, ax) in enumerate(
-        zip(rows, np.atleast_1d(figure.subplots(1, len(rows))), strict=True)
-    ):
-        _bars(ax, profile, panel, labels, colours)
+    axes = np.atleast_1d(figure.subplots(1, len(panels)))
+    for i, ((own, texts), ax) in enumerate(zip(panels, axes, strict=True)):
+        bars.draw(ax, profile, own.tolist(), texts, names, looks)
         total = len(form.players[i].information_sets)
-        left = f" ({len(panel)} of {total:,} information sets)" if total > len(panel) else ""
+        left = f" ({len(own)} of {total:,} information sets)" if total > len(own) else ""
         ax.set(title=f"player {i}", xlabel=f"probability{left}")
-    if 1 < len(colours) <= MOST_ACTIONS:
+    if 1 < len(looks) <= MOST_ACTIONS:
+        written = [name.replace("$", r"\$") for name in shortened(list(looks))]
         figure.legend(
-            handles=[Patch(color=colour) for colour in colours.values()],
-            labels=[_cut(name).replace("$", r"\$") for name in colours],
+            handles=[Patch(**look.style) for look in looks.values()],
+            labels=written,
             loc="outside lower center",
             frameon=False,
-            ncols=min(len(colours), 8),
+            ncols=max(1, min(len(looks), 8, int(wide / (0.8 + 0.08 * max(map(len, written)))))),
         )
     return figure
 
@@ -178,56 +179,6 @@ def coverage(
     ax.spines[["top", "right", "left"]].set_visible(False)
     ax.tick_params(axis="y", length=0)
     return figure
-
-
-def _colours_of_actions(
-    profile: Strategy, rows: np.ndarray, labels: Sequence[str]
-) -> dict[str, str]:
-    """A colour for each action by its name, in the order of the actions' numbers."""
-    number: dict[str, int] = {}
-    for row in rows:
-        for at in range(profile.first_action[row], profile.first_action[row + 1]):
-            action = int(profile.actions[at])
-            number[labels[at]] = min(action, number.get(labels[at], action))
-    names = sorted(number, key=number.__getitem__)
-    return {name: COLOURS[(k + 1) % len(COLOURS)] for k, name in enumerate(names)}
-
-
-def _bars(
-    ax: Axes,
-    profile: Strategy,
-    rows: np.ndarray,
-    names: Sequence[str],
-    colours: Mapping[str, str],
-) -> None:
-    for y, row in enumerate(rows):
-        left = 0.0
-        for at in range(profile.first_action[row], profile.first_action[row + 1]):
-            width = float(profile.probabilities[at])
-            ax.barh(y, width, left=left, color=colours[names[at]], height=0.8)
-            left += width
-    labels = short_labels([profile.information_sets[row] for row in rows])
-    ax.set_yticks(range(len(rows)), labels)
-    ax.tick_params(axis="y", labelsize=8 if max(map(len, labels)) < 25 else 7, length=0)
-    ax.set(xlim=(0, 1), ylim=(max(len(rows), 1) - 0.5, -0.5))
-    ax.spines[["top", "right", "left"]].set_visible(False)
-
-
-def short_labels(information_sets: Sequence[str]) -> list[str]:
-    """Short names: the fields (bracketed groups or words) in which information sets differ."""
-    fields = [re.findall(r"\[[^\]]*\]|[^\s\[]+", name) for name in information_sets]
-    shared = set.intersection(*map(set, fields)) if len(fields) > 1 else set()
-    labels = []
-    for name, own in zip(information_sets, fields, strict=True):
-        text = " ".join(f.strip("[]") for f in own if f not in shared) or " ".join(name.split())
-        labels.append(_cut((text or "(empty)").replace("$", r"\$")))
-    return labels
-
-
-def _cut(text: str) -> str:
-    """Its two ends, where it is too long for a picture."""
-    half = LONGEST_LABEL // 2
-    return text if len(text) <= LONGEST_LABEL else f"{text[:half]} … {text[-half:]}"
 
 
 def mark_cut_off(ax: Axes, x: ArrayLike, y: ArrayLike) -> None:

@@ -14,7 +14,8 @@ from matplotlib.patches import Patch
 from analysis.correlated.region import payoff_region
 from analysis.equilibria.equilibrium import Equilibrium, require_two_players
 from analysis.equilibria.quantal import LogitPath
-from analysis.plots.base import COLOURS, new_axes, short_labels
+from analysis.plots.base import COLOURS, new_axes
+from analysis.plots.labels import labels as labels_of
 from games import Game, InputError, NormalForm, SequenceForm
 
 if TYPE_CHECKING:
@@ -74,14 +75,14 @@ def quantal_path(path: LogitPath, *, title: str = "", ax: Axes | None = None) ->
     form, start = path.form, 0
     names, columns = [], []
     for i, player in enumerate(form.players):
-        sets = short_labels(player.information_sets)
+        sets = [label.text for label in labels_of(form, i)]
         owner = np.repeat(np.arange(len(sets)), player.num_actions)
         # Of two actions one line says it all.
         alone = np.repeat(player.num_actions, player.num_actions) != 2
         second = np.arange(player.num_sequences - 1) - player.first_sequence[owner] + 1 == 1
         for s in 1 + np.flatnonzero(alone | second):
             where = f" at {sets[owner[s - 1]]}" if len(sets) > 1 else ""
-            names.append(f"player {i}{where}: {player.labels[s]}")
+            names.append(f"player {i}{where}: {player.labels[s]}".replace("$", r"\$"))
             columns.append(path.behaviours[:, start + s])
         start += player.num_sequences
     moved = np.ptp(np.array(columns), axis=1)

@@ -9,7 +9,7 @@ import numpy as np
 
 from analysis.concepts import COVERAGE
 from analysis.equilibria.equilibrium import Equilibrium, Joint
-from analysis.plots.base import short_labels
+from analysis.plots.labels import short_labels
 from games import Game, SequenceForm, Strategy, as_form
 from games.finite.kernels import plans
 from games.finite.security import SecurityGame
