@@ -32,12 +32,12 @@ from ray.rllib.env.multi_agent_env import MultiAgentEnv  # noqa: E402
 from benchmarks.page import table  # noqa: E402
 from games.common.workers import running_ray  # noqa: E402
 from games.navigation.navigation import Navigation  # noqa: E402
-from marl.learning.method import at  # noqa: E402
 from marl.learning.on_policy.ppo import PPO  # noqa: E402
 from marl.learning.plan import Plan, Resources  # noqa: E402
-from marl.learning.training import Training  # noqa: E402
+from marl.learning.schedule import at  # noqa: E402
+from marl.learning.trainer import train  # noqa: E402
 from marl.networks.network import Network  # noqa: E402
-from marl.rollouts.fragment import Decisions  # noqa: E402
+from marl.rllib.trainer import RLlibTrainer  # noqa: E402
 
 WIDTHS = (256, 256)
 GRAPH_WIDTHS = (64, 64)
@@ -187,7 +187,7 @@ def rllib(agents: int, env: type[OneGame]) -> Algorithm:
 def against_rllib(numbers: tuple[int, ...]) -> list[str]:
     sampling, training, spent = [], [], []
     for agents in numbers:
-        with running_ray(1), Training(plan_of(agents)) as ours:
+        with running_ray(1), train(plan_of(agents)) as ours:
             peers = [rllib(agents, env) for env in (OneGame, NoGame)]
             runner = ours.algorithm.env_runner
             steps = GAMES * FRAGMENTS[agents]
@@ -259,7 +259,7 @@ def compared(ours: np.ndarray, game: np.ndarray, none: np.ndarray) -> list[str]:
     return [mine, theirs, ratios[0], alone, ratios[1]]
 
 
-def where_it_goes(training: Training) -> list[str]:
+def where_it_goes(training: RLlibTrainer) -> list[str]:
     """Shares of an update: playing, learning and its parts, weights, and the rest."""
     began = time.perf_counter()
     row = training.step()
@@ -273,7 +273,8 @@ def where_it_goes(training: Training) -> list[str]:
     ((_, optimiser),) = learner.get_optimizers_for_module(name)
     method, parameters = training.plan.method, list(module.parameters())
     parts = dict.fromkeys(("minibatches", "forward", "backward", "optimiser"), 0.0)
-    fragment, last = training.algorithm.env_runner.sample(), time.process_time()
+    played = learner.estimated(training.algorithm.env_runner.sample())
+    last = time.process_time()
 
     def until_now(part: str) -> None:
         nonlocal last
@@ -281,7 +282,7 @@ def where_it_goes(training: Training) -> list[str]:
         parts[part] += now - last
         last = now
 
-    decisions = Decisions(fragment, 0, module.network)
+    decisions = learner.decisions(name, 0, played)
     for minibatch in decisions.minibatches(method.minibatches, learner.generator):
         assert minibatch is not None  # there are more decisions than minibatches
         until_now("minibatches")
@@ -303,7 +304,7 @@ def graphs(numbers: tuple[int, ...]) -> list[str]:
     for encoder in ("mlp", "convolution", "attention"):
         for agents in numbers:
             network = Network(encoder=encoder, hidden=GRAPH_WIDTHS)
-            with running_ray(1), Training(plan_of(agents, network=network)) as training:
+            with running_ray(1), train(plan_of(agents, network=network)) as training:
                 training.step()
                 runner = training.algorithm.env_runner
                 edges = runner.sample().edges.shape[1]
@@ -329,7 +330,7 @@ def processes(numbers: tuple[int, ...]) -> list[str]:
         # One short pass: this is about playing.
         method = PPO(num_envs=GAMES, rollout_length=FRAGMENTS[4], epochs=1)
         plan = plan_of(4, method=method, resources=Resources(env_runners=runners))
-        with running_ray(1 + runners), Training(plan) as training:
+        with running_ray(1 + runners), train(plan) as training:
             training.step()
             steps = runners * GAMES * FRAGMENTS[4]
             seconds = [training.step()["sample_seconds"] for _ in range(PAIRS)]
@@ -363,7 +364,7 @@ def others(numbers: tuple[int, ...]) -> list[str]:
             stack.enter_context(running_ray(1 + 1 + 2))
             here, one, two = (
                 stack.enter_context(
-                    Training(plan.model_copy(update={"resources": Resources(env_runners=count)}))
+                    train(plan.model_copy(update={"resources": Resources(env_runners=count)}))
                 )
                 for count in (0, 1, 2)
             )

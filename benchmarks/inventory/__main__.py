@@ -389,7 +389,7 @@ def sampled(name: str, seed: int) -> list[tuple[int, float]]:
     from analysis.inventory.optima import lost_sales
     from games.vectors import simulator
     from marl.learning.plan import Plan
-    from marl.learning.training import Training
+    from marl.learning.trainer import train
     from marl.networks.network import Network
 
     method, steps = SAMPLERS[name]
@@ -397,7 +397,7 @@ def sampled(name: str, seed: int) -> list[tuple[int, float]]:
     plan = Plan(game=SAMPLED, method=method, network=network, seed=seed)
     best = lost_sales(5.0, 4, holding=1, penalty=9)
     steps, looked, found = steps // (20 if QUICK else 1), 0, []
-    with Training(plan) as training:
+    with train(plan) as training:
         while training.steps < steps:
             training.step()
             if training.steps >= looked:

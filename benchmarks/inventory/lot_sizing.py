@@ -29,7 +29,7 @@ from marl.evaluation.episodes import Uniform, evaluate  # noqa: E402
 from marl.learning.on_policy.pdppo import PDPPO  # noqa: E402
 from marl.learning.on_policy.ppo import PPO  # noqa: E402
 from marl.learning.plan import Plan  # noqa: E402
-from marl.learning.training import Training  # noqa: E402
+from marl.learning.trainer import train  # noqa: E402
 from marl.networks.network import Network  # noqa: E402
 from marl.rules.lot_sizing.plan import known, perfect_information  # noqa: E402
 from marl.rules.lot_sizing.rules import Idle, KeepSetup, Static  # noqa: E402
@@ -60,7 +60,7 @@ def trained(
         seed=seed,
     )
     found, began, spent = [], time.perf_counter(), 0.0
-    with Training(plan) as training:
+    with train(plan) as training:
         for goal in (steps / 2, steps):
             while training.steps < goal:
                 training.step()

@@ -20,7 +20,7 @@ from games.finite.sequence_form import Float64
 from marl.evaluation.episodes import Played, evaluate
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan, Resources
-from marl.learning.training import Training
+from marl.learning.trainer import train
 from marl.networks.network import Network
 from marl.networks.policy import Policy
 
@@ -158,7 +158,7 @@ def _trained(
     plan: Plan, policy: Policy, seat: int, updates: int, seconds: float | None
 ) -> tuple[Policy, int]:
     """A responder in one seat, and from how many updates it learned."""
-    with Training(plan, against=policy, seats=(seat,)) as training:
+    with train(plan, against=policy, seats=(seat,)) as training:
         began = time.perf_counter()
         while training.updates < updates:
             if seconds is not None and time.perf_counter() - began >= seconds:

@@ -26,7 +26,7 @@ from marl.networks.packing import Input
 from marl.networks.policy import Policy
 
 if TYPE_CHECKING:
-    from marl.learning.training import Training
+    from marl.learning.trainer import Trainer
 
 
 class InformationSets:
@@ -246,7 +246,7 @@ class ExactLog:
         self.looks = 0
         self.average = Average(self.sets.form)
 
-    def row(self, training: Training) -> dict[str, float]:
+    def row(self, training: Trainer) -> dict[str, float]:
         """`nash_conv`, `exploitability` and, if asked for, `nash_conv_average`; {} between looks.
 
         Deterministic, and without effect on the training.

@@ -1,53 +1,47 @@
-"""What a learning method is: a typed config that says which learner it needs and what that reports.
+"""What a learning method is: a typed config that says who trains by it and what that reports.
 
-A new one is one config in one file, an RLlib learner if none of those here takes its steps, and one
-line in `LEARNERS`.
+A new one is one config in one file, an RLlib learner or a trainer if none of those here takes its
+steps, and one line in `METHODS`; or a class of your own, which a plan or a scenario names as
+"module:Class", or by the name that `@marl.register_method("name")` gives it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self, TypeGuard
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-import numpy as np
 from pydantic import Field, ValidationInfo, field_validator
 
-from games.common.errors import InputError, did_you_mean
+from games.common.registry import PATH, Registry, attribute_of
 from games.common.settings import Table, checked
+from marl.learning import schedule as schedules
+from marl.learning.schedule import Schedule
+from marl.rollouts.size import require_rollouts
 
 if TYPE_CHECKING:
-    from marl.learning.plan import Plan
-
-# Nothing is imported until asked for.
-LEARNERS = {
-    "ppo": "marl.learning.on_policy.ppo:PPO",
-    "pdppo": "marl.learning.on_policy.pdppo:PDPPO",
-    "reinforce": "marl.learning.on_policy.reinforce:REINFORCE",
-    "hdpo": "marl.learning.pathwise.hdpo:HDPO",
-}
-
-Schedule = float | tuple[tuple[int | float, float], ...]
-"""A number; or pairs of when and a value, straight lines between them. When is a number of steps or
-a share of the run, from 0 to 1: the last of them says which, as no schedule ends at step 1."""
-SCHEDULED = ("learning_rate", "entropy")
+    from games.simulators.simulator import Spec
 
 BY_POLICY = ("entropy", "kl")
 """Metrics that are told of each policy too, where there are several."""
 
 
 class LearningMethod(Table):
-    """Base of every learning method's config: the fields are its parameters, defaults included."""
+    """Base of every learning method's config: the fields are its parameters, defaults included.
 
-    learner: ClassVar[str]
-    """Its RLlib Learner as "module:attribute", a `marl.rllib.learner.BatchedLearner`."""
-    samples: ClassVar[bool] = True
-    """Whether env runners play for it; else its learners play themselves."""
-    metrics: ClassVar[tuple[str, ...]]
-    """What its learner reports of an update."""
-    post_decision: ClassVar[bool] = False
-    """Whether it learns from what decisions do before chance comes, by a second critic; it has
-    `estimate` then, see `marl.learning.on_policy.pdppo`."""
+    Functions here that take a plan take a `marl.learning.plan.Plan`, which holds a method.
+    """
+
+    trainer: ClassVar[str] = "marl.rllib.trainer:RLlibTrainer"
+    """Who trains by it, as "module:Class": a `marl.learning.trainer.Trainer`, made by
+    `Class(plan, against=..., seats=...)`, with a class method `measured(plan, spec)`."""
+    metrics: ClassVar[tuple[str, ...]] = ()
+    """What is reported of an update, beside what its trainer reports anyway."""
+    tables: ClassVar[tuple[str, ...]] = ("network", "self_play", "resources")
+    """The tables of a plan that it uses; the others have to stay as they are by default."""
+    counts: ClassVar[str] = "environment steps"
+    """What is counted by `steps`: in `stop.steps`, in schedules, in metrics."""
+    network: ClassVar[Mapping[str, Any]] = {}
+    """What it needs of `marl.networks.network.Network`, by key, such as a head; plans set it."""
 
     renamed: ClassVar = {
         "games": "num_envs",
@@ -55,98 +49,105 @@ class LearningMethod(Table):
         "policies": "parameter_sharing",
     }
 
-    name: str
-    num_envs: Annotated[int, Field(gt=0)] = 64
-    """Games that each env runner plays at once."""
+    name: str = ""
     learning_rate: Schedule = 5e-4
-    """Of Adam."""
-    gradient_clip: Annotated[float, Field(gt=0)] = 0.5
-    """The largest norm of a gradient."""
+    """Adam's learning rate."""
     parameter_sharing: Literal["role", "none"] = "role"
     """Whether agents of one role share a policy, or each has its own."""
 
-    @field_validator(*SCHEDULED, check_fields=False)
+    @field_validator("*")
     @classmethod
-    def _schedule_rises(cls, schedule: Schedule, info: ValidationInfo) -> Schedule:
-        """Steps become whole numbers, and shares of the run do not, however they were written."""
-        points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
-        when = [at for at, _ in points]
-        if not points or when[0] != 0 or sorted(set(when)) != when:
-            raise InputError(
-                f"{info.field_name}: a schedule is [[0, value], [steps, value], ...] with "
-                "rising steps, or with rising shares of the run up to 1.0"
-            )
-        if min(value for _, value in points) < 0:
-            raise InputError(f"{info.field_name}: a schedule has no values below 0")
-        if not isinstance(schedule, tuple):
-            return schedule
-        if _is_of_run(schedule):
-            return tuple((float(at), value) for at, value in schedule)
-        for at in when:
-            if at % 1:
-                raise InputError(
-                    f"{info.field_name}: {at:g} is a share of the run, but {when[-1]:g} are steps: "
-                    "write all of them as shares, up to 1.0, or all as steps"
-                )
-        return tuple((int(at), value) for at, value in schedule)
+    def _schedule_rises(cls, value: Any, info: ValidationInfo) -> Any:
+        if cls.model_fields[str(info.field_name)].annotation != Schedule:
+            return value
+        return schedules.checked_schedule(info.field_name, value)
+
+    @classmethod
+    def scheduled(cls) -> tuple[str, ...]:
+        """Names of the parameters that may be schedules."""
+        return tuple(k for k, info in cls.model_fields.items() if info.annotation == Schedule)
 
     @property
     def follows_run(self) -> bool:
         """Whether it has schedules by shares of a run, whose length it does not know."""
-        return any(_is_of_run(getattr(self, name, 0.0)) for name in SCHEDULED)
+        return any(schedules.follows_run(getattr(self, name)) for name in self.scheduled())
 
     def over(self, steps: int) -> Self:
         """The same for a run of so many steps: its schedules are in steps."""
-        steps = max(steps, 2)  # what ends at step 1 would be a share again
-        known = {
-            name: tuple((round(at * steps), value) for at, value in schedule)
-            for name in SCHEDULED
-            if _is_of_run(schedule := getattr(self, name, 0.0))
-        }
+        known = {name: schedules.over(getattr(self, name), steps) for name in self.scheduled()}
         return self.model_copy(update=known)
 
-    def require(self, plan: Plan) -> None:
+    def require(self, plan: Any) -> None:
         """Raises InputError, before anything starts, if the method cannot do what is planned."""
 
-    def shards(self, plan: Plan, update: int, learners: int) -> list[Any]:
-        """What each learner is handed for an update (the first is 0), where they play themselves.
+    def require_memory(self, plan: Any, spec: Spec) -> None:
+        """Raises InputError, before anything starts, for a plan that this machine cannot hold.
 
-        With env runners it is the fragments that these played, and nobody asks.
+        Its networks are looked at by `marl.learning.size`, which calls this.
         """
-        raise AssertionError(f"learners of {type(self).__name__} do not play")
 
-    @classmethod
-    def learner_class(cls) -> type[Any]:
-        """The class that `learner` names; RLlib is imported for it."""
-        module, attribute = cls.learner.split(":")
-        return getattr(import_module(module), attribute)
+    def measured(self, plan: Any, spec: Spec) -> frozenset[str]:
+        """Names of all that `Trainer.step` can report, beside what the game itself does."""
+        return attribute_of(self.trainer, "trainer").measured(plan, spec)
+
+    def start(self, plan: Any, *, against: Any = None, seats: tuple[int, ...] = ()) -> Any:
+        """The trainer of a plan, at work; `marl.train` calls it and says what the rest is."""
+        return attribute_of(self.trainer, "trainer")(plan, against=against, seats=seats)
+
+
+class RLlibMethod(LearningMethod):
+    """Base of the methods that train through RLlib."""
+
+    learner: ClassVar[str]
+    """Its RLlib Learner as "module:Class": a `marl.rllib.learner.BatchedLearner`."""
+    algorithm: ClassVar[str] = "marl.rllib.algorithm:BatchedAlgorithm"
+    """The RLlib Algorithm that prepares what learners learn from, as "module:Class"."""
+
+
+class RolloutMethod(RLlibMethod):
+    """Base of the methods whose learners are given a `marl.rollouts.trajectory.Trajectory`, which
+    env runners played with the policies as they stand."""
+
+    extras: ClassVar[frozenset[str]] = frozenset()
+    """What env runners record beside what was seen, done and paid; see `marl.rollouts.extras`."""
+
+    num_envs: Annotated[int, Field(gt=0)] = 64
+    """Games that each env runner plays at once."""
+    rollout_length: Annotated[int, Field(gt=0)] = 64
+    """Steps of each game between two updates."""
+    gradient_clip: Annotated[float, Field(gt=0)] = 0.5
+    """The largest norm of a gradient."""
+
+    def require_memory(self, plan: Any, spec: Spec) -> None:
+        resources = plan.resources
+        require_rollouts(self.num_envs, self.rollout_length, resources.env_runners, spec)
+
+
+METHODS: Registry[type[LearningMethod]] = Registry(
+    "learning method",
+    {
+        "ppo": "marl.learning.on_policy.ppo:PPO",
+        "pdppo": "marl.learning.on_policy.pdppo:PDPPO",
+        "reinforce": "marl.learning.on_policy.reinforce:REINFORCE",
+        "hdpo": "marl.learning.pathwise.hdpo:HDPO",
+    },
+)
+"""The methods by name; "module:Class" names one that is not here."""
+
+register_method = METHODS.register
 
 
 def find(name: Any, options: Mapping[str, Any]) -> LearningMethod:
-    """The config of the learner `name` with `options` set.
+    """The config of the method `name` with `options` set.
 
     Raises:
-        InputError: an unknown learner or option, or a value that does not fit.
+        InputError: an unknown method or option, or a value that does not fit.
     """
-    return checked(load(name), options, f"method {name}")
+    found = checked(METHODS.load(name), options, f"method {name}")
+    # A user's class is found again, in another process or on another day, by where it stands.
+    return found.model_copy(update={"name": name}) if found.name != name else found
 
 
-def load(name: Any) -> type[LearningMethod]:
-    """The config class of a learner; InputError if there is none of that name."""
-    if not isinstance(name, str) or name not in LEARNERS:
-        raise InputError(f"unknown learner {name!r}: {did_you_mean(str(name), LEARNERS)}")
-    module, attribute = LEARNERS[name].split(":")
-    return getattr(import_module(module), attribute)
-
-
-def _is_of_run(schedule: Schedule) -> TypeGuard[tuple[tuple[float, float], ...]]:
-    """Whether a schedule is by shares of a run."""
-    return isinstance(schedule, tuple) and len(schedule) > 1 and schedule[-1][0] <= 1
-
-
-def at(schedule: Schedule, steps: int) -> float:
-    """The value after so many steps of a schedule by steps; its last value beyond its end."""
-    if not isinstance(schedule, tuple):
-        return schedule
-    points, values = zip(*schedule, strict=True)
-    return float(np.interp(steps, points, values))
+def is_method(name: Any) -> bool:
+    """Whether a name is a learning method's, or says where one stands; nothing is imported."""
+    return isinstance(name, str) and (name in METHODS or PATH.fullmatch(name) is not None)

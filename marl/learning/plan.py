@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Annotated, Any
 
 from pydantic import Field, InstanceOf, SerializeAsAny, field_validator, model_validator
 
+from games.common.errors import InputError
 from games.common.settings import Table
 from marl.learning.method import LearningMethod, find
-from marl.learning.on_policy.ppo import PPO
 from marl.networks.network import Network
+
+DEFAULT = "ppo"  # the method of a plan that names none
 
 
 class Resources(Table):
@@ -46,16 +49,28 @@ class SelfPlay(Table):
     """Updates between two that are kept."""
 
 
+class Dataset(Table):
+    """What was played before, for methods that learn from it."""
+
+    path: str
+    """A file that `marl.rollouts.trajectory.Trajectory.save` wrote."""
+
+
 class Plan(Table):
     """All that training follows from."""
 
     game: str
     """An OpenSpiel string, `navigation(...)`, `pettingzoo:MODULE(...)`, `MODULE:ATTRIBUTE(...)`."""
-    method: SerializeAsAny[InstanceOf[LearningMethod]] = PPO()
+    method: Annotated[
+        SerializeAsAny[InstanceOf[LearningMethod]],
+        Field(default_factory=partial(find, DEFAULT, {})),
+    ]
     """How it is learned; as a table: its name and its parameters, or the name alone."""
     network: Network = Network()
     self_play: SelfPlay = SelfPlay()
     resources: Resources = Resources()
+    dataset: Dataset | None = None
+    """What is learned from, by methods that do not play."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything random."""
 
@@ -70,9 +85,28 @@ class Plan(Table):
         return given
 
     @model_validator(mode="after")
-    def _has_its_critics(self) -> Plan:
-        """A method that needs a second critic has it, whether or not the network says so."""
-        if self.method.post_decision and not self.network.post_decision:
-            network = self.network.model_copy(update={"post_decision": True})
+    def _network_suits_method(self) -> Plan:
+        """What a method needs of its network is there, whether or not the network says so."""
+        needed = self.method.network
+        if any(getattr(self.network, key) != value for key, value in needed.items()):
+            network = self.network.model_copy(update=dict(needed))
             object.__setattr__(self, "network", network)
         return self
+
+    def require(self) -> None:
+        """See that the method can do what is planned, before anything starts.
+
+        Raises:
+            InputError: it cannot, or the plan says something that it has no use for.
+        """
+        self.method.require(self)
+        for name in _TABLES:
+            table = getattr(self, name)
+            if name not in self.method.tables and table != Plan.model_fields[name].default:
+                raise InputError(
+                    f"method {self.method.name} has no use for [{name}]: leave it out, or learn by "
+                    "another method"
+                )
+
+
+_TABLES = ("network", "self_play", "resources", "dataset")

@@ -15,14 +15,12 @@ from torch import nn
 from games.common.errors import InputError
 from games.common.memory import enough_for, require_memory
 from games.simulators.simulator import Spec
-from games.vectors import simulator
 from marl.learning.plan import Plan, Resources
 from marl.networks.network import PolicyNetwork
 from marl.networks.policy import names
+from marl.rollouts.size import NUMBER
 
-NUMBER = 4  # bytes of a float32
 COPIES = 5  # of weights, in one process: played with, learned, gradient, two moments of Adam
-GAME = 500  # bytes of a game that is stepped in Python
 PROCESS = 200 * 2**20  # bytes of a process that has loaded torch and Ray
 PER_CPU = 8  # processes on this machine; more of them would only take turns
 
@@ -45,23 +43,7 @@ def require_size(plan: Plan, spec: Spec) -> None:
     )
     if not here or own.gpus_per_learner or own.gpus_per_env_runner:
         return
-    if method.samples:
-        steps, games = int(getattr(method, "rollout_length", 1)), method.num_envs
-        seen = spec.num_nodes * spec.features + spec.num_agents * (spec.action_width + 4)
-        need = games * (GAME + steps * (seen * NUMBER + spec.num_agents * spec.mask_width))
-        require_memory(
-            need * max(own.env_runners, 1),
-            f"method.num_envs = {games:,} with method.rollout_length = {steps:,}",
-            "give fewer games, or shorter fragments",
-        )
-        return
-    horizon = getattr(simulator(plan.game), "horizon", 1)
-    kept = sum((spec.roles[k].features + sum(network.hidden)) for k in spec.role_of)
-    require_memory(
-        method.num_envs * horizon * kept * NUMBER,
-        f"method.num_envs = {method.num_envs:,} of {horizon:,} steps, with their gradients,",
-        "give fewer games, or shorter ones",
-    )
+    method.require_memory(plan, spec)
 
 
 def require_processes(resources: Resources, runs: int = 1) -> None:

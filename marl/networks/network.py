@@ -57,8 +57,8 @@ class Network(Table):
     """What values are computed from: what the agent sees, or what all agents of its game see; the
     second only while training."""
     post_decision: bool = False
-    """Whether there is a second critic, of states after a decision and before chance; method pdppo
-    sees to it by itself."""
+    """Whether there is a second value head, for the states after a decision and before chance;
+    methods that learn it see to it by themselves."""
     shared_encoder: bool = False
     """Whether the critic uses the policy's encoder and memory."""
     activation: Literal["tanh", "relu", "elu", "gelu", "silu"] = "tanh"

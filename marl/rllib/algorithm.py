@@ -19,21 +19,22 @@ from ray.rllib.utils.metrics import (
     NUM_ENV_STEPS_SAMPLED_LIFETIME,
 )
 
+from games.common.registry import attribute_of
 from games.common.seeds import seeds
 from games.common.workers import WorkerError
 from games.simulators.simulator import Spec
-from marl.learning.method import BY_POLICY
+from marl.learning.method import BY_POLICY, RLlibMethod
 from marl.learning.plan import Plan
 from marl.networks.policy import Policy, names
 from marl.rllib.faults import of_learner, play, require_hope, start_env_runners
 from marl.rllib.learner import EPISODES, BatchedLearner, Rows
 from marl.rllib.module import PolicyModule, modules
 from marl.rllib.runner import LIFE, PAST, ROLLOUT, BatchedRunner
-from marl.rollouts.fragment import Fragment
-from marl.rollouts.rollout import Episodes
+from marl.rollouts.episodes import Episodes
+from marl.rollouts.trajectory import Trajectory
 
 OWN = "schelling"
-LONGEST_WAIT = 300.0  # seconds for an env runner to start, to play a fragment, or to come back
+LONGEST_WAIT = 300.0  # seconds for an env runner to start, to play its steps, or to come back
 PROBE_SECONDS = 1.0  # spent on asking whether one is back, while others wait ...
 PROBE_EVERY = 5.0  # ... and seconds between two such questions
 
@@ -54,7 +55,12 @@ class BatchedConfig(AlgorithmConfig):
 
 
 def algorithm_config(
-    plan: Plan, spec: Spec, *, against: Policy | None = None, seats: tuple[int, ...] = ()
+    plan: Plan,
+    spec: Spec,
+    *,
+    against: Policy | None = None,
+    seats: tuple[int, ...] = (),
+    algo_class: type[BatchedAlgorithm] | None = None,
 ) -> BatchedConfig:
     """RLlib's config for a plan.
 
@@ -63,14 +69,16 @@ def algorithm_config(
         spec: of the plan's game.
         against: a frozen policy that plays all seats but `seats`.
         seats: the agents that learn; all of them if there is nobody to play against.
+        algo_class: that it is to build; None: `BatchedAlgorithm`.
     """
+    assert isinstance(plan.method, RLlibMethod)
     learning = modules(spec, plan.network, plan.method.parameter_sharing, plan.seed)
     seats = seats or tuple(range(spec.num_agents))
     used = {names(spec, plan.method.parameter_sharing)[agent] for agent in seats}
     for name in [name for name in learning.rl_module_specs if name not in used]:
         learning.rl_module_specs.pop(name)
     resources = plan.resources
-    config = BatchedConfig()
+    config = BatchedConfig(algo_class)
     config.framework("torch")
     config.environment(
         env=None,
@@ -85,7 +93,7 @@ def algorithm_config(
         sample_timeout_s=LONGEST_WAIT,
     )
     config.learners(
-        learner_class=plan.method.learner_class(),
+        learner_class=attribute_of(plan.method.learner, "learner"),
         num_learners=resources.learners,
         num_gpus_per_learner=resources.gpus_per_learner,
     )
@@ -115,10 +123,14 @@ def _nobody_asks(agent_id: Any, episode: Any, **_: Any) -> str:
 
 
 class BatchedAlgorithm(Algorithm):
-    """Play a fragment of every game, learn from it, hand the weights out.
+    """Play some steps of every game, learn from them, hand the weights out."""
 
-    Where learners play themselves, there is nothing to play before and nobody to hand weights to.
-    """
+    @classmethod
+    def config_of(
+        cls, plan: Plan, spec: Spec, *, against: Policy | None = None, seats: tuple[int, ...] = ()
+    ) -> BatchedConfig:
+        """RLlib's config for a plan; see `algorithm_config`."""
+        return algorithm_config(plan, spec, against=against, seats=seats, algo_class=cls)
 
     @override(Algorithm)
     def setup(self, config: AlgorithmConfig) -> None:
@@ -153,31 +165,19 @@ class BatchedAlgorithm(Algorithm):
 
     @override(Algorithm)
     def training_step(self) -> None:
-        method = self.plan.method
         count = 1 if self.learner_group.is_local else len(self.learner_group)
-        began = time.perf_counter()
-        before, ended = self.steps, Episodes()
-        if method.samples:
-            self._meet_the_past()
-            parts, ended = self._sample()
-            fragment = Fragment.join(parts)
-            self.steps += fragment.num_steps
+        began, before = time.perf_counter(), self.steps
+        shards, ended = self.prepare(count)
         sampled = time.perf_counter()
         try:
-            if method.samples:
-                found = self._learn(fragment.split(count) if count > 1 else [fragment])
-            else:
-                found = self._learn(method.shards(self.plan, self.iteration, count))
+            found = self._learn(shards)
             for one in found:
                 ended = ended.add(one.pop(EPISODES, Episodes()))
             learned = time.perf_counter()
-            if method.samples:
-                self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
+            self.finish(ended)
         except RayError as error:
             raise of_learner(error) from None
         synced = time.perf_counter()
-        if not method.samples:
-            self.steps += int(ended.steps)
         self.games_played += int(ended.count)
         self.row = {
             "steps": float(self.steps),
@@ -193,6 +193,18 @@ class BatchedAlgorithm(Algorithm):
         }
         self.metrics.log_dict(self.row, key=LEARNER_RESULTS, window=1)
 
+    def prepare(self, learners: int) -> tuple[list[Any], Episodes]:
+        """What each of so many learners is to learn from, and the games that ended meanwhile."""
+        self._meet_the_past()
+        parts, ended = self._sample()
+        played = Trajectory.join(parts)
+        self.steps += played.num_steps
+        return played.split(learners) if learners > 1 else [played], ended
+
+    def finish(self, ended: Episodes) -> None:
+        """Once all have learned: hand the weights out."""
+        self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
+
     def _learn(self, shards: list[Any]) -> list[Rows]:
         """What every learner says of its part of an update."""
         timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.steps}
@@ -200,8 +212,8 @@ class BatchedAlgorithm(Algorithm):
             return self.learner_group.update(batch=shards[0], timesteps=timesteps)
         return self.learner_group.update(batches=shards, timesteps=timesteps)
 
-    def _sample(self) -> tuple[list[Fragment], Episodes]:
-        """A fragment of every env runner that is alive, in the order of their numbers.
+    def _sample(self) -> tuple[list[Trajectory], Episodes]:
+        """A trajectory of every env runner that is alive, in the order of their numbers.
 
         Raises:
             InputError: the game broke its rules.
@@ -232,7 +244,7 @@ class BatchedAlgorithm(Algorithm):
         ended = Episodes()
         for _, episodes in found:
             ended = ended.add(episodes)
-        return [fragment for fragment, _ in found], ended
+        return [played for played, _ in found], ended
 
     def _healthy(self) -> int:
         group = self.env_runner_group

@@ -10,8 +10,8 @@ from ray.rllib.env.env_runner_group import EnvRunnerGroup
 
 from games.common.errors import InputError, one_line
 from games.common.workers import WorkerError
-from marl.rollouts.fragment import Fragment
-from marl.rollouts.rollout import Episodes
+from marl.rollouts.episodes import Episodes
+from marl.rollouts.trajectory import Trajectory
 
 RESUME = "`schelling resume` goes on from the last checkpoint"
 
@@ -46,7 +46,7 @@ def start_env_runners(group: EnvRunnerGroup, count: int, seconds: float) -> None
         )
 
 
-def play(runner: Any) -> tuple[Fragment, Episodes] | Exception:
+def play(runner: Any) -> tuple[Trajectory, Episodes] | Exception:
     """On an env runner. An exception, unlike a death, is no failure that a restart would fix."""
     try:
         return runner.sample(), runner.get_metrics()

@@ -16,8 +16,8 @@ from ray.rllib.utils.annotations import override
 from ray.rllib.utils.metrics import NUM_ENV_STEPS_SAMPLED_LIFETIME
 from torch import Tensor, nn
 
-from marl.learning.method import at
 from marl.learning.plan import Plan
+from marl.learning.schedule import at
 from marl.networks.network import PolicyNetwork
 
 OWN = "schelling"

@@ -1,25 +1,42 @@
-"""HDPO's learner: plays its part of the games itself, on its own device, and goes down the
-gradient through them."""
+"""HDPO on RLlib: learners that play their part of the games themselves, on their own device, and go
+down the gradient through them; so nobody plays before, and nobody is handed weights."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import torch
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
 from games.simulators.simulator import Simulator
-from marl.learning.method import at
 from marl.learning.pathwise.hdpo import HDPO, Draw, Players, loss, play, require_differentiable
+from marl.learning.schedule import at
 from marl.networks.network import PolicyNetwork
 from marl.networks.policy import names
+from marl.rllib.algorithm import BatchedAlgorithm
 from marl.rllib.learner import EPISODES, BatchedLearner, Rows, exploded
-from marl.rollouts.rollout import Episodes
+from marl.rollouts.episodes import Episodes
 
 CERTAIN = -30.0
 """The log standard deviation that a policy keeps which does not explore: whoever draws its actions
 draws the likeliest ones, up to rounding."""
 NO_PART = ("judge.", "others.", "joint.", "worth.", "second.", "log_std")
 """Beginnings of the names of parameters that have no part in likeliest actions: the critics'."""
+
+
+class PathwiseAlgorithm(BatchedAlgorithm):
+    """Tell every learner which games to play, and count what they played."""
+
+    @override(BatchedAlgorithm)
+    def prepare(self, learners: int) -> tuple[list[Any], Episodes]:
+        method = self.plan.method
+        assert isinstance(method, HDPO)
+        return method.shards(self.plan, self.iteration, learners), Episodes()
+
+    @override(BatchedAlgorithm)
+    def finish(self, ended: Episodes) -> None:
+        self.steps += int(ended.steps)
 
 
 class PathwiseLearner(BatchedLearner):

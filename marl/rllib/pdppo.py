@@ -9,7 +9,8 @@ from torch import Tensor
 
 from marl.networks.packing import Output
 from marl.rllib.ppo import PPOLearner
-from marl.rollouts.fragment import Minibatch
+from marl.rollouts.decisions import Minibatch
+from marl.rollouts.trajectory import Trajectory
 
 
 class Parts(NamedTuple):
@@ -24,18 +25,22 @@ class Parts(NamedTuple):
 
 
 class PDPPOLearner(PPOLearner):
-    """Learns every policy of a fragment by post-decision PPO; see
+    """Learns every policy of a trajectory by post-decision PPO; see
     `marl.learning.on_policy.pdppo`."""
 
     parts = Parts._fields
 
     @override(PPOLearner)
+    def beside(self, name: str, trajectory: Trajectory) -> dict[str, Tensor]:
+        own = {key: trajectory.extras[key] for key in ("decided_nodes", "after_target")}
+        return super().beside(name, trajectory) | own
+
+    @override(PPOLearner)
     def loss(self, name: str, found: Output, minibatch: Minibatch, entropy: float) -> Parts:
         ppo = super().loss(name, found, minibatch, entropy)
-        assert minibatch.after is not None
-        assert minibatch.after_target is not None
-        judged = self.module[name].network.post_decision_value(minibatch.after)
-        error = (judged - minibatch.after_target).square()
+        network = self.module[name].network
+        judged = network.post_decision_value(minibatch["decided_nodes"])
+        error = (judged - minibatch["after_target"]).square()
         error = error.clamp(max=self._method.value_clip).mean()
         total = ppo.total + self._method.value_coefficient * error
         return Parts(total, ppo.policy, ppo.value, error, ppo.entropy, ppo.kl)

@@ -1,26 +1,28 @@
-"""PPO's learner: its loss on minibatches of a fragment, and the divergence that it steers."""
+"""PPO's learner: its loss on minibatches of a trajectory, and the divergence that it steers."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ray.rllib.utils.annotations import override
+from torch import Tensor
 
 from marl.learning.on_policy.ppo import PPO, Loss, loss
 from marl.networks.distributions import distribution
 from marl.networks.packing import Output
-from marl.rllib.fragments import FragmentLearner
-from marl.rollouts.fragment import Minibatch
+from marl.rllib.on_policy import OnPolicyLearner
+from marl.rollouts.decisions import Minibatch
+from marl.rollouts.trajectory import Trajectory
 
 KL_RANGE = 1e6  # how far the coefficient of the divergence may get from where it started
 
 
-class PPOLearner(FragmentLearner):
-    """Learns every policy of a fragment by PPO; see `marl.learning.on_policy.ppo`."""
+class PPOLearner(OnPolicyLearner):
+    """Learns every policy of a trajectory by PPO; see `marl.learning.on_policy.ppo`."""
 
     parts: tuple[str, ...] = Loss._fields
 
-    @override(FragmentLearner)
+    @override(OnPolicyLearner)
     def build(self) -> None:
         super().build()
         self.kl_coefficient = dict.fromkeys(self.module.keys(), self._method.kl_coefficient)
@@ -30,7 +32,13 @@ class PPOLearner(FragmentLearner):
         assert isinstance(self.plan.method, PPO)
         return self.plan.method
 
-    @override(FragmentLearner)
+    @override(OnPolicyLearner)
+    def beside(self, name: str, trajectory: Trajectory) -> dict[str, Tensor]:
+        extras = trajectory.extras
+        width = distribution(self.module[name].network.role).num_parameters
+        return {"logp": extras["logp"], "parameters": extras["parameters"][..., :width]}
+
+    @override(OnPolicyLearner)
     def loss(self, name: str, found: Output, minibatch: Minibatch, entropy: float) -> Loss:
         method = self._method
         return loss(
@@ -38,10 +46,10 @@ class PPOLearner(FragmentLearner):
             found.parameters,
             found.value,
             actions=minibatch.actions,
-            old_parameters=minibatch.old_parameters,
-            old_logp=minibatch.old_logp,
-            advantage=minibatch.advantage,
-            target=minibatch.target,
+            old_parameters=minibatch["parameters"],
+            old_logp=minibatch["logp"],
+            advantage=minibatch["advantage"],
+            target=minibatch["target"],
             clip=method.clip,
             value_clip=method.value_clip,
             value_coefficient=method.value_coefficient,
@@ -49,7 +57,7 @@ class PPOLearner(FragmentLearner):
             kl_coefficient=self.kl_coefficient[name],
         )
 
-    @override(FragmentLearner)
+    @override(OnPolicyLearner)
     def after(self, name: str, means: dict[str, float]) -> None:
         """Steer the divergence of an update towards its target (arXiv 1707.06347, section 4).
 
@@ -64,11 +72,11 @@ class PPOLearner(FragmentLearner):
             coefficient = max(coefficient / 2, method.kl_coefficient / KL_RANGE)
         self.kl_coefficient[name] = coefficient
 
-    @override(FragmentLearner)
+    @override(OnPolicyLearner)
     def own_state(self) -> dict[str, Any]:
         return super().own_state() | {"kl_coefficient": dict(self.kl_coefficient)}
 
-    @override(FragmentLearner)
+    @override(OnPolicyLearner)
     def set_own_state(self, state: dict[str, Any]) -> None:
         super().set_own_state(state)
         self.kl_coefficient = dict(state["kl_coefficient"])

@@ -1,4 +1,4 @@
-"""REINFORCE's learner: its loss on the whole of a fragment."""
+"""REINFORCE's learner: its loss on the whole of a trajectory."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from ray.rllib.utils.annotations import override
 from marl.learning.on_policy.reinforce import REINFORCE, Loss, loss
 from marl.networks.distributions import distribution
 from marl.networks.packing import Output
-from marl.rllib.fragments import FragmentLearner
-from marl.rollouts.fragment import Minibatch
+from marl.rllib.on_policy import OnPolicyLearner
+from marl.rollouts.decisions import Minibatch
 
 
-class REINFORCELearner(FragmentLearner):
-    """Learns every policy of a fragment by REINFORCE; see `marl.learning.on_policy.reinforce`."""
+class REINFORCELearner(OnPolicyLearner):
+    """Learns every policy of a trajectory by REINFORCE; see `marl.learning.on_policy.reinforce`."""
 
     parts = Loss._fields
 
-    @override(FragmentLearner)
+    @override(OnPolicyLearner)
     def loss(self, name: str, found: Output, minibatch: Minibatch, entropy: float) -> Loss:
         method = self.plan.method
         assert isinstance(method, REINFORCE)
@@ -25,8 +25,8 @@ class REINFORCELearner(FragmentLearner):
             found.parameters,
             found.value,
             actions=minibatch.actions,
-            advantage=minibatch.advantage,
-            target=minibatch.target,
+            advantage=minibatch["advantage"],
+            target=minibatch["target"],
             value_coefficient=method.value_coefficient,
             entropy_coefficient=entropy,
         )

@@ -1,7 +1,7 @@
 """RLlib's env runner, playing many games at once as tensors.
 
 RLlib's own multi-agent runner steps one game at a time through Python dictionaries; this one hands
-its learners a `Fragment`, with advantages, which no connector has to touch.
+its learners a `Trajectory`, which no connector has to touch.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 from games.common.seeds import seeds
 from games.simulators.vector import Vector
 from games.vectors import vector
+from marl.learning.method import RolloutMethod
 from marl.learning.plan import Plan
 from marl.networks.policy import Policy, names
-from marl.rollouts.fragment import Fragment
-from marl.rollouts.rollout import Episodes, Rollout
+from marl.rollouts.episodes import Episodes
+from marl.rollouts.rollout import Rollout
+from marl.rollouts.trajectory import Trajectory
 
 ROLLOUT, PAST, LIFE = "rollout", "past", "life"
 
@@ -52,12 +54,18 @@ class BatchedRunner(EnvRunner, Checkpointable):
             self.past = self.config.rl_module_spec.build()
 
     @property
+    def method(self) -> RolloutMethod:
+        found = self.plan.method
+        assert isinstance(found, RolloutMethod), f"env runners do not play for {found.name}"
+        return found
+
+    @property
     def rollout(self) -> Rollout:
         if self._rollout is None:
             plan = self.plan
             gpus = plan.resources.gpus_per_env_runner and torch.cuda.is_available()
-            games = vector(plan.game, plan.method.num_envs, device="cuda" if gpus else "cpu")
-            of_agent = names(games.spec, plan.method.parameter_sharing)
+            games = vector(plan.game, self.method.num_envs, device="cuda" if gpus else "cpu")
+            of_agent = names(games.spec, self.method.parameter_sharing)
             learning = list(self.module.keys())
             networks = [self.module[name].network for name in learning]
             seats = [learning.index(name) if name in learning else -1 for name in of_agent]
@@ -77,16 +85,13 @@ class BatchedRunner(EnvRunner, Checkpointable):
                 len(learning),
                 seed=seeds(plan.seed, 1, self.worker_index or 0, self.life)[0],
                 past=0.0 if self.against is not None else plan.self_play.past,
+                extras=self.method.extras,
             )
         return self._rollout
 
     @override(EnvRunner)
-    def sample(self, **_: Any) -> Fragment:
-        method: Any = self.plan.method
-        estimate = method.estimate if method.post_decision else None
-        return self.rollout.sample(
-            method.rollout_length, method.discount, method.gae_lambda, estimate
-        ).to("cpu")
+    def sample(self, **_: Any) -> Trajectory:
+        return self.rollout.sample(self.method.rollout_length).to("cpu")
 
     @override(EnvRunner)
     def get_metrics(self) -> Episodes:

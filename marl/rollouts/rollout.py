@@ -1,9 +1,8 @@
-"""Playing B games at once with networks, and recording what a learner needs of it."""
+"""Playing B games at once with networks, and recording what happened."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -12,61 +11,21 @@ from torch import Tensor
 from games.common.seeds import seeds
 from games.simulators.simulator import Observation, Step
 from games.simulators.vector import Vector
-from marl.learning.on_policy.pdppo import Estimates, Halves
-from marl.learning.on_policy.ppo import advantages
-from marl.networks.distributions import distribution
+from marl.networks.distributions import Distribution, distribution
 from marl.networks.network import PolicyNetwork
 from marl.networks.packing import pack
 from marl.networks.policy import put_rows
-from marl.rollouts.fragment import Fragment
-
-
-@dataclass
-class Episodes:
-    """Sums over the games that ended since the last `Rollout.episodes()`."""
-
-    count: float = 0.0
-    steps: float = 0.0
-    returns: dict[str, float] = field(default_factory=dict)  # by what they are returns of
-    weights: dict[str, float] = field(default_factory=dict)  # how many of each
-    info: dict[str, float] = field(default_factory=dict)
-
-    def add(self, other: Episodes) -> Episodes:
-        def total(mine: dict[str, float], theirs: dict[str, float]) -> dict[str, float]:
-            return {k: mine.get(k, 0.0) + theirs.get(k, 0.0) for k in [*mine, *theirs]}
-
-        return Episodes(
-            self.count + other.count,
-            self.steps + other.steps,
-            total(self.returns, other.returns),
-            total(self.weights, other.weights),
-            total(self.info, other.info),
-        )
-
-    def means(self) -> dict[str, float]:
-        """Mean returns, length and infos; empty if no game ended."""
-        if not self.count:
-            return {}
-        found = {name: self.returns[name] / n for name, n in self.weights.items() if n}
-        found["episode_steps"] = self.steps / self.count
-        return found | {name: value / self.count for name, value in self.info.items()}
-
-
-@dataclass(frozen=True)
-class _Judged:
-    """What decisions did for certain, as it is played."""
-
-    nodes: Tensor  # [T, B, N, F] float32  the agents' own, after it
-    reward: Tensor  # [T, B, N] float32
-    value: Tensor  # [T, B, N] float32
+from marl.rollouts.episodes import Episodes
+from marl.rollouts.extras import EXTRAS, Choice, Recorder
+from marl.rollouts.trajectory import Trajectory
 
 
 class Rollout:
     """B games in progress, and the networks that play them.
 
-    The first `learners` networks learn; the others are frozen. Seat i is played by network
+    The first `num_learning` networks learn; the others are frozen. Seat i is played by network
     `seats[i]`; but in a share `past` of all games one seat alone is played by it, and the others by
-    the frozen network `learners` places further on: a past self.
+    the frozen network `num_learning` places further on: a past self.
     """
 
     def __init__(
@@ -74,13 +33,22 @@ class Rollout:
         vector: Vector,
         networks: Sequence[PolicyNetwork],
         seats: Sequence[int],
-        learners: int,
+        num_learning: int,
         *,
         seed: int,
         past: float = 0.0,
+        extras: Collection[str] = (),
     ) -> None:
-        self.vector, self.networks, self.learners, self.past = vector, networks, learners, past
-        self.rules = [distribution(network.role) for network in networks]
+        """
+        Args:
+            extras: what trajectories hold beside what was seen, done and paid; names in
+                `marl.rollouts.extras`.
+        """
+        self.vector, self.networks, self.past = vector, networks, past
+        self.num_learning = num_learning
+        self.recorders = [EXTRAS.load(name) for name in sorted(extras)]
+        self._judging = any(recorder.values for recorder in self.recorders)
+        self.rules: list[Distribution] = [distribution(network.role) for network in networks]
         self.seats = torch.tensor(seats)
         games, spec = vector.num_envs, vector.spec
         game_seed, draw_seed = seeds(seed, count=2)
@@ -105,133 +73,103 @@ class Rollout:
             agents = torch.arange(seats.shape[1], device=games.device)
             own = agents == (draw[0] * seats.shape[1]).long()[:, None]
             against = draw[1] < self.past
-            seats = torch.where(against[:, None] & ~own, seats + self.learners, seats)
+            seats = torch.where(against[:, None] & ~own, seats + self.num_learning, seats)
         self.assignment[games] = seats
 
     @torch.no_grad()
-    def sample(
-        self,
-        steps: int,
-        discount: float,
-        gae_lambda: float,
-        estimate: Callable[[Halves], Estimates] | None = None,
-    ) -> Fragment:
+    def sample(self, steps: int) -> Trajectory:
         """Play `steps` steps of every game.
-
-        Args:
-            estimate: `marl.learning.on_policy.pdppo`'s advantages, by the second critic; None:
-                PPO's. The game has post-decision states then, and the networks have that critic.
 
         Raises:
             InputError: the game broke its rules.
             FloatingPointError: a network says numbers that are not finite.
         """
-        vector, spec = self.vector, self.vector.spec
-        seen, device = self.seen, self.seen.nodes.device
-        games, agents = self.assignment.shape
-        shape = (steps, games, agents)
-        width = max(rule.num_parameters for rule in self.rules)
-
-        def empty(*more: int, dtype: torch.dtype = torch.float32) -> Tensor:
-            return torch.zeros((*shape, *more), dtype=dtype, device=device)
-
-        nodes = torch.empty((steps, *seen.nodes.shape), device=device)
-        acting, fresh, terminated, truncated = (empty(dtype=torch.bool) for _ in range(4))
-        mask = empty(spec.mask_width, dtype=torch.bool)
-        policy = torch.full(shape, -1, device=device)
-        actions = empty(spec.action_width, dtype=spec.action_dtype)
-        parameters, logp, value = empty(width), empty(), empty()
-        reward, final_value = empty(), empty()
-        memory = self.memory.clone()
-        judged: _Judged | None = None
-        if estimate is not None:
-            vector.halves = True  # type: ignore[attr-defined]
-            judged = _Judged(empty(spec.features), empty(), empty())
+        recorders = [recorder(self, steps) for recorder in self.recorders]
+        played = self._blank(steps)
         edges: list[tuple[Tensor, Tensor]] = []
-
         for t in range(steps):
-            nodes[t], acting[t], mask[t], fresh[t] = (
-                seen.nodes, seen.acting, seen.action_mask, self.fresh
-            )  # fmt: skip
+            seen = self.seen
+            for name in _SEEN:
+                played[name][t] = getattr(seen, name)
+            played["fresh"][t] = self.fresh
             edges.append((seen.edges, seen.edge_features))
-            played = torch.zeros_like(actions[t])
-            for k, network in enumerate(self.networks):
-                deciding = seen.acting & (self.assignment == k)
-                if not deciding.any():
-                    continue
-                own = self.memory[deciding][:, : network.memory_width]
-                packed = pack(seen, deciding, network, own if network.memory_width else None)
-                if k < self.learners:
-                    found, worth, after = network(packed)
-                    policy[t][deciding] = k
-                else:
-                    (found, after), worth = network.policy(packed), None
-                _require_finite(network, found)
-                drawn = self.rules[k].sample(found, self.generator)
-                put_rows(played, deciding, self.rules[k].to_game(drawn))
-                if after is not None:
-                    put_rows(self.memory, deciding, after)
-                if worth is not None:
-                    put_rows(actions[t], deciding, drawn)
-                    put_rows(parameters[t], deciding, found)
-                    put_rows(
-                        logp[t].unsqueeze(-1), deciding, self.rules[k].logp(found, drawn)[:, None]
-                    )
-                    put_rows(value[t].unsqueeze(-1), deciding, worth[:, None])
+            actions = self._decide(t, played, recorders)
             self.fresh = self.fresh & ~seen.acting
-            step, seen, final = vector.step(played)
-            reward[t], terminated[t], truncated[t] = step.reward, step.terminated, step.truncated
-            if final is not None:
-                final_value[t] = self._values(final, step.truncated & ~step.terminated)
-            if judged is not None:
-                self._judge(judged, t, step, policy[t])
+            step, self.seen, final = self.vector.step(actions)
+            for name in _PAID:
+                played[name][t] = getattr(step, name)
+            for recorder in recorders:
+                recorder.stepped(t, step, self.seen, final)
             self._count(step)
-        self.seen = seen
-        learning = self.assignment < self.learners
-        next_value = self._values(seen, seen.acting & learning)
-        target = after_target = None
-        if estimate is None or judged is None:
-            advantage, learned = advantages(
-                reward, value, acting, terminated, truncated, final_value, next_value, seen.acting,
-                discount, gae_lambda,
-            )  # fmt: skip
-        else:
-            advantage, learned, target, after_target = estimate(
-                Halves(
-                    reward, judged.reward, value, judged.value, acting, terminated, truncated,
-                    final_value, next_value, seen.acting,
-                )
-            )  # fmt: skip
-        policy[~learned] = -1
-        row, both, features = _joined(edges, games, spec.num_nodes)
-        return Fragment(
-            nodes=nodes, edges=both, edge_row=row, edge_features=features, acting=acting,
-            action_mask=mask, policy=policy, fresh=fresh, actions=actions, parameters=parameters,
-            logp=logp, value=value, advantage=advantage, memory=memory, target=target,
-            after=None if judged is None else judged.nodes, after_target=after_target,
+        extras = {name: x for recorder in recorders for name, x in recorder.result().items()}
+        row, both, features = joined_edges(
+            edges, self.seen.nodes.shape[0], self.seen.nodes.shape[1]
+        )
+        return Trajectory(
+            **played, edges=both, edge_row=row, edge_features=features, extras=extras
         )  # fmt: skip
 
-    def _values(self, seen: Observation, wanted: Tensor) -> Tensor:
+    def _blank(self, steps: int) -> dict[str, Tensor]:
+        """What is recorded of every step, before it is played; of nobody's decisions."""
+        spec, device = self.vector.spec, self.seen.nodes.device
+        shape = (steps, *self.assignment.shape)
+
+        def zeros(*more: int, dtype: torch.dtype = torch.bool) -> Tensor:
+            return torch.zeros((*shape, *more), dtype=dtype, device=device)
+
+        return {
+            "nodes": torch.empty((steps, *self.seen.nodes.shape), device=device),
+            "acting": zeros(),
+            "action_mask": zeros(spec.mask_width),
+            "fresh": zeros(),
+            "actions": zeros(spec.action_width, dtype=spec.action_dtype),
+            "policy": torch.full(shape, -1, device=device),
+            "reward": zeros(dtype=torch.float32),
+            "terminated": zeros(),
+            "truncated": zeros(),
+        }
+
+    def _decide(self, t: int, played: dict[str, Tensor], recorders: Sequence[Recorder]) -> Tensor:
+        """What all agents do [B, N, D], as the game takes it; noted where it is recorded."""
+        seen, drawn_by_all = self.seen, played["actions"][t]
+        actions = torch.zeros_like(drawn_by_all)
+        for k, network in enumerate(self.networks):
+            deciding = seen.acting & (self.assignment == k)
+            if not deciding.any():
+                continue
+            packed = pack(seen, deciding, network, self._remembered(network, deciding))
+            learning, value = k < self.num_learning, None
+            if learning and self._judging:
+                found, value, memory = network(packed)
+            else:
+                found, memory = network.policy(packed)
+            _require_finite(network, found)
+            drawn = self.rules[k].sample(found, self.generator)
+            put_rows(actions, deciding, self.rules[k].to_game(drawn))
+            put_rows(drawn_by_all, deciding, drawn)
+            if memory is not None:
+                put_rows(self.memory, deciding, memory)
+            if learning:
+                played["policy"][t][deciding] = k
+                choice = Choice(t, k, deciding, found, value, drawn)
+                for recorder in recorders:
+                    recorder.decided(choice)
+        return actions
+
+    def _remembered(self, network: PolicyNetwork, deciding: Tensor) -> Tensor | None:
+        """[D, M] what a network remembers where it decides; None if it has no memory."""
+        width = network.memory_width
+        return self.memory[deciding][:, :width] if width else None
+
+    def values(self, seen: Observation, wanted: Tensor) -> Tensor:
         """[B, N] values of what is seen, 0 where they are not wanted or nobody learns."""
         values = torch.zeros(wanted.shape, device=wanted.device)
-        for k, network in enumerate(self.networks[: self.learners]):
+        for k, network in enumerate(self.networks[: self.num_learning]):
             deciding = wanted & (self.assignment == k)
             if deciding.any():
-                own = self.memory[deciding][:, : network.memory_width]
-                packed = pack(seen, deciding, network, own if network.memory_width else None)
+                packed = pack(seen, deciding, network, self._remembered(network, deciding))
                 values[deciding] = network.value(packed)
         return values
-
-    def _judge(self, judged: _Judged, t: int, step: Step, policy: Tensor) -> None:
-        """Note step t's post-decision states, and what their second critics say of them."""
-        assert step.decided is not None, "the vector does not say what was decided"
-        decided = step.decided.seen.nodes[:, : policy.shape[1]]
-        judged.nodes[t] = decided
-        judged.reward[t] = step.decided.reward
-        for k, network in enumerate(self.networks[: self.learners]):
-            mine = policy == k
-            if mine.any():
-                judged.value[t][mine] = network.post_decision_value(decided[mine])
 
     def _count(self, step: Step) -> None:
         """Add up returns; set the games that are over to their start."""
@@ -248,8 +186,7 @@ class Rollout:
             steps=float(self.lengths[games].sum()),
             info={k: float(_by_game(v[games]).sum()) for k, v in step.info.items()},
         )
-        learns = seats < self.learners
-        against = learns & ~learns.all(dim=1, keepdim=True)
+        learns = seats < self.num_learning
         groups = {"return": learns}
         spec = self.vector.spec
         if len(spec.roles) > 1:
@@ -257,7 +194,7 @@ class Rollout:
             for r, role in enumerate(spec.roles):
                 groups[f"return_{role.name}"] = learns & (role_of == r)
         if self.past:
-            groups["return_against_past"] = against
+            groups["return_against_past"] = learns & ~learns.all(dim=1, keepdim=True)
         for name, group in groups.items():
             found.returns[name] = float(returns[group].sum())
             found.weights[name] = float(group.sum())
@@ -286,6 +223,7 @@ class Rollout:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
+        """Go back to where `state` was taken."""
         self.seen = self.vector.restore(state["vector"])
         self.generator.set_state(state["generator"])
         for name in _TENSORS:
@@ -303,6 +241,8 @@ def _require_finite(network: PolicyNetwork, parameters: Tensor) -> None:
         )
 
 
+_SEEN = ("nodes", "acting", "action_mask")
+_PAID = ("reward", "terminated", "truncated")
 _TENSORS = ("memory", "assignment", "fresh", "returns", "lengths")
 
 
@@ -311,7 +251,7 @@ def _by_game(info: Tensor) -> Tensor:
     return info.float().mean(dim=1) if info.dim() > 1 else info.float()
 
 
-def _joined(
+def joined_edges(
     seen: Sequence[tuple[Tensor, Tensor]], games: int, num_nodes: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Edges of T steps of B games: row t * B + b [E], source and target [2, E], features [E, G]."""

@@ -27,10 +27,11 @@ from pydantic import (
 from games import NODE_BUDGET, Game, InputError, SequenceForm, load
 from games.common.errors import did_you_mean, one_line
 from games.common.settings import Table, checked
+from marl.learning.method import METHODS, is_method
 from marl.tabular import Method, Stop
 from marl.tabular.method import DEFAULT, REGISTRY
 from marl.tabular.method import find as find_method
-from scenarios.training.learners import LEARNERS, installed
+from scenarios.training.learners import installed
 
 LIBRARY = files("scenarios") / "library"
 LONGEST_LABEL = 40
@@ -200,7 +201,7 @@ def list_scenarios() -> list[dict[str, str]]:
         rows.append(
             {
                 "scenario": name,
-                "kind": "train" if methods[0] in LEARNERS else "solve",
+                "kind": "train" if is_method(methods[0]) else "solve",
                 "game": data["game"],
                 "methods": ", ".join(methods),
                 "description": data.get("description", ""),
@@ -214,8 +215,8 @@ def _model(data: Mapping[str, Any], source: str) -> type[Experiment]:
     name = _method_name(data)
     if not isinstance(name, str) or name in REGISTRY:
         return Scenario
-    if name not in LEARNERS:
-        known = did_you_mean(name, [*REGISTRY, *LEARNERS])
+    if not is_method(name):
+        known = did_you_mean(name, [*REGISTRY, *METHODS])
         raise InputError(f"{source}: unknown method {name!r}: {known}")
     with installed():
         from scenarios.training.scenario import TrainingScenario

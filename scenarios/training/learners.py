@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from games.common.errors import InputError
-from marl.learning.method import LEARNERS, LearningMethod, load
+from marl.learning.method import METHODS, LearningMethod
 
 EXTRA = ("torch", "torch_geometric", "ray", "gymnasium", "pettingzoo", "tensorboardX")
 
@@ -23,7 +23,7 @@ def list_learners() -> list[dict[str, str]]:
                 if field != "name"
             ),
         }
-        for name in LEARNERS
+        for name in METHODS
     ]
 
 
@@ -43,4 +43,4 @@ def installed() -> Iterator[None]:
 
 def _load(name: str) -> type[LearningMethod]:
     with installed():
-        return load(name)
+        return METHODS.load(name)

@@ -19,7 +19,7 @@ from games.common.workers import WorkerError
 from games.simulators.simulator import Spec
 from marl.evaluation.episodes import Played, Uniform, evaluate
 from marl.evaluation.exact import ExactLog
-from marl.learning.training import Training
+from marl.learning.trainer import Trainer
 from marl.networks.policy import Policy
 from scenarios import store
 from scenarios.interrupt import Interrupted, stop_signals
@@ -121,7 +121,7 @@ class TrainingRun:
 
     def execute(
         self,
-        training: Training | None = None,
+        training: Trainer | None = None,
         progress: Progress | None = None,
         tell: Callable[[str], object] = lambda line: None,
     ) -> list[TrainingResult]:
@@ -199,7 +199,7 @@ class TrainingRun:
 class _Work:
     """Training, and all that is written as it goes."""
 
-    def __init__(self, run: TrainingRun, training: Training, tell: Callable[[str], object]) -> None:
+    def __init__(self, run: TrainingRun, training: Trainer, tell: Callable[[str], object]) -> None:
         from tensorboardX import SummaryWriter
 
         self.path, self.scenario, self.training = run.path, run.scenario, training
@@ -291,7 +291,7 @@ class _Work:
         """One update.
 
         Raises:
-            InputError, FloatingPointError, WorkerError: as `Training.step` does, with the
+            InputError, FloatingPointError, WorkerError: as `Trainer.step` does, with the
                 checkpoint that is left.
         """
         try:

@@ -21,7 +21,7 @@ from games.vectors import altered, held_out, vector
 from marl.evaluation.exact import Exact, ExactLog
 from marl.learning.plan import Plan
 from marl.learning.size import require_size
-from marl.learning.training import Training, measured
+from marl.learning.trainer import Trainer, train
 from marl.networks.policy import Policy
 from scenarios.solving.scenario import Experiment
 from scenarios.training.learners import installed
@@ -191,7 +191,7 @@ class TrainingScenario(Plan, Experiment):
         plan = self.plan_over(steps).model_dump(mode="json", exclude={"resources"})
         return plan | ({"steps": steps} if self.method.follows_run else {})
 
-    def start(self, steps: int | None = None) -> Training:
+    def start(self, steps: int | None = None) -> Trainer:
         """The plan at work, to be closed by the caller.
 
         Args:
@@ -202,7 +202,7 @@ class TrainingScenario(Plan, Experiment):
         """
         self.check()
         with installed():
-            return Training(self.plan if steps is None else self.plan_over(steps))
+            return train(self.plan if steps is None else self.plan_over(steps))
 
     def check(self) -> None:
         """See that all of this can be done, before a folder is made or Ray starts, in seconds.
@@ -212,7 +212,7 @@ class TrainingScenario(Plan, Experiment):
                 is too large for this machine, a metric that nothing measures.
         """
         spec = vector(self.game, 1).spec
-        self.method.require(self.plan)
+        self.plan.require()
         require_size(self.plan, spec)
         if self.evaluation.parameters:
             untrained = Policy.new(self.game, spec, self.network, self.method.parameter_sharing)
@@ -230,7 +230,7 @@ class TrainingScenario(Plan, Experiment):
         A game of random play says it, as far as that is known before it ends.
         """
         named = {*self.stop.target, self.checkpoint.best or "return"}
-        if {key.removeprefix(EVALUATED) for key in named} <= measured(self.plan, spec):
+        if {key.removeprefix(EVALUATED) for key in named} <= self.method.measured(self.plan, spec):
             return set()
         games, generator = vector(self.game, 1), torch.Generator().manual_seed(0)
         seen, reported = games.reset(0), set[str]()
@@ -245,7 +245,7 @@ class TrainingScenario(Plan, Experiment):
         """See that the metrics named can be measured.
 
         Args:
-            row: of `Training.step`, in which games ended: what it has that is no metric of
+            row: of `Trainer.step`, in which games ended: what it has that is no metric of
                 training's own, the game reports.
             seen: names of all that was measured before.
             spec: of the game.
@@ -255,7 +255,7 @@ class TrainingScenario(Plan, Experiment):
         """
         from analysis.inventory.reference import held_against
 
-        own = measured(self.plan, spec)
+        own = self.method.measured(self.plan, spec)
         known = {*own, *row, *seen, SECONDS}
         if self.exact is not None:
             known |= {"nash_conv", "exploitability"}

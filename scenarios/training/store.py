@@ -30,7 +30,7 @@ import numpy as np
 from games.common.errors import InputError, one_line
 from games.common.storage import digest_of_folder, read_arrays, write_arrays, write_atomically
 from marl.evaluation.exact import ExactLog
-from marl.learning.training import Training
+from marl.learning.trainer import Trainer
 from scenarios.store import METRICS, SCENARIO
 
 Row = dict[str, float]
@@ -111,7 +111,7 @@ def update_of(path: Path) -> int:
     return int(path.stem.partition("-")[2])
 
 
-def save(run: Path, training: Training, exact: ExactLog | None, keep: int) -> None:
+def save(run: Path, training: Trainer, exact: ExactLog | None, keep: int) -> None:
     """Write a checkpoint, whole or not at all, and delete all but the last `keep`."""
     folder = checkpoint(run, training.updates)
     if exact is not None:  # first: a checkpoint is there once its folder is
@@ -131,7 +131,7 @@ def save(run: Path, training: Training, exact: ExactLog | None, keep: int) -> No
 
 
 def restore(
-    run: Path, training: Training, exact: ExactLog | None, tell: Callable[[str], object]
+    run: Path, training: Trainer, exact: ExactLog | None, tell: Callable[[str], object]
 ) -> int:
     """Go back to the newest checkpoint that can be read; returns the updates made by then.
 

@@ -22,7 +22,7 @@ from games.common.settings import checked
 from games.common.storage import write_atomically
 from games.common.workers import WorkerError, running_ray
 from marl.learning.size import require_processes
-from marl.learning.training import bundles
+from marl.rllib.resources import bundles
 from scenarios import store
 from scenarios.interrupt import Interrupted
 from scenarios.solving.run import Run

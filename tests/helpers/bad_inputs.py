@@ -197,7 +197,7 @@ LEARNERS = {
 @functools.cache
 def known_keys() -> tuple[tuple[str, type, tuple[str, ...]], ...]:
     """Dotted keys of scenarios, the kind of value, and the settings that it needs beside it."""
-    from marl.learning.method import load
+    from marl.learning.method import METHODS
     from marl.tabular.method import REGISTRY
     from marl.tabular.method import find as find_method
     from scenarios.solving.scenario import Scenario
@@ -209,7 +209,7 @@ def known_keys() -> tuple[tuple[str, type, tuple[str, ...]], ...]:
     rows += [("train", *row) for row in _keys(TrainingScenario, "", ("method", "sweep"))]
     for name, beside in LEARNERS.items():
         more = (f"method={{name='{name}'}}", *beside)
-        rows += [("train", *row, *more) for row in _keys(load(name), "method.", ("name",))]
+        rows += [("train", *row, *more) for row in _keys(METHODS.load(name), "method.", ("name",))]
     return tuple((f"{row[0]} {row[1]}", row[2], row[3:]) for row in rows)  # type: ignore
 
 
@@ -767,7 +767,7 @@ def _command(arguments: list[str]) -> int:
     def begin(*_: Any, **__: Any) -> Any:
         raise _LetIn
 
-    scenarios.training.scenario.Training = begin  # type: ignore[misc, assignment]
+    scenarios.training.scenario.train = begin  # type: ignore[misc, assignment]
     scenarios.training.sweep._train = begin
     sys.path.append(os.getcwd())
     try:

@@ -21,7 +21,7 @@ import games
 from games.common.workers import running_ray
 from games.navigation.navigation import Navigation
 from games.vectors import vector
-from marl.learning.training import Training, measured
+from marl.learning.trainer import train
 from scenarios import Run
 from scenarios.cli import _main
 from scenarios.interrupt import Interrupted
@@ -277,14 +277,14 @@ def test_a_run_holds_what_it_promises(whole):
 def test_names_of_what_is_measured(whole):
     """Known before anything is measured, so that metrics of a scenario can be checked."""
     plan = whole.scenario.plan
-    own = measured(plan, vector(plan.game, 1).spec)
+    own = plan.method.measured(plan, vector(plan.game, 1).spec)
     found = {key for row in read(whole.path) for key in row if not key.startswith("eval_")}
     assert found - own == {"success", "arrived", "safe", "collisions", "seconds"}
     assert own <= found
     plan = parse(KUHN, "x", ["method.parameter_sharing=agent"]).plan
-    with Training(plan) as training:
+    with train(plan) as training:
         found = {key for _ in range(3) for key in training.step()}
-        assert found == measured(plan, training.spec)
+        assert found == plan.method.measured(plan, training.spec)
 
 
 RARE = """

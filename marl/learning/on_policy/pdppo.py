@@ -34,7 +34,8 @@ what the second critic gets wrong.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, NamedTuple
 
 import torch
 from pydantic import Field
@@ -44,7 +45,9 @@ from games.common.errors import InputError
 from games.simulators.post_decision import PostDecision
 from games.simulators.simulator import Simulator
 from games.vectors import suited, suiting
+from marl.learning.on_policy.advantages import Estimates, backwards, played
 from marl.learning.on_policy.ppo import PPO
+from marl.rollouts.trajectory import Trajectory
 
 if TYPE_CHECKING:
     from marl.learning.plan import Plan
@@ -55,7 +58,8 @@ class PDPPO(PPO):
 
     learner = "marl.rllib.pdppo:PDPPOLearner"
     metrics = (*PPO.metrics, "post_decision_loss")
-    post_decision: ClassVar[bool] = True
+    extras = PPO.extras | {"post_decision"}
+    network: ClassVar[Mapping[str, Any]] = {"post_decision": True}
 
     name: Literal["pdppo"] = "pdppo"  # type: ignore[assignment]
     form: Literal["corrected", "published"] = "corrected"
@@ -74,16 +78,20 @@ class PDPPO(PPO):
                     f"network.{key} = {plain!r} instead of {given!r}"
                 )
 
-    def estimate(self, played: Halves) -> Estimates:
-        """What was better or worse than expected in a fragment, and what critics are to say."""
+    def estimate(self, trajectory: Trajectory) -> Estimates:
+        halves = Halves.of(trajectory)
         if self.form == "published":
-            return published(played, self.discount)
-        return corrected(played, self.discount, self.gae_lambda)
+            found = published(halves, self.discount)
+        else:
+            found = corrected(halves, self.discount, self.gae_lambda)
+        error = found.target - halves.value
+        beside = {"after_target": found.after_target}
+        return Estimates(found.advantage, found.found, found.target, error, beside)
 
 
 class Halves(NamedTuple):
-    """A fragment of T steps of B games between N agents, in halves; see
-    `marl.learning.on_policy.ppo.advantages`."""
+    """T steps of B games between N agents, in halves; see
+    `marl.learning.on_policy.advantages.Played`."""
 
     reward: Tensor  # [T, B, N] float32  of the whole step
     sure: Tensor  # [T, B, N] float32  r^x, its part for the decision; 0 where none was taken
@@ -96,8 +104,18 @@ class Halves(NamedTuple):
     next_value: Tensor  # [B, N] float32  V of what is seen after the last step
     known: Tensor  # [B, N] bool  where that is a decision's
 
+    @classmethod
+    def of(cls, trajectory: Trajectory) -> Halves:
+        """Of a trajectory with the extras "value" and "post_decision"."""
+        extras = trajectory.extras
+        return cls(
+            sure=extras["decided_reward"],
+            after=extras["decided_value"],
+            **played(trajectory)._asdict(),
+        )
 
-class Estimates(NamedTuple):
+
+class HalfEstimates(NamedTuple):
     """Of the decisions that `found` marks; 0 elsewhere."""
 
     advantage: Tensor  # [T, B, N] float32
@@ -106,75 +124,64 @@ class Estimates(NamedTuple):
     after_target: Tensor  # [T, B, N] float32  what V^x should have been
 
 
-def corrected(played: Halves, discount: float, gae_lambda: float) -> Estimates:
+def corrected(played: Halves, discount: float, gae_lambda: float) -> HalfEstimates:
     """Generalised advantages along half-steps; the equations stand at the top of this file.
 
     What is paid between two decisions of an agent belongs to chance, and so to the first of them.
     """
-    p = played
-    zero = torch.zeros_like(p.value)
-    result = Estimates(zero, torch.zeros_like(p.deciding), zero.clone(), zero.clone())
+    p, result = played, _nothing(played)
     ends = p.terminated | p.truncated
     beyond = torch.where(p.terminated, 0.0, p.final_value)
-    chance = p.reward - p.sure
-    advantage, paid = torch.zeros_like(p.next_value), torch.zeros_like(p.next_value)
-    next_value, known = p.next_value, p.known
-    for t in range(len(p.reward) - 1, -1, -1):
-        advantage = torch.where(ends[t], 0.0, advantage)
-        next_value = torch.where(ends[t], beyond[t], next_value)
-        paid = torch.where(ends[t], 0.0, paid) + chance[t]
-        known = known | ends[t]
-        acts, found = p.deciding[t], p.deciding[t] & known
-        second = paid + discount * next_value - p.after[t] + discount * gae_lambda * advantage
+    advantage, next_value = torch.zeros_like(p.next_value), p.next_value
+    for now in backwards(p.reward - p.sure, p.deciding, ends, p.known):
+        t, found = now.t, now.found
+        advantage = torch.where(now.ends, 0.0, advantage)
+        next_value = torch.where(now.ends, beyond[t], next_value)
+        second = now.paid + discount * next_value - p.after[t] + discount * gae_lambda * advantage
         first = p.sure[t] + p.after[t] - p.value[t] + gae_lambda * second
         result.found[t] = found
         result.advantage[t] = torch.where(found, first, 0.0)
         result.target[t] = torch.where(found, p.value[t] + first, 0.0)
         result.after_target[t] = torch.where(found, p.after[t] + second, 0.0)
-        advantage = torch.where(acts, result.advantage[t], advantage)
-        next_value = torch.where(acts, p.value[t], next_value)
-        paid = torch.where(acts, 0.0, paid)
-        known = known | acts
+        advantage = torch.where(now.acts, result.advantage[t], advantage)
+        next_value = torch.where(now.acts, p.value[t], next_value)
     return result
 
 
-def published(played: Halves, discount: float) -> Estimates:
+def published(played: Halves, discount: float) -> HalfEstimates:
     """The greater of two surprises: of what chance paid, and of what decisions paid.
 
-    Unlike in the released code a fragment may end within a game: what chance pays from there on is
-    what V says of it; of what decisions pay, V^x says it at the last of them.
+    Unlike in the released code a trajectory may end within a game: what chance pays from there on
+    is what V says of it; of what decisions pay, V^x says it at the last of them.
     """
-    p = played
-    zero = torch.zeros_like(p.value)
-    result = Estimates(zero, torch.zeros_like(p.deciding), zero.clone(), zero.clone())
-    chance = p.reward - p.sure
-    by_chance, paid = p.next_value, torch.zeros_like(p.next_value)
-    by_decisions = torch.zeros_like(p.next_value)
+    p, result = played, _nothing(played)
+    ends = p.terminated | p.truncated
+    beyond = torch.where(p.terminated, 0.0, p.final_value)
+    by_chance, by_decisions = p.next_value, torch.zeros_like(p.next_value)
     followed = torch.zeros_like(p.known)  # whether what decisions pay later is known
-    known = p.known
-    for t in range(len(p.reward) - 1, -1, -1):
-        ends = p.terminated[t] | p.truncated[t]
-        beyond = torch.where(p.terminated[t], 0.0, p.final_value[t])
-        by_chance = torch.where(ends, beyond, by_chance)
-        by_decisions = torch.where(ends, 0.0, by_decisions)
-        followed = torch.where(ends, p.terminated[t], followed)
-        paid = torch.where(ends, 0.0, paid) + chance[t]
-        known = known | ends
-        acts, found = p.deciding[t], p.deciding[t] & known
-        pre = paid + discount * by_chance
+    for now in backwards(p.reward - p.sure, p.deciding, ends, p.known):
+        t, found, acts = now.t, now.found, now.acts
+        by_chance = torch.where(now.ends, beyond[t], by_chance)
+        by_decisions = torch.where(now.ends, 0.0, by_decisions)
+        followed = torch.where(now.ends, p.terminated[t], followed)
+        pre = now.paid + discount * by_chance
         post = torch.where(followed, p.sure[t] + discount * by_decisions, p.after[t])
         result.found[t] = found
         greater = torch.maximum(pre - p.value[t], post - p.after[t])
         result.advantage[t] = torch.where(found, greater, 0.0)
         result.target[t] = torch.where(found, pre, 0.0)
         result.after_target[t] = torch.where(found, post, 0.0)
-        # A decision of which nothing is known yet is as the end of the fragment.
-        by_chance = torch.where(acts, torch.where(known, pre, p.value[t]), by_chance)
+        # A decision of which nothing is known yet is as the end of the trajectory.
+        by_chance = torch.where(acts, torch.where(now.known, pre, p.value[t]), by_chance)
         by_decisions = torch.where(acts, post, by_decisions)
         followed = followed | acts
-        paid = torch.where(acts, 0.0, paid)
-        known = known | acts
     return result
+
+
+def _nothing(p: Halves) -> HalfEstimates:
+    """Of nobody's decisions."""
+    zero = torch.zeros_like(p.value)
+    return HalfEstimates(zero, torch.zeros_like(p.deciding), zero.clone(), zero.clone())
 
 
 def require_post_decision(game: str) -> PostDecision:

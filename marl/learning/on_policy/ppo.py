@@ -1,8 +1,9 @@
-"""Proximal policy optimisation, for many agents: advantages, the loss, and its parameters.
+"""Proximal policy optimisation, for many agents: the loss, and its parameters.
 
 Schulman, Wolski, Dhariwal, Radford and Klimov (2017), "Proximal policy optimization algorithms",
 arXiv 1707.06347, equations 7 and 9, with generalised advantage estimation (Schulman et al. 2016,
-arXiv 1506.02438, equation 16). `loss` is term for term RLlib's own, which the tests hold it to.
+arXiv 1506.02438, equation 16; see `marl.learning.on_policy.advantages`).
+`loss` is term for term RLlib's own, which the tests hold it to.
 """
 
 from __future__ import annotations
@@ -13,11 +14,14 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from marl.learning.method import LearningMethod, Schedule
+from marl.learning.method import RolloutMethod
+from marl.learning.on_policy.advantages import Estimates, generalised
+from marl.learning.schedule import Schedule
 from marl.networks.distributions import Distribution
+from marl.rollouts.trajectory import Trajectory
 
 
-class PPO(LearningMethod):
+class PPO(RolloutMethod):
     """Proximal policy optimisation with one policy a role, or one an agent."""
 
     learner = "marl.rllib.ppo:PPOLearner"
@@ -25,6 +29,7 @@ class PPO(LearningMethod):
         "loss", "policy_loss", "value_loss", "entropy", "kl", "gradient_norm", "learning_rate",
         "entropy_coefficient", "decisions", "explained_variance",
     )  # fmt: skip
+    extras: ClassVar[frozenset[str]] = frozenset({"logp", "parameters", "value", "memory"})
 
     name: Literal["ppo"] = "ppo"
     rollout_length: Annotated[int, Field(gt=0)] = 64
@@ -53,58 +58,9 @@ class PPO(LearningMethod):
     normalise_advantages: bool = True
     """To mean 0 and standard deviation 1, over an update."""
 
-
-def advantages(
-    reward: Tensor,
-    value: Tensor,
-    deciding: Tensor,
-    terminated: Tensor,
-    truncated: Tensor,
-    final_value: Tensor,
-    next_value: Tensor,
-    known: Tensor,
-    discount: float,
-    gae_lambda: float,
-) -> tuple[Tensor, Tensor]:
-    """Generalised advantages of the decisions (arXiv 1506.02438, equation 16).
-
-    An agent need not act at every step: what it is paid between two of its decisions belongs to the
-    first of them, and the discount counts decisions. Where it is off turn at the end, nothing can
-    be said of its last decision yet: critics are asked about decisions alone, and what they would
-    say about somebody else's turn may be anything, such as the value for the one who is to move.
-
-    Args:
-        reward: [T, B, N] float32, paid by the step after the decision.
-        value: [T, B, N] float32, at the decision.
-        deciding: [T, B, N] bool, where an agent acted.
-        terminated: [T, B, N] bool, over after the step: nothing follows.
-        truncated: [T, B, N] bool, cut off after the step: `final_value` follows.
-        final_value: [T, B, N] float32, of what was seen when a game was cut off.
-        next_value: [B, N] float32, of what is seen after the last step.
-        known: [B, N] bool, where that is a decision's.
-
-    Returns:
-        advantages [T, B, N] float32, and which decisions [T, B, N] have one; 0 elsewhere.
-    """
-    result, found = torch.zeros_like(value), torch.zeros_like(deciding)
-    advantage, paid = torch.zeros_like(next_value), torch.zeros_like(next_value)
-    keep = discount * gae_lambda
-    ends = terminated | truncated
-    beyond = torch.where(terminated, 0.0, final_value)
-    for t in range(len(reward) - 1, -1, -1):
-        advantage = torch.where(ends[t], 0.0, advantage)
-        next_value = torch.where(ends[t], beyond[t], next_value)
-        paid = torch.where(ends[t], 0.0, paid) + reward[t]
-        known = known | ends[t]
-        acts = deciding[t]
-        found[t] = acts & known
-        new = paid + discount * next_value - value[t] + keep * advantage
-        result[t] = torch.where(found[t], new, 0.0)
-        advantage = torch.where(acts, result[t], advantage)
-        next_value = torch.where(acts, value[t], next_value)
-        paid = torch.where(acts, 0.0, paid)
-        known = known | acts
-    return result, found
+    def estimate(self, trajectory: Trajectory) -> Estimates:
+        """What was better or worse than expected, and what the critic is to say."""
+        return generalised(trajectory, self.discount, self.gae_lambda)
 
 
 class Loss(NamedTuple):

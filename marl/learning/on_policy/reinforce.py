@@ -3,8 +3,8 @@
 Williams (1992), "Simple statistical gradient-following algorithms for connectionist reinforcement
 learning", Machine Learning 8, equation 5 with the baseline of section 6: of every decision the
 gradient of its log probability, times its return to go less what the critic had expected. Unlike
-there an update need not wait for games to end: what is beyond the fragment is what the critic says
-of it.
+there an update need not wait for games to end: what is beyond the trajectory is what the critic
+says of it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ from typing import Annotated, ClassVar, Literal, NamedTuple
 from pydantic import Field
 from torch import Tensor
 
-from marl.learning.method import LearningMethod, Schedule
+from marl.learning.method import RolloutMethod
+from marl.learning.on_policy.advantages import Estimates, generalised
+from marl.learning.schedule import Schedule
 from marl.networks.distributions import Distribution
+from marl.rollouts.trajectory import Trajectory
 
 
-class REINFORCE(LearningMethod):
+class REINFORCE(RolloutMethod):
     """REINFORCE with a critic as its baseline: one gradient step from what was just played."""
 
     learner = "marl.rllib.reinforce:REINFORCELearner"
@@ -26,8 +29,8 @@ class REINFORCE(LearningMethod):
         "loss", "policy_loss", "value_loss", "entropy", "gradient_norm", "learning_rate",
         "entropy_coefficient", "decisions", "explained_variance",
     )  # fmt: skip
-    # What makes PPO's rollout and its walk over a fragment REINFORCE's.
-    gae_lambda: ClassVar[float] = 1.0
+    extras = frozenset({"value", "memory"})
+    # What makes the on-policy learner's walk over a trajectory REINFORCE's.
     epochs: ClassVar[int] = 1
     minibatches: ClassVar[int] = 1
 
@@ -42,6 +45,10 @@ class REINFORCE(LearningMethod):
     """Of the entropy bonus."""
     normalise_advantages: bool = True
     """To mean 0 and standard deviation 1, over an update."""
+
+    def estimate(self, trajectory: Trajectory) -> Estimates:
+        """Returns to go less the baseline: generalised advantages whose lambda is 1."""
+        return generalised(trajectory, self.discount, gae_lambda=1.0)
 
 
 class Loss(NamedTuple):

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count, pairwise
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -19,25 +19,30 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from games.common.errors import InputError
+from games.common.memory import require_memory
 from games.common.seeds import seeds
 from games.simulators.simulator import Observation, Simulator, Spec, Step, no_edges
 from games.vectors import suited, suiting
-from marl.learning.method import LearningMethod, Schedule
+from marl.learning.method import RLlibMethod
+from marl.learning.schedule import Schedule
 from marl.networks.distributions import distribution
 from marl.networks.network import PolicyNetwork
 from marl.networks.packing import Input
-from marl.rollouts.rollout import Episodes
+from marl.rollouts.episodes import Episodes
+from marl.rollouts.size import NUMBER
 
 if TYPE_CHECKING:
     from marl.learning.plan import Plan
+    from marl.networks.policy import Policy
 
 
-class HDPO(LearningMethod):
+class HDPO(RLlibMethod):
     """Hindsight differentiable policy optimisation: pathwise gradients through the simulator."""
 
+    algorithm = "marl.rllib.pathwise:PathwiseAlgorithm"
     learner = "marl.rllib.pathwise:PathwiseLearner"
-    samples: ClassVar[bool] = False
     metrics = ("loss", "gradient_norm", "learning_rate")
+    tables = ("network", "resources")
 
     name: Literal["hdpo"] = "hdpo"
     num_envs: Annotated[int, Field(gt=0)] = 1024
@@ -45,7 +50,8 @@ class HDPO(LearningMethod):
     updates: Annotated[int, Field(gt=0, le=10_000)] = 10
     """Gradient steps between two rows of metrics."""
     learning_rate: Schedule = 3e-3
-    """Of Adam; the paper: 0.003 for one store, 0.01 for serial systems, 1e-4 to 1e-3 for others."""
+    """Adam's learning rate; the paper: 0.003 for one store, 0.01 for serial systems, 1e-4 to 1e-3
+    for others."""
     gradient_clip: Annotated[float, Field(ge=0)] = 0.0
     """The largest norm of a gradient; 0: as it is. The paper: 1 for graph networks, none else."""
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -71,6 +77,25 @@ class HDPO(LearningMethod):
                 f"{plan.resources.learners} learners have {self.num_envs} games: give "
                 "method.num_envs at least one for each"
             )
+
+    def require_memory(self, plan: Plan, spec: Spec) -> None:
+        horizon = getattr(require_differentiable(plan.game), "horizon", 1)
+        kept = sum((spec.roles[k].features + sum(plan.network.hidden)) for k in spec.role_of)
+        require_memory(
+            self.num_envs * horizon * kept * NUMBER,
+            f"method.num_envs = {self.num_envs:,} of {horizon:,} steps, with their gradients,",
+            "give fewer games, or shorter ones",
+        )
+
+    def start(
+        self, plan: Plan, *, against: Policy | None = None, seats: tuple[int, ...] = ()
+    ) -> Any:
+        if against is not None:
+            raise InputError(
+                f"method {self.name} plays all seats itself: against another policy learn with ppo "
+                "or reinforce"
+            )
+        return super().start(plan, seats=seats)
 
     def shards(self, plan: Plan, update: int, learners: int) -> list[Draw]:
         """Each learner's games of every gradient step of an update, drawn from their own seeds."""

@@ -17,15 +17,16 @@ import torch
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError
 
-import marl.learning.training
+import marl.rllib.resources
 from games.common.errors import InputError
 from games.common.workers import WorkerError, _environment, _shut_out, running_ray
 from games.vectors import vector
 from marl.learning.plan import PPO, Plan, Resources, SelfPlay
-from marl.learning.training import Training, bundles
+from marl.learning.trainer import Trainer, train
 from marl.networks.network import Network
 from marl.rllib.algorithm import algorithm_config
 from marl.rllib.faults import of_learner, play
+from marl.rllib.resources import bundles
 from marl.rllib.runner import ROLLOUT, BatchedRunner
 
 GAMES, FRAGMENT = 4, 10
@@ -41,7 +42,7 @@ def plan(**resources) -> Plan:
     return Plan(**SMALL, resources=Resources(**resources))
 
 
-def places(training: Training) -> dict[int, tuple[str, int]]:
+def places(training: Trainer) -> dict[int, tuple[str, int]]:
     """Env runner to the node and the process that it runs in."""
     found = training.algorithm.env_runner_group.foreach_env_runner(
         lambda runner: (
@@ -54,17 +55,17 @@ def places(training: Training) -> dict[int, tuple[str, int]]:
     return {index: (node, process) for index, node, process in found}
 
 
-def kill_runners(training: Training) -> None:
+def kill_runners(training: Trainer) -> None:
     for _, process in places(training).values():
         os.kill(process, signal.SIGKILL)
 
 
-def kill_a_learner(training: Training) -> None:
+def kill_a_learner(training: Trainer) -> None:
     learners = training.algorithm.learner_group.foreach_learner(lambda _: os.getpid())
     os.kill(learners.result_or_errors[0].get(), signal.SIGKILL)
 
 
-def until(training: Training, reached, seconds: float = 120) -> dict[str, float]:
+def until(training: Trainer, reached, seconds: float = 120) -> dict[str, float]:
     """Train on until a row says what is waited for."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
@@ -75,7 +76,7 @@ def until(training: Training, reached, seconds: float = 120) -> dict[str, float]
     raise AssertionError(f"not reached in {seconds} s: {row}")
 
 
-def require_same_weights(training: Training) -> None:
+def require_same_weights(training: Trainer) -> None:
     """The env runners' next actions are drawn by what was learned last."""
     learned = training.algorithm.weights()
     every = training.algorithm.env_runner_group.foreach_env_runner(
@@ -107,17 +108,17 @@ def test_two_nodes_a_killed_runner_and_a_lost_node(token, monkeypatch):
             _environment({"RAY_AUTH_MODE": "disabled"}),
             pytest.raises(InputError, match=r"^cannot join .*: set RAY_AUTH_MODE=token"),
         ):
-            Training(plan(address=cluster.address))
+            train(plan(address=cluster.address))
 
-        monkeypatch.setattr(marl.learning.training, "LONGEST_WAIT", 1.0)
+        monkeypatch.setattr(marl.rllib.resources, "LONGEST_WAIT", 1.0)
         with pytest.raises(
             InputError, match=r"4 env runners .* need 4 CPUs .* has 3 CPUs \(3 free"
         ):
-            Training(plan(env_runners=4, address=cluster.address))
+            train(plan(env_runners=4, address=cluster.address))
 
-        monkeypatch.setattr(marl.learning.training, "LONGEST_WAIT", 60.0)
+        monkeypatch.setattr(marl.rllib.resources, "LONGEST_WAIT", 60.0)
         # Three runners need all three processors, so that one of them is on the second node.
-        with Training(plan(env_runners=3, address=cluster.address)) as training:
+        with train(plan(env_runners=3, address=cluster.address)) as training:
             row = training.step()
             assert row["env_runners"] == 3
             assert row["steps"] == 3 * GAMES * FRAGMENT
@@ -160,7 +161,7 @@ def unequal(**resources) -> Plan:
     return Plan(game="leduc_poker", method=method, network=network, resources=given)
 
 
-def of_learners(training: Training) -> list:
+def of_learners(training: Trainer) -> list:
     found = training.algorithm.learner_group.foreach_learner(
         lambda learner: (learner.kl_coefficient, learner.updates)
     )
@@ -174,7 +175,7 @@ def test_several_processes_are_determined_resume_and_die_in_one_line(tmp_path):
         return {key: value for key, value in row.items() if key not in TIMES}
 
     with running_ray(cpus=5):
-        with Training(unequal(env_runners=2)) as training:
+        with train(unequal(env_runners=2)) as training:
             rows = [told(training.step()) for _ in range(2)]
             training.save(tmp_path / "checkpoint")
             kept = of_learners(training)
@@ -182,7 +183,7 @@ def test_several_processes_are_determined_resume_and_die_in_one_line(tmp_path):
             require_same_weights(training)
         assert kept[0] == kept[1]
         assert kept[0][0]["player"] != 0.2  # the divergence has been steered
-        with Training(unequal(env_runners=2, restarts=0)) as training:
+        with train(unequal(env_runners=2, restarts=0)) as training:
             assert [told(training.step()) for _ in range(2)] == rows[:2]
             training.step()
             training.restore(tmp_path / "checkpoint")
@@ -205,7 +206,7 @@ def test_a_learner_without_games_and_a_runner_that_comes_back():
     given = Resources(env_runners=1, learners=2)
     own = SelfPlay(past=1.0, every=1, pool=2)
     small = SMALL | {"method": lone, "resources": given, "self_play": own}
-    with running_ray(cpus=4), Training(Plan(**small)) as training:
+    with running_ray(cpus=4), train(Plan(**small)) as training:
         training.algorithm._draw = types.SimpleNamespace(integers=lambda n: n - 1)  # the newest
         for _ in range(2):
             row = training.step()
@@ -236,16 +237,16 @@ def test_what_does_not_start(monkeypatch):
             ({"learners": 1, "gpus_per_learner": 99}, r"99 GPUs, but this machine has"),
         ]:
             with pytest.raises(InputError, match=message):
-                Training(plan(**resources))
+                train(plan(**resources))
         with pytest.raises(WorkerError, match=r"env runner 1 does not start \(.*only_here"):
-            Training(plan(env_runners=1), against=elsewhere.Policy())
+            train(plan(env_runners=1), against=elsewhere.Policy())
 
 
 def test_a_gpu_that_is_not_there(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
     for key in ("gpus_per_learner", "gpus_per_env_runner"):
         with pytest.raises(InputError, match=f"^resources.{key}: this machine has no GPU"):
-            Training(plan(**{key: 1}))
+            train(plan(**{key: 1}))
 
 
 def test_games_of_others_are_played_on_the_cpu(monkeypatch):
@@ -308,10 +309,10 @@ def test_nobody_at_the_address():
         for address in ("127.0.0.1:1", f"127.0.0.1:{other.getsockname()[1]}"):
             began = time.monotonic()
             with pytest.raises(InputError, match=f"^no Ray cluster answers at {address} "):
-                Training(plan(address=address))
+                train(plan(address=address))
             assert time.monotonic() - began < 20
     with pytest.raises(InputError, match="Ray's client"):
-        Training(plan(address="ray://127.0.0.1:10001"))
+        train(plan(address="ray://127.0.0.1:10001"))
 
 
 @pytest.mark.parametrize(
@@ -333,7 +334,7 @@ DRIVER = """
 import sys
 from marl.networks.network import Network
 from marl.learning.plan import PPO, Plan, Resources
-from marl.learning.training import Training
+from marl.learning.trainer import train
 
 plan = Plan(
     game="navigation(agents=2,max_steps=20)",
@@ -341,7 +342,7 @@ plan = Plan(
     network=Network(hidden=(8,)),
     resources=Resources(env_runners=1),
 )
-with Training(plan) as training:
+with train(plan) as training:
     training.step()
     print("trains", flush=True)
     while True:

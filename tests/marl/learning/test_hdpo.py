@@ -18,7 +18,7 @@ from games.vectors import simulator
 from marl.evaluation.episodes import evaluate
 from marl.learning.pathwise.hdpo import HDPO, Players, loss, pathwise_gradient, play
 from marl.learning.plan import Plan, Resources, SelfPlay
-from marl.learning.training import Training, measured
+from marl.learning.trainer import train
 from marl.networks.activations import ELU
 from marl.networks.network import Network
 from marl.networks.policy import Policy
@@ -106,7 +106,7 @@ SIZES = {
     "mlp": {},
     "memory": dict(memory=5),
     "convolution": dict(encoder="convolution"),
-    "all": dict(encoder="convolution", memory=5, share=True),
+    "all": dict(encoder="convolution", memory=5, shared_encoder=True),
 }
 
 
@@ -256,7 +256,7 @@ def test_gradient_is_that_of_finite_differences(game, size):
 def plan(game=f"{STORE}()", *, hidden=(16,), seed=0, resources=None, **method):
     return Plan(
         game=game,
-        method=HDPO(**dict(games=64, updates=3) | method),
+        method=HDPO(**dict(num_envs=64, updates=3) | method),
         network=Network(hidden=hidden, activation="elu"),
         resources=resources or Resources(),
         seed=seed,
@@ -299,7 +299,7 @@ def require_close(policy, expected):
 @pytest.mark.parametrize("clip", [0, 0.1])
 def test_an_update_is_a_step_of_adam(game, clip):
     once = plan(game, updates=1, gradient_clip=clip)
-    with Training(once) as training:
+    with train(once) as training:
         row = training.step()
         require_close(training.policy(), by_hand(once, 1))
     assert row["gradient_norm"] > 0.1
@@ -310,8 +310,8 @@ def test_an_update_is_a_step_of_adam(game, clip):
 @pytest.mark.parametrize("game", [f"{STORE}()", f"{HERE}:Boats()"])
 def test_learners_share_the_games(game):
     """Two learners with 33 and 32 games take the step of the mean over all 65."""
-    once = plan(game, updates=1, games=65, resources=Resources(learners=2))
-    with Training(once) as training:
+    once = plan(game, updates=1, num_envs=65, resources=Resources(learners=2))
+    with train(once) as training:
         row = training.step()
         require_close(training.policy(), by_hand(once, 2))
     assert row["games"] == 65
@@ -320,7 +320,7 @@ def test_learners_share_the_games(game):
 
 
 def test_learners_have_games_of_their_own():
-    shared = plan(games=65)
+    shared = plan(num_envs=65)
     first, second = shared.method.shards(shared, 4, 2)
     assert (first.games, second.games) == (32, 33)
     others = shared.method.shards(shared, 5, 2) + shared.method.shards(shared, 4, 1)
@@ -344,9 +344,9 @@ def cost(policy):
 
 
 def test_learns_the_best_policy_of_one_store():
-    fast = dict(hidden=(64, 64), games=256, updates=75, warm_up=5)
+    fast = dict(hidden=(64, 64), num_envs=256, updates=75, warm_up=5)
     rate = ((0, 0.02), (300 * 256 * 30, 0.0))
-    with Training(plan(learning_rate=rate, **fast)) as training:
+    with train(plan(learning_rate=rate, **fast)) as training:
         assert cost(training.policy()) > 2 * BEST
         for _ in range(4):
             row = training.step()
@@ -356,7 +356,7 @@ def test_learns_the_best_policy_of_one_store():
 
 def test_what_is_drawn_is_the_likeliest():
     """A policy that does not explore plays the same whether actions are drawn or not."""
-    with Training(plan()) as training:
+    with train(plan()) as training:
         training.step()
         policy = training.policy()
     drawn, likeliest = (evaluate(policy, episodes=20, greedy=greedy) for greedy in (False, True))
@@ -369,17 +369,17 @@ def quiet(row):
 
 @pytest.mark.parametrize("game", [f"{STORE}()", "navigation(agents=2,max_steps=8)"])
 def test_restored_training_is_as_if_uninterrupted(game, tmp_path):
-    schedule = plan(game, games=16, learning_rate=((0, 0.01), (9000, 0.001)))
-    with Training(schedule) as whole:
+    schedule = plan(game, num_envs=16, learning_rate=((0, 0.01), (9000, 0.001)))
+    with train(schedule) as whole:
         rows = [whole.step() for _ in range(2)]
         whole.save(tmp_path / "a")
         rows += [whole.step() for _ in range(2)]
         expected = whole.policy()
     assert rows[0]["learning_rate"] == 0.01 > rows[3]["learning_rate"] > 0.001
-    assert set(rows[-1]) - {"left", "success", "arrived", "safe", "collisions"} <= measured(
-        schedule, whole.spec
+    assert set(rows[-1]) - {"left", "success", "arrived", "safe", "collisions"} <= (
+        schedule.method.measured(schedule, whole.spec)
     )
-    with Training(schedule) as again:
+    with train(schedule) as again:
         again.step()
         again.restore(tmp_path / "a")
         assert [quiet(again.step()) for _ in range(2)] == [quiet(row) for row in rows[2:]]
@@ -389,7 +389,7 @@ def test_restored_training_is_as_if_uninterrupted(game, tmp_path):
 
 
 def test_numbers_that_are_not_finite():
-    with Training(plan(learning_rate=1e30)) as training:
+    with train(plan(learning_rate=1e30)) as training:
         before = training.policy().networks["store"].state_dict()
         with pytest.raises(FloatingPointError, match=r"^policy store: an update gave numbers that"):
             training.step()
@@ -415,7 +415,7 @@ def test_numbers_that_are_not_finite():
     ],
 )  # fmt: skip
 def test_what_it_refuses(asked, message):
-    with pytest.raises(InputError, match=f"^{message}") as raised, Training(asked) as training:
+    with pytest.raises(InputError, match=f"^{message}") as raised, train(asked) as training:
         training.step()
     assert "\n" not in str(raised.value)
 
@@ -430,15 +430,15 @@ class Choice(OneStore):
 
 
 def test_no_other_policy_takes_a_seat():
-    with Training(plan()) as training:
+    with train(plan()) as training:
         policy = training.policy()
     with pytest.raises(InputError, match=r"^method hdpo plays all seats itself"):
-        Training(plan(), against=policy, seats=(0,))
+        train(plan(), against=policy, seats=(0,))
 
 
 TINY = f"""
 game = "{STORE}(lead_time=2)"
-method = {{ name = "hdpo", games = 16, updates = 2 }}
+method = {{ name = "hdpo", num_envs = 16, updates = 2 }}
 network = {{ hidden = [8] }}
 stop = {{ steps = 4000 }}
 evaluation = {{ every = 2, episodes = 10 }}

@@ -8,7 +8,7 @@ from games.common.workers import running_ray
 from marl.evaluation.episodes import Uniform, evaluate
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan, SelfPlay
-from marl.learning.training import Training
+from marl.learning.trainer import train
 from marl.networks.network import Network
 
 torch.set_num_threads(1)
@@ -37,7 +37,7 @@ GAMES = {
     "pettingzoo.classic.connect_four_v3": (
         "pettingzoo:pettingzoo.classic.connect_four_v3",
         dict(discount=1.0),
-        dict(share=True),
+        dict(shared_encoder=True),
     ),
     "pettingzoo.classic.tictactoe_v3": (
         "pettingzoo:pettingzoo.classic.tictactoe_v3",
@@ -72,7 +72,7 @@ def test_trains_without_exception(game, steps):
         self_play=SelfPlay(past=0.5 if "pettingzoo.classic" in name else 0.0, every=2),
     )
     rows = []
-    with Training(plan) as training:
+    with train(plan) as training:
         start = {k: v.state_dict() for k, v in training.policy().networks.items()}
         while training.steps < steps:
             rows.append(training.step())
@@ -90,7 +90,7 @@ def test_trains_without_exception(game, steps):
 def test_roles_are_told_apart():
     """In PettingZoo's tag the chasers and the chased are policies of their own."""
     plan = Plan(game="pettingzoo:mpe2.simple_tag_v3", method=PPO(num_envs=4, rollout_length=64))
-    with Training(plan) as training:
+    with train(plan) as training:
         row = training.step()
         policy = training.policy()
     assert set(policy.networks) == {"adversary", "agent"}
@@ -100,7 +100,7 @@ def test_roles_are_told_apart():
 
 def learned(plan, steps):
     """The policy once so many steps are played."""
-    with Training(plan) as training:
+    with train(plan) as training:
         while training.steps < steps:
             training.step()
         return training.policy()

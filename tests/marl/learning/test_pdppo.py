@@ -18,15 +18,17 @@ from games.simulators.vector import SimulatorVector
 from games.vectors import vector
 from marl.evaluation.episodes import evaluate
 from marl.learning.method import find
+from marl.learning.on_policy.advantages import Played, advantages
 from marl.learning.on_policy.pdppo import PDPPO, Halves, corrected, published, require_post_decision
-from marl.learning.on_policy.ppo import PPO, advantages, loss
+from marl.learning.on_policy.ppo import PPO, loss
 from marl.learning.plan import Plan
-from marl.learning.training import Training
+from marl.learning.trainer import train
 from marl.networks.network import Network
 from marl.networks.policy import Policy
 from marl.rllib.pdppo import PDPPOLearner
-from marl.rollouts.fragment import Decisions, Fragment
 from marl.rollouts.rollout import Rollout
+from marl.rollouts.trajectory import Trajectory
+from tests.helpers.learned import Learned
 
 torch.set_num_threads(1)
 GAME = "lot_sizing(items=3,machines=2,periods=7,unit=50)"
@@ -146,10 +148,7 @@ def test_corrected_advantages_are_sums_along_the_chain_of_half_steps(gae_lambda)
 def test_with_lambda_1_the_second_critic_makes_no_difference():
     p = noise(seed=1)
     ours = corrected(p, 0.9, 1.0)
-    theirs, learned = advantages(
-        p.reward, p.value, p.deciding, p.terminated, p.truncated, p.final_value, p.next_value,
-        p.known, 0.9, 1.0,
-    )  # fmt: skip
+    theirs, learned = advantages(Played(*(getattr(p, f) for f in Played._fields)), 0.9, 1.0)
     assert torch.equal(ours.found, learned)
     torch.testing.assert_close(ours.advantage, theirs, atol=1e-9, rtol=0)
 
@@ -276,7 +275,7 @@ def test_learns_the_best_play_of_a_tiny_game(tiny):
     best, uniform = exact(tiny, best=True)[2], exact(tiny)[2]
     game = f"lot_sizing(items=2,machines=1,periods=4,data='{tiny.data}')"
     method = PDPPO(num_envs=64, rollout_length=8, learning_rate=3e-3, discount=1.0, entropy=0.003)
-    with Training(Plan(game=game, method=method, network=Network(hidden=(32,)))) as training:
+    with train(Plan(game=game, method=method, network=Network(hidden=(32,)))) as training:
         for _ in range(80):
             row = training.step()
         policy = training.policy()
@@ -293,40 +292,44 @@ def test_learns_the_best_play_of_a_tiny_game(tiny):
 def rollout(network, method, games=5, game=GAME):
     spec = vector(game, 1).spec
     one = network.build(spec.roles[0], spec, 0)
-    return Rollout(vector(game, games), [one], [0], 1, seed=3), one
+    return Rollout(vector(game, games), [one], [0], 1, seed=3, extras=method.extras), one
 
 
 def test_a_fragment_holds_what_decisions_did():
-    method = PDPPO()
+    method = PDPPO(discount=0.9, gae_lambda=0.9)
     playing, network = rollout(Network(post_decision=True), method)
-    fragment = playing.sample(9, 0.9, 0.9, method.estimate)
+    fragment = Learned(playing.sample(9), method)
     game, again = playing.vector.simulator, SimulatorVector(playing.vector.simulator, 5)
-    plain, alike = rollout(Network(), method)
-    without = plain.sample(9, 0.9, 0.9)
+    usual = PPO(discount=0.9, gae_lambda=0.9)
+    plain, alike = rollout(Network(), usual)
+    without = Learned(plain.sample(9), usual)
     # The same networks, but for the second critic; the same games and draws with and without it.
     assert set(network.state_dict()) > set(alike.state_dict())
     for name in ("nodes", "actions", "logp", "value", "parameters"):
         assert torch.equal(getattr(fragment, name), getattr(without, name))
-    assert (without.after, without.after_target, without.target) == (None, None, None)
+    only = {"decided_nodes", "decided_reward", "decided_value", "after_target"}
+    assert set(fragment.extras) - set(without.extras) == only
     assert plain.vector.halves is False
 
     again.reset(0)
-    again.restore(rollout(Network(), method)[0].vector.state())
+    again.restore(rollout(Network(), usual)[0].vector.state())
     for t in range(9):
         state = again._state
         decided, _ = game.decide(state, fragment.actions[t])
-        assert torch.equal(game.observe(decided).nodes, fragment.after[t])
+        assert torch.equal(game.observe(decided).nodes, fragment.decided_nodes[t])
         again.step(fragment.actions[t])
-    joined = Fragment.join(fragment.split(3)).to("cpu")
-    for field in fields(Fragment):
-        assert torch.equal(getattr(joined, field.name), getattr(fragment, field.name))
+    joined = Trajectory.join(fragment.trajectory.split(3)).to("cpu")
+    for one, other in ((joined, fragment.trajectory), (joined.extras, fragment.extras)):
+        one, other = (each if isinstance(each, dict) else vars(each) for each in (one, other))
+        assert one.keys() == other.keys()
+        assert all(torch.equal(one[name], other[name]) for name in one.keys() - {"extras"})
 
 
 def test_the_loss_is_ppos_and_the_second_critics_error():
-    method = PDPPO(value_coefficient=0.7, value_clip=1e6)
+    method = PDPPO(value_coefficient=0.7, value_clip=1e6, discount=0.9, gae_lambda=0.9)
     playing, network = rollout(Network(post_decision=True), method)
-    fragment = playing.sample(14, 0.9, 0.9, method.estimate)
-    decisions = Decisions(fragment, 0, network)
+    fragment = Learned(playing.sample(14), method)
+    decisions = fragment.decisions(0, network)
     (whole,) = decisions.minibatches(1, torch.Generator())
     learner = object.__new__(PDPPOLearner)
     learner.plan = Plan(game=GAME, method=method)
@@ -338,20 +341,19 @@ def test_the_loss_is_ppos_and_the_second_critics_error():
 
     ppo = loss(
         distribution(network.role), *network(whole.input)[:2], actions=whole.actions,
-        old_parameters=whole.old_parameters, old_logp=whole.old_logp, advantage=whole.advantage,
-        target=whole.target, clip=method.clip, value_clip=1e6, value_coefficient=0.7,
+        old_parameters=whole["parameters"], old_logp=whole["logp"], advantage=whole["advantage"],
+        target=whole["target"], clip=method.clip, value_clip=1e6, value_coefficient=0.7,
         entropy_coefficient=0.01, kl_coefficient=0.0,
     )  # fmt: skip
-    said = network.second(fragment.after.flatten(0, 2))[:, 0]
+    said = network.second(fragment.decided_nodes.flatten(0, 2))[:, 0]
     error = (said - fragment.after_target.flatten()).square().mean()
     assert parts.post_decision_loss.item() == pytest.approx(error.item(), rel=1e-5)
     expected = (ppo.total + 0.7 * error).item()
     assert parts.total.item() == pytest.approx(expected, rel=1e-5)
     parts.total.backward()
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in network.second.parameters())
-    torch.testing.assert_close(
-        decisions.error, (fragment.target - fragment.value).flatten()[: decisions.count]
-    )
+    error = (fragment.target - fragment.value).flatten()[: decisions.count]
+    torch.testing.assert_close(decisions.of(fragment.error), error)
 
 
 @pytest.mark.parametrize("form", ["corrected", "published"])
@@ -367,13 +369,13 @@ def test_restored_training_is_as_if_uninterrupted(form, tmp_path):
             [p.flatten() for net in training.policy().networks.values() for p in net.parameters()]
         )
 
-    with Training(plan) as training:
+    with train(plan) as training:
         training.step()
         training.save(tmp_path / "checkpoint")
         row = training.step()
         through = weights(training)
     assert {"post_decision_loss", "explained_variance"} <= set(row)
-    with Training(plan) as training:
+    with train(plan) as training:
         training.restore(tmp_path / "checkpoint")
         training.step()
         assert torch.equal(weights(training), through)
@@ -390,7 +392,7 @@ def test_restored_training_is_as_if_uninterrupted(form, tmp_path):
 )
 def test_a_game_without_post_decision_states_is_refused(game):
     with pytest.raises(InputError, match=r"no post-decision states: play lot_sizing\(\.\.\.\), or"):
-        Training(Plan(game=game, method=PDPPO()))
+        train(Plan(game=game, method=PDPPO()))
     assert require_post_decision(GAME).periods == 7
 
 
@@ -404,7 +406,7 @@ def test_a_game_without_post_decision_states_is_refused(game):
 )
 def test_networks_that_its_second_critic_does_not_serve(network, message):
     with pytest.raises(InputError) as error:
-        Training(Plan(game=GAME, method=PDPPO(), network=Network(**network)))
+        train(Plan(game=GAME, method=PDPPO(), network=Network(**network)))
     assert message in str(error.value)
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import math
-from dataclasses import fields, replace
 
 import gymnasium
 import numpy as np
@@ -27,17 +26,19 @@ from games import InputError
 from games.common.settings import checked
 from games.simulators.simulator import Observation, Role, Spec, Step
 from games.vectors import vector
-from marl.learning.method import at
-from marl.learning.on_policy.ppo import PPO, advantages, loss
+from marl.learning.on_policy.advantages import Estimates, Played, advantages
+from marl.learning.on_policy.ppo import PPO, loss
 from marl.learning.plan import Plan
+from marl.learning.schedule import at
 from marl.networks.distributions import distribution
 from marl.networks.network import Network
 from marl.networks.packing import Input
 from marl.networks.policy import names
 from marl.rllib.algorithm import _together, algorithm_config
 from marl.rllib.ppo import PPOLearner
-from marl.rollouts.fragment import Decisions, Fragment
 from marl.rollouts.rollout import Rollout
+from marl.rollouts.trajectory import Trajectory
+from tests.helpers.learned import Learned, sample
 
 torch.set_num_threads(1)
 F, G = 5, 3
@@ -53,7 +54,7 @@ ENCODERS = {
     "memory": dict(memory=6),
     "convolution": dict(encoder="convolution"),
     "attention": dict(encoder="attention", heads=2),
-    "all": dict(encoder="convolution", memory=6, critic="central", share=True),
+    "all": dict(encoder="convolution", memory=6, critic="central", shared_encoder=True),
 }
 
 
@@ -112,8 +113,10 @@ def noise(*spaces, steps=12, games=7, seed=0, **options):
     for network in networks:
         network.head.weight.data.mul_(100)  # else play is even, and no ratio is ever clipped
     vector = Noise(spec, games)
-    rollout = Rollout(vector, networks, spec.role_of, len(networks), seed=seed)
-    fragment = rollout.sample(steps, 0.9, 0.8)
+    rollout = Rollout(
+        vector, networks, spec.role_of, len(networks), seed=seed, extras=METHOD.extras
+    )
+    fragment = Learned(rollout.sample(steps), METHOD)
     return fragment, networks, vector
 
 
@@ -226,7 +229,7 @@ def same_gradients(ours, theirs):
 
 METHOD = PPO(
     clip=0.1, value_clip=0.5, entropy=0.03, value_coefficient=0.7, epochs=1, minibatches=1,
-    learning_rate=0.0, gradient_clip=1e9, normalise_advantages=False,
+    learning_rate=0.0, gradient_clip=1e9, normalise_advantages=False, discount=0.9, gae_lambda=0.8,
 )  # fmt: skip
 
 
@@ -304,23 +307,23 @@ def test_an_update_has_rllibs_gradient(spaces, encoder, kl):
     fragment, played, vector = noise(*spaces, **options)
     networks = [moved(network) for network in played]
     learner = batched_learner(vector.spec, networks, METHOD, kl, **options)
-    rows = learner.update(training_data=TrainingData(batch=fragment))
+    rows = learner.update(training_data=TrainingData(batch=fragment.played))
 
     batch = {}
     for k, network in enumerate(networks):
         given = plain_input(fragment, k)
         if encoder != "mlp":
-            decisions = Decisions(fragment, k, network)
+            decisions = fragment.decisions(k, network)
             (whole,) = decisions.minibatches(1, torch.Generator())
             given = whole.input
         batch[network.role.name] = rllib_batch(fragment, k, network, given)
         if encoder in ("memory", "all"):  # a GRU's decisions come game by game
             batch[network.role.name] |= {
                 Columns.ACTIONS: whole.actions[:, 0] if network.role.sizes else whole.actions,
-                Columns.ACTION_LOGP: whole.old_logp,
-                Columns.ACTION_DIST_INPUTS: whole.old_parameters,
-                Postprocessing.ADVANTAGES: whole.advantage,
-                Postprocessing.VALUE_TARGETS: whole.target,
+                Columns.ACTION_LOGP: whole["logp"],
+                Columns.ACTION_DIST_INPUTS: whole["parameters"],
+                Postprocessing.ADVANTAGES: whole["advantage"],
+                Postprocessing.VALUE_TARGETS: whole["target"],
             }
     (losses, gradients) = judged(rllib_learner(networks, METHOD, kl), batch)
     for name, expected in gradients.items():
@@ -337,7 +340,7 @@ def test_one_step_of_adam_is_torchs():
     network = moved(played)
     method = METHOD.model_copy(update=dict(learning_rate=0.01, gradient_clip=0.5))
     learner = batched_learner(vector.spec, [network], method, 0.0)
-    learner.update(training_data=TrainingData(batch=fragment))
+    learner.update(training_data=TrainingData(batch=fragment.played))
     batch = {"box": rllib_batch(fragment, 0, network, plain_input(fragment, 0))}
     _, gradients = judged(rllib_learner([network], method, 0.0), batch)
     for name, parameter in network.named_parameters():
@@ -362,7 +365,9 @@ def test_an_empty_minibatch_is_no_step(encoder):
             vector.spec, networks, METHOD.model_copy(update=changes), 0.0, **options
         )
         for _ in range(2):
-            rows.append(learner.update(training_data=TrainingData(batch=fragment))["discrete"])
+            rows.append(
+                learner.update(training_data=TrainingData(batch=fragment.played))["discrete"]
+            )
         weights.append(learner.module["discrete"].network.state_dict())
     torch.testing.assert_close(weights[0], weights[1], rtol=0, atol=0)
     assert rows[:2] == rows[2:]
@@ -374,23 +379,30 @@ def test_the_divergences_coefficient_stays_in_bounds():
     fragment, networks, vector = noise("discrete")
     learner = batched_learner(vector.spec, networks, METHOD, 0.3)
     for k in range(25):
-        row = learner.update(training_data=TrainingData(batch=fragment))["discrete"]
+        row = learner.update(training_data=TrainingData(batch=fragment.played))["discrete"]
         assert row["kl"] == pytest.approx(0, abs=1e-6)
         assert learner.kl_coefficient["discrete"] == max(0.3 / 2 ** (k + 1), 0.3 / 1e6)
     learner.module["discrete"].network.load_state_dict(moved(networks[0], 1.0).state_dict())
     for _ in range(50):
-        learner.update(training_data=TrainingData(batch=fragment))
+        learner.update(training_data=TrainingData(batch=fragment.played))
     assert learner.kl_coefficient["discrete"] == pytest.approx(0.3e6, rel=1e-12)
+
+
+class AllAlike(PPO):
+    """To which everything is worth 3."""
+
+    def estimate(self, trajectory):
+        advantage, found = 3.0 - trajectory.extras["value"], trajectory.policy >= 0
+        return Estimates(advantage, found, trajectory.extras["value"] + advantage, advantage)
 
 
 @pytest.mark.parametrize("worth", [None, 3.0])
 def test_explained_variance(worth):
     """By its definition; where all targets are alike there is nothing to explain."""
     fragment, networks, vector = noise("discrete")
-    if worth is not None:
-        fragment = replace(fragment, advantage=worth - fragment.value)
-    learner = batched_learner(vector.spec, networks, METHOD, 0.0)
-    row = learner.update(training_data=TrainingData(batch=fragment))["discrete"]
+    method = METHOD if worth is None else AllAlike(**METHOD.model_dump())
+    learner = batched_learner(vector.spec, networks, method, 0.0)
+    row = learner.update(training_data=TrainingData(batch=fragment.played))["discrete"]
     if worth is not None:
         assert "explained_variance" not in row
         return
@@ -475,7 +487,7 @@ def drawn(seed, act, leave, cut, steps=30, games=6, agents=3):
 def ours(played, g, lam):
     tensors = (torch.from_numpy(array) for array in played)
     tensors = (t.float() if t.is_floating_point() else t for t in tensors)
-    found, learned = advantages(*tensors, g, lam)
+    found, learned = advantages(Played(*tensors), g, lam)
     assert not found[~learned].any()
     return found.numpy()
 
@@ -517,7 +529,7 @@ def test_nothing_is_learned_from_values_of_somebody_elses_turn():
     """Tic-tac-toe shows both players the same: the critic's value is that of the one to move."""
     games = vector("tic_tac_toe", 64)
     network = Network(hidden=(16,)).build(games.spec.roles[0], games.spec, 0)
-    fragment = Rollout(games, [network], [0, 0], 1, seed=0).sample(4, 1.0, 1.0)
+    fragment = sample(games, [network], [0, 0], 1, 4, 1.0, 1.0, seed=0)
     assert fragment.acting[3].sum() == 64  # one moves in each game, and none is over by then
     assert not (fragment.policy[3] >= 0).any()  # the last to move is off turn at the end
     assert (fragment.policy[2][fragment.acting[2]] == 0).all()  # the one before is to move
@@ -554,10 +566,10 @@ def test_a_rollout_hands_over_what_was_played():
 
 
 def same(one, other):
-    for f in fields(Fragment):
-        torch.testing.assert_close(
-            getattr(one, f.name), getattr(other, f.name), rtol=0, atol=0, msg=f.name
-        )
+    one, other = ({**vars(each), **each.extras} for each in (one, other))
+    assert one.keys() == other.keys()
+    for name in one.keys() - {"extras"}:
+        torch.testing.assert_close(one[name], other[name], rtol=0, atol=0, msg=name)
 
 
 @pytest.mark.parametrize("parts", [1, 2, 3, 7])
@@ -567,7 +579,7 @@ def test_split_and_join_again(parts):
     sizes = [part.num_envs for part in split]
     assert sum(sizes) == 7
     assert max(sizes) - min(sizes) <= 1
-    same(Fragment.join(split), fragment)
+    same(Trajectory.join(split), fragment.trajectory)
     for part in split:
         assert part.num_steps == 12 * part.num_envs
         assert (part.edge_row.diff() >= 0).all()
@@ -589,21 +601,21 @@ def test_minibatches(encoder, number):
     fragment, networks, _ = noise("discrete", "box", **ENCODERS[encoder])
     for k, network in enumerate(networks):
         rule, of, found = distribution(network.role), fragment.policy == k, []
-        decisions = Decisions(fragment, k, network)
+        decisions = fragment.decisions(k, network)
         parts = list(decisions.minibatches(number, torch.Generator().manual_seed(0)))
         assert len(parts) == number
         for part in parts:
             if part is None:
                 continue
             again = network(part.input)
-            worth = part.target - part.advantage
+            worth = part["target"] - part["advantage"]
             for new, old in (
-                (again.parameters, part.old_parameters),
-                (rule.logp(again.parameters, part.actions), part.old_logp),
+                (again.parameters, part["parameters"]),
+                (rule.logp(again.parameters, part.actions), part["logp"]),
                 (again.value, worth),
             ):
                 torch.testing.assert_close(new, old, rtol=1e-5, atol=1e-5)
-            columns = part.old_logp, part.advantage, part.target
+            columns = part["logp"], part["advantage"], part["target"]
             found.append(torch.cat([torch.stack(columns, 1), part.actions.float()], dim=1))
         columns = (
             fragment.logp[of],
@@ -623,14 +635,14 @@ def in_order(rows):
 def test_advantages_are_normalised_over_an_update():
     fragment, networks, _ = noise("discrete", "box")
     for k, network in enumerate(networks):
-        decisions = Decisions(fragment, k, network)
+        decisions = fragment.decisions(k, network)
         raw = fragment.advantage[fragment.policy == k]
-        decisions.normalised(raw.mean(), raw.std(correction=0))
+        decisions.scale("advantage", raw.mean(), raw.std(correction=0))
         parts = list(decisions.minibatches(3, torch.Generator().manual_seed(0)))
-        scaled = torch.cat([part.advantage for part in parts])
+        scaled = torch.cat([part["advantage"] for part in parts])
         assert scaled.mean().item() == pytest.approx(0, abs=1e-5)
         assert scaled.std(correction=0).item() == pytest.approx(1, abs=1e-5)
-        target = torch.cat([part.target for part in parts])
+        target = torch.cat([part["target"] for part in parts])
         expected = (fragment.value + fragment.advantage)[fragment.policy == k]
         assert torch.equal(target.sort().values, expected.sort().values)
 

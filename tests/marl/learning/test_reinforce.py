@@ -11,12 +11,12 @@ from marl.evaluation.episodes import evaluate
 from marl.learning.on_policy.ppo import loss as ppo_loss
 from marl.learning.on_policy.reinforce import REINFORCE, loss
 from marl.learning.plan import Plan
-from marl.learning.training import Training, measured
+from marl.learning.trainer import train
 from marl.networks.distributions import distribution
 from marl.networks.network import Network
-from marl.rollouts.fragment import Decisions
 from marl.rollouts.rollout import Rollout
 from scenarios.solving.scenario import parse
+from tests.helpers.learned import Learned, sample
 from tests.marl.learning.test_hdpo import quiet
 from tests.marl.learning.test_training import EXITS, best_of_exits
 
@@ -73,15 +73,15 @@ def test_gradient_is_that_of_the_surrogate_where_it_begins():
     """PPO's loss, which RLlib's holds, has the same gradient at the policy that played."""
     games = vector(EXITS, 8)
     network = Network(hidden=(8,)).build(games.spec.roles[0], games.spec, 0)
-    fragment = Rollout(games, [network], [0, 0], 1, seed=4).sample(10, 0.9, 1.0)
-    (batch,) = Decisions(fragment, 0, network).minibatches(1, torch.Generator())
+    fragment = sample(games, [network], [0, 0], 1, 10, 0.9, 1.0, seed=4)
+    (batch,) = fragment.decisions(0, network).minibatches(1, torch.Generator())
     found = []
     for surrogate in (False, True):
         output = network(batch.input)
-        options = dict(actions=batch.actions, advantage=batch.advantage, target=batch.target,
+        options = dict(actions=batch.actions, advantage=batch["advantage"], target=batch["target"],
                        value_coefficient=0.5, entropy_coefficient=0.02)  # fmt: skip
         if surrogate:
-            options |= dict(old_parameters=batch.old_parameters, old_logp=batch.old_logp, clip=0.2,
+            options |= dict(old_parameters=batch["parameters"], old_logp=batch["logp"], clip=0.2,
                             value_clip=1e9, kl_coefficient=0.0)  # fmt: skip
         function = ppo_loss if surrogate else loss
         total = function(distribution(network.role), output.parameters, output.value, **options)[0]
@@ -95,7 +95,9 @@ def test_advantages_are_returns_to_go_less_the_baseline():
     game = "tests.helpers.grid_simulator:Exits(num_agents=1,max_steps=6)"
     games = vector(game, 60)
     network = Network(hidden=(8,)).build(games.spec.roles[0], games.spec, 0)
-    fragment = Rollout(games, [network], [0], 1, seed=4).sample(12, 0.9, METHOD.gae_lambda)
+    rollout = Rollout(games, [network], [0], 1, seed=4, extras=METHOD.extras)
+    method = METHOD.model_copy(update={"discount": 0.9})
+    fragment = Learned(rollout.sample(12), method)
     reward = -0.05 * torch.ones(12, 60)  # of a step
     start = fragment.fresh[..., 0]
     left = torch.zeros(12, 60, dtype=torch.bool)
@@ -121,28 +123,30 @@ def test_advantages_are_returns_to_go_less_the_baseline():
 
 
 def test_learns_to_leave():
-    with Training(plan()) as training:
+    with train(plan()) as training:
         rows = [training.step() for _ in range(150)]
         policy = training.policy()
     best = best_of_exits(3)
     assert np.mean([row["return"] for row in rows[:2]]) < best - 0.3
     played = evaluate(policy, episodes=1000, greedy=True, seed=1)
     assert played.returns.mean() == pytest.approx(best, abs=0.03)
-    assert set(rows[-1]) - {"left"} == set(measured(training.plan, training.spec))
+    assert set(rows[-1]) - {"left"} == set(
+        training.plan.method.measured(training.plan, training.spec)
+    )
 
 
 def test_restored_training_is_as_if_uninterrupted(tmp_path):
-    with Training(plan(games=8)) as whole:
+    with train(plan(num_envs=8)) as whole:
         whole.step()
         whole.save(tmp_path / "a")
         rows = [quiet(whole.step()) for _ in range(2)]
-    with Training(plan(games=8)) as again:
+    with train(plan(num_envs=8)) as again:
         again.restore(tmp_path / "a")
         assert [quiet(again.step()) for _ in range(2)] == rows
 
 
 def test_a_scenario_names_it():
-    text = f'game = "{EXITS}"\nmethod = {{ name = "reinforce", games = 8 }}\n'
+    text = f'game = "{EXITS}"\nmethod = {{ name = "reinforce", num_envs = 8 }}\n'
     scenario = parse(text, "exits")
     assert scenario.method == REINFORCE(num_envs=8)
     assert parse(scenario.to_toml(), "exits") == scenario

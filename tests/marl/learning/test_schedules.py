@@ -5,11 +5,11 @@ import pytest
 
 from games.common.errors import InputError
 from games.common.workers import running_ray
-from marl.learning.method import at
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.pathwise.hdpo import HDPO
 from marl.learning.plan import Plan
-from marl.learning.training import Training
+from marl.learning.schedule import at
+from marl.learning.trainer import train
 from scenarios import Run, find, list_scenarios
 from scenarios.cli import _main
 from scenarios.interrupt import Interrupted
@@ -18,7 +18,7 @@ from scenarios.training.sweep import variants
 
 TINY = """
 game = "navigation(agents=2,max_steps=20)"
-method = {name = "ppo", games = 4, fragment = 15, minibatches = 1, epochs = 1}
+method = {name = "ppo", num_envs = 4, rollout_length = 15, minibatches = 1, epochs = 1}
 network = {hidden = [8]}
 stop = {steps = 480}
 checkpoint = {seconds = 1e9}
@@ -154,7 +154,7 @@ def test_every_run_of_a_sweep_has_its_own_length():
 def test_whose_length_nobody_knows(tmp_path, capsys):
     plan = Plan(game="tic_tac_toe", method=PPO(learning_rate=FALLING))
     with pytest.raises(InputError, match=r"^method ppo: a plan does not say.*give method\.over\("):
-        Training(plan)
+        train(plan)
     text = TINY.replace("stop = {steps = 480}", "stop = {seconds = 5}")
     with pytest.raises(InputError, match=r"method ppo: its schedules are.*give stop\.steps"):
         falling(text=text)

@@ -29,12 +29,13 @@ from marl.evaluation.exact import (
 )
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan, SelfPlay
-from marl.learning.training import Training
+from marl.learning.trainer import train
 from marl.networks.network import Network
 from marl.networks.packing import pack
 from marl.networks.policy import Policy
 from marl.rollouts.rollout import Rollout
 from tests.conftest import KUHN, LD4, LEDUC, form
+from tests.helpers.learned import Learned
 
 torch.set_num_threads(1)
 SMALL = Network(hidden=(16,))
@@ -297,14 +298,16 @@ def always(action, policy):
 @pytest.mark.parametrize("players", [2, 3])
 def test_past_selves_play_all_seats_but_one(players):
     name = f"kuhn_poker(players={players})"
+    method = PPO(discount=1.0, gae_lambda=1.0)
     present, past = always(1, opinionated(name)), always(0, opinionated(name))
     vector = Listening(OpenSpielVector(name, 400))
-    rollout = Rollout(vector, [present, past], [0] * players, 1, seed=0, past=0.3)
+    rollout = Rollout(vector, [present, past], [0] * players, 1, seed=0, past=0.3,
+                      extras=method.extras)  # fmt: skip
     assigned = []
     fragments = []
     for _ in range(12):
         assigned.append(rollout.assignment.clone())
-        fragments.append(rollout.sample(1, 1.0, 1.0))
+        fragments.append(Learned(rollout.sample(1), method))
     assigned, acting = torch.stack(assigned), torch.stack(vector.acting)
     chosen = torch.stack(vector.actions)[..., 0]
     learns = assigned == 0
@@ -338,7 +341,7 @@ def comparable(row):
 
 @pytest.mark.usefixtures("ray")
 def test_the_past_is_kept_and_training_resumes_with_it(tmp_path):
-    with Training(WITH_PAST) as training:
+    with train(WITH_PAST) as training:
         log = ExactLog(WITH_PAST, Exact(every=3, average=True))
         selves, rows, figures = [training.algorithm.weights()], [], []
         for k in range(9):
@@ -361,9 +364,9 @@ def test_the_past_is_kept_and_training_resumes_with_it(tmp_path):
         assert [set(row) for row in figures] == [set(), set(), names] * 3
         final = training.policy()
         assert figures[-1]["nash_conv"] == InformationSets(KUHN).nash_conv(final)
-    with Training(WITH_PAST) as training:  # and nobody looks
+    with train(WITH_PAST) as training:  # and nobody looks
         assert [comparable(training.step()) for _ in range(9)] == rows
-    with Training(WITH_PAST) as training:
+    with train(WITH_PAST) as training:
         training.restore(tmp_path / "checkpoint")
         log = ExactLog(WITH_PAST, Exact(every=3, average=True))
         log.restore(looks)
@@ -387,7 +390,7 @@ def test_self_play_comes_near_equilibrium(scenario, target, steps, seed):
     known = {key: value for key, value in written.items() if key in Plan.model_fields}
     plan = Plan.model_validate(known | {"seed": seed})
     log, lowest = ExactLog(plan, Exact(every=5)), math.inf
-    with Training(plan) as training:
+    with train(plan) as training:
         while training.steps < steps and lowest > target:
             training.step()
             lowest = min(lowest, log.row(training).get("nash_conv", math.inf))

@@ -21,11 +21,13 @@ from games.common.workers import running_ray
 from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
 from games.vectors import vector
 from marl.evaluation.episodes import Uniform, evaluate
+from marl.learning.checkpoint import POLICY
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan, SelfPlay
-from marl.learning.training import POLICY, STATE, Training
+from marl.learning.trainer import train
 from marl.networks.network import Network
 from marl.networks.policy import Policy
+from marl.rllib.trainer import STATE
 from tests.helpers.grid_simulator import Exits
 
 torch.set_num_threads(1)
@@ -277,7 +279,7 @@ def plan(game, seed=0, method=None, **network):
 
 def learned(updates, *arguments, **options):
     """The policy after so many updates, and the last row of metrics."""
-    with Training(plan(*arguments, **options)) as training:
+    with train(plan(*arguments, **options)) as training:
         rows = [training.step() for _ in range(updates)]
         return training.policy(), rows[-1]
 
@@ -300,10 +302,11 @@ LEARNED = {
     "shared": (EXITS, {}, {}, 40, [EXIT, EXIT], 0.03),
     "one policy an agent": (EXITS, dict(parameter_sharing="none"), {}, 40, [EXIT, EXIT], 0.03),
     "central critic": (EXITS, {}, dict(critic="central"), 40, [EXIT, EXIT], 0.03),
-    "shared encoder": (EXITS, {}, dict(share=True), 40, [EXIT, EXIT], 0.03),
+    "shared encoder": (EXITS, {}, dict(shared_encoder=True), 40, [EXIT, EXIT], 0.03),
     "all of it": (
-        EXITS, {}, dict(share=True, critic="central", memory=16, encoder="convolution"), 60,
-        [EXIT, EXIT], 0.05,
+        EXITS, {},
+        dict(shared_encoder=True, critic="central", memory=16, encoder="convolution"),
+        60, [EXIT, EXIT], 0.05,
     ),
     "continuous": ("Aim()", dict(entropy=0.0), {}, 50, [0.0], 0.01),
     "kinds of actions": ("Sums()", dict(entropy=0.0), {}, 60, [4.5, 0.0], 0.05),
@@ -311,7 +314,7 @@ LEARNED = {
     "convolution": ("Ring()", {}, dict(encoder="convolution"), 30, [1.0] * 4, 0.03),
     "attention": ("Ring()", {}, dict(encoder="attention"), 30, [1.0] * 4, 0.03),
     "memory": ("Recall()", LATE, dict(memory=16), 40, [1.0], 0.05),
-    "shared memory": ("Recall()", LATE, dict(memory=16, share=True), 40, [1.0], 0.05),
+    "shared memory": ("Recall()", LATE, dict(memory=16, shared_encoder=True), 40, [1.0], 0.05),
 }  # fmt: skip
 
 
@@ -517,7 +520,7 @@ def report():
     """Two updates of every plan: the metrics, and a hash of the weights."""
     found = {}
     for name, plan in PLANS.items():
-        with Training(plan) as training:
+        with train(plan) as training:
             rows = [quiet(training.step()) for _ in range(2)]
             found[name] = [*rows, fingerprint(training.policy())]
     return found
@@ -543,7 +546,7 @@ def test_another_seed_is_another_training():
     plan = PLANS["windy exits"]
     found = set()
     for seed in range(3):
-        with Training(plan.model_copy(update=dict(seed=seed))) as training:
+        with train(plan.model_copy(update=dict(seed=seed))) as training:
             training.step()
             found.add(fingerprint(training.policy()))
     assert len(found) == 3
@@ -552,21 +555,21 @@ def test_another_seed_is_another_training():
 @pytest.mark.parametrize("name", PLANS)
 def test_restored_training_is_as_if_uninterrupted(name, tmp_path):
     plan = PLANS[name]
-    with Training(plan) as whole:
+    with train(plan) as whole:
         for update in range(5):
             if update == 2:
                 whole.save(tmp_path / "a")
                 before = fingerprint(whole.policy())
             last = whole.step()
         expected = fingerprint(whole.policy())
-    with Training(plan) as again:
+    with train(plan) as again:
         again.step()  # what it did before it was restored does not matter
         again.restore(tmp_path / "a")
         assert again.updates == 2
         assert fingerprint(again.policy()) == before
         again.step()
         again.save(tmp_path / "b")
-    with Training(plan) as once_more:
+    with train(plan) as once_more:
         once_more.restore(tmp_path / "b")
         rows = [once_more.step() for _ in range(2)]
         assert quiet(rows[-1]) == quiet(last)
@@ -575,7 +578,7 @@ def test_restored_training_is_as_if_uninterrupted(name, tmp_path):
 
 @pytest.mark.parametrize("name", PLANS)
 def test_a_policy_from_a_file_acts_as_it_did_when_saved(name, tmp_path):
-    with Training(PLANS[name]) as training:
+    with train(PLANS[name]) as training:
         training.step()
         saved = training.policy()
         training.save(tmp_path / "here")
@@ -605,7 +608,7 @@ def test_a_policy_from_a_file_acts_as_it_did_when_saved(name, tmp_path):
 def checkpoint(tmp_path_factory):
     """Of two updates of a small training."""
     folder = tmp_path_factory.mktemp("checkpoints") / "update-2"
-    with Training(PLANS["windy exits"]) as training:
+    with train(PLANS["windy exits"]) as training:
         for _ in range(2):
             training.step()
         training.save(folder)
@@ -621,7 +624,7 @@ OTHERS = [
 
 @pytest.mark.parametrize(("change", "says"), OTHERS)
 def test_a_checkpoint_of_something_else_is_refused(change, says, checkpoint):
-    with Training(PLANS["windy exits"].model_copy(update=change)) as training:
+    with train(PLANS["windy exits"].model_copy(update=change)) as training:
         before = fingerprint(training.policy())
         with pytest.raises(InputError, match=says) as error:
             training.restore(checkpoint)
@@ -648,7 +651,7 @@ def test_a_damaged_checkpoint_is_refused(how, file, checkpoint, tmp_path):
     if file == STATE:
         hurt = max((p for p in hurt.rglob("*") if p.is_file()), key=lambda p: p.stat().st_size)
     how(hurt)
-    with Training(PLANS["windy exits"]) as training:
+    with train(PLANS["windy exits"]) as training:
         with pytest.raises(InputError) as error:
             training.restore(copy)
         assert str(copy) in str(error.value)
@@ -660,7 +663,7 @@ def test_a_damaged_checkpoint_is_refused(how, file, checkpoint, tmp_path):
 @pytest.mark.parametrize("what", ["reward", "observation"])
 def test_numbers_that_are_not_finite_are_told(what):
     broken = Plan(game=f"{HERE}:Faulty(what={what})", method=PPO(num_envs=4, rollout_length=10))
-    with Training(broken) as training:
+    with train(broken) as training:
         with pytest.raises(InputError, match=rf"the {what} of agent 1 .* at step 3 \(game 0"):
             training.step()
         policy = training.policy()
@@ -680,7 +683,7 @@ def test_an_environment_that_breaks_the_rules_is_told(how, says):
         game=f"tests.helpers.example_envs:Broken(how={how!r})",
         method=PPO(num_envs=2, rollout_length=10),
     )
-    with Training(broken) as training, pytest.raises(InputError, match=says):
+    with train(broken) as training, pytest.raises(InputError, match=says):
         training.step()
 
 
@@ -699,7 +702,7 @@ def three_updates(training):
 
 @pytest.mark.parametrize("name", EXPLODING)
 def test_an_update_that_explodes_stops_with_weights_that_are_numbers(name):
-    with Training(EXPLODING[name]) as training:
+    with train(EXPLODING[name]) as training:
         with pytest.raises(FloatingPointError, match="learning_rate"):
             three_updates(training)
         assert all(value.isfinite().all() for value in weights(training.policy()).values())

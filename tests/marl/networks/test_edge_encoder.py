@@ -22,8 +22,7 @@ from marl.networks.edge_encoder import Round, topology
 from marl.networks.network import Network
 from marl.networks.packing import pack
 from marl.networks.policy import Policy
-from marl.rollouts.fragment import Decisions
-from marl.rollouts.rollout import Rollout
+from tests.helpers.learned import sample
 
 torch.set_num_threads(1)
 BATCH = 5
@@ -131,7 +130,7 @@ def test_a_round_is_torch_geometrics(shape):
 @pytest.mark.parametrize("shape", [dict(stores=4), dict(stores=5, warehouses=3, suppliers=2)])
 def test_renaming_locations_renames_orders(shape, share, critic):
     game = warehouses(**shape)
-    network, seen = network_of(game, share=share, critic=critic), seen_by(game)
+    network, seen = network_of(game, shared_encoder=share, critic=critic), seen_by(game)
     v, e = seen.nodes.shape[1], game.layout.num_links
     generator = torch.Generator().manual_seed(2)
     order = torch.cat([torch.zeros(1, dtype=int), 1 + torch.randperm(v - 1, generator=generator)])
@@ -208,13 +207,13 @@ def test_every_way_to_ask_gives_the_same():
 def test_minibatches_say_again_what_was_played():
     game = warehouses(stores=3, periods=5)
     network = network_of(game)
-    played = Rollout(SimulatorVector(game, 6), [network], [0], 1, seed=0).sample(7, 0.99, 0.95)
+    played = sample(SimulatorVector(game, 6), [network], [0], 1, 7, 0.99, 0.95, seed=0)
     count = 0
-    for part in Decisions(played, 0, network).minibatches(3, torch.Generator().manual_seed(0)):
+    for part in played.decisions(0, network).minibatches(3, torch.Generator().manual_seed(0)):
         found = network(part.input)
-        torch.testing.assert_close(found.parameters, part.old_parameters, rtol=0, atol=1e-5)
+        torch.testing.assert_close(found.parameters, part["parameters"], rtol=0, atol=1e-5)
         torch.testing.assert_close(
-            found.value, part.target - part.advantage, rtol=1e-4, atol=1e-3 * game.periods
+            found.value, part["target"] - part["advantage"], rtol=1e-4, atol=1e-3 * game.periods
         )
         count += len(found.value)
     assert count == 6 * 7

@@ -27,7 +27,7 @@ SPACES = {
     "box": gymnasium.spaces.Box(-1, 1, (2,)),
 }
 OPTIONS = [
-    dict(encoder=encoder, critic=critic, share=share, memory=memory)
+    dict(encoder=encoder, critic=critic, shared_encoder=share, memory=memory)
     for encoder, critic, share, memory in product(
         ("mlp", "attention", "convolution"), ("own", "central"), (False, True), (0, 6)
     )
@@ -252,7 +252,7 @@ def episodes(spec, network, batch, steps, seed=0):
 def test_a_sequence_is_its_steps(share, critic):
     """Numbers and gradients, for decisions in any order."""
     spec = spec_of(agents=3, extra=0)
-    network = network_of(spec, memory=6, share=share, critic=critic)
+    network = network_of(spec, memory=6, shared_encoder=share, critic=critic)
     start, rows = episodes(spec, network, batch=4, steps=9)
     stepwise = [torch.cat([getattr(row[-1], name) for row in rows]) for name in FIELDS]
     count = len(stepwise[1])
@@ -296,7 +296,7 @@ def test_a_sequence_is_its_steps(share, critic):
 def test_memory_is_a_gru_cell():
     """One step is torch's own GRUCell with the same weights; fresh starts at 0."""
     spec = spec_of()
-    network, seen = network_of(spec, memory=6, share=True), observed(spec, 3)
+    network, seen = network_of(spec, memory=6, shared_encoder=True), observed(spec, 3)
     count = int(seen.acting.sum())
     cell = nn.GRUCell(8, 6)
     cell.load_state_dict(

@@ -1,8 +1,9 @@
-"""Learning from what env runners played: a fragment in minibatches, for PPO and its kin."""
+"""Learning from what was just played: a trajectory in minibatches, for PPO and its kin."""
 
 from __future__ import annotations
 
 from abc import abstractmethod
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -10,19 +11,20 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from games.common.seeds import seeds
-from marl.learning.method import at
+from marl.learning.schedule import at
 from marl.networks.packing import Output
 from marl.rllib.learner import BatchedLearner, Rows, exploded
-from marl.rollouts.fragment import Decisions, Fragment, Minibatch
+from marl.rollouts.decisions import Decisions, Minibatch
+from marl.rollouts.trajectory import Trajectory
 
 REPORTED = {"total": "loss", "policy": "policy_loss", "value": "value_loss"}
 """What a part of a loss is called in a row of metrics, if not by its own name."""
 
 
-class FragmentLearner(BatchedLearner):
-    """Learns every policy of a fragment.
+class OnPolicyLearner(BatchedLearner):
+    """Learns every policy of a trajectory.
 
-    A fragment is turned into tensors once; a minibatch is an index into them. The method has
+    It is turned into tensors once; a minibatch is an index into them. The method has `estimate`,
     `epochs`, `minibatches`, `entropy` and `normalise_advantages`.
     """
 
@@ -43,28 +45,54 @@ class FragmentLearner(BatchedLearner):
     def after(self, name: str, means: dict[str, float]) -> None:
         """Called after an update with the means of the loss's parts."""
 
+    def beside(self, name: str, trajectory: Trajectory) -> dict[str, Tensor]:
+        """[T, B, N, ...] extras that the loss of a policy needs, beside advantage and target."""
+        return {}
+
     @override(BatchedLearner)
-    def learn(self, batch: Fragment, steps: int) -> Rows:
+    def learn(self, batch: Trajectory, steps: int) -> Rows:
         self.generator.manual_seed(seeds(self.plan.seed, 2, self.updates)[0])
-        fragment = batch
+        played = self.estimated(batch)
         if self._device.type != "cpu":
-            fragment = fragment.to(self._device)
+            played = played.to(self._device)
         return {
-            name: self._learn(name, Decisions(fragment, k, self.module[name].network), steps)
+            name: self._learn(name, self.decisions(name, k, played), played.extras["error"], steps)
             for k, name in enumerate(self.module.keys())
         }
 
-    def _learn(self, name: str, decisions: Decisions, steps: int) -> dict[str, float]:
+    def estimated(self, batch: Trajectory) -> Trajectory:
+        """With what the method makes of it as extras, and nobody's decisions where that is nothing.
+
+        Of one game nothing hangs on another, so that learners may have some games each.
+        """
+        method: Any = self.plan.method
+        found = method.estimate(batch)
+        known = {"advantage": found.advantage, "target": found.target, "error": found.error}
+        return replace(
+            batch,
+            policy=torch.where(found.found, batch.policy, -1),
+            extras={**batch.extras, **known, **found.beside},
+        )
+
+    def decisions(self, name: str, index: int, played: Trajectory) -> Decisions:
+        """What a policy has to learn from, of what `estimated` returned."""
+        beside = {key: played.extras[key] for key in ("advantage", "target")}
+        network = self.module[name].network
+        return Decisions(played, index, network, beside | self.beside(name, played))
+
+    def _learn(
+        self, name: str, decisions: Decisions, error: Tensor, steps: int
+    ) -> dict[str, float]:
         method: Any = self.plan.method
         optimiser, parameters = self.optimiser(name, steps)
         network = self.module[name].network
         entropy = at(method.entropy, steps)
-        everywhere, mean, variance = self._moments(decisions)
+        everywhere, mean, variance = self._moments(decisions, error)
         if everywhere < 2:
             return {}
         if method.normalise_advantages:
             deviation = variance[0].sqrt().clamp(min=1e-4)
-            decisions.normalised(mean[0].float(), deviation.float())
+            decisions.scale("advantage", mean[0].float(), deviation.float())
         before = [p.detach().clone() for p in parameters]
         # Of the parts of the loss, and minibatches.
         sums = torch.zeros(len(self.parts) + 1, device=self._device)
@@ -109,12 +137,14 @@ class FragmentLearner(BatchedLearner):
         method: Any = self.plan.method
         return self.loss(module_id, fwd_out, batch, at(method.entropy, 0))[0]
 
-    def _moments(self, decisions: Decisions) -> tuple[int, Tensor, Tensor]:
+    def _moments(self, decisions: Decisions, error: Tensor) -> tuple[int, Tensor, Tensor]:
         """How many decisions all learners have; means and variances [3] float64.
 
         Of advantages, of the values' targets, and of how far the critic was off.
         """
-        wide = torch.stack([decisions.advantage, decisions.target, decisions.error]).double()
+        wide = torch.stack(
+            [decisions["advantage"], decisions["target"], decisions.of(error)]
+        ).double()
         count = torch.full((1,), wide.shape[1], dtype=torch.float64, device=self._device)
         sums = torch.cat([count, wide.sum(dim=1), wide.square().sum(dim=1)])
         if self.shared:

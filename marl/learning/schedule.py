@@ -1,0 +1,63 @@
+"""Numbers that change as training goes, by steps or by shares of the run."""
+
+from __future__ import annotations
+
+from typing import TypeGuard
+
+import numpy as np
+
+from games.common.errors import InputError
+
+Schedule = float | tuple[tuple[int | float, float], ...]
+"""A number; or pairs of when and a value, straight lines between them. When is a number of steps or
+a share of the run, from 0 to 1: the last of them says which, as no schedule ends at step 1."""
+
+
+def at(schedule: Schedule, steps: int) -> float:
+    """The value after so many steps of a schedule by steps; its last value beyond its end."""
+    if not isinstance(schedule, tuple):
+        return schedule
+    points, values = zip(*schedule, strict=True)
+    return float(np.interp(steps, points, values))
+
+
+def follows_run(schedule: Schedule) -> TypeGuard[tuple[tuple[float, float], ...]]:
+    """Whether a schedule is by shares of a run, whose length it does not know."""
+    return isinstance(schedule, tuple) and len(schedule) > 1 and schedule[-1][0] <= 1
+
+
+def over(schedule: Schedule, steps: int) -> Schedule:
+    """The same for a run of so many steps: by steps."""
+    if not follows_run(schedule):
+        return schedule
+    steps = max(steps, 2)  # what ends at step 1 would be a share again
+    return tuple((round(at * steps), value) for at, value in schedule)
+
+
+def checked_schedule(name: str | None, schedule: Schedule) -> Schedule:
+    """Steps become whole numbers, and shares of the run do not, however they were written.
+
+    Raises:
+        InputError: it does not begin at 0 or does not rise, mixes steps with shares, or has values
+            below 0.
+    """
+    points = schedule if isinstance(schedule, tuple) else ((0, schedule),)
+    when = [at for at, _ in points]
+    if not points or when[0] != 0 or sorted(set(when)) != when:
+        raise InputError(
+            f"{name}: a schedule is [[0, value], [steps, value], ...] with rising steps, or with "
+            "rising shares of the run up to 1.0"
+        )
+    if min(value for _, value in points) < 0:
+        raise InputError(f"{name}: a schedule has no values below 0")
+    if not isinstance(schedule, tuple):
+        return schedule
+    if follows_run(schedule):
+        return tuple((float(at), value) for at, value in schedule)
+    for at in when:
+        if at % 1:
+            raise InputError(
+                f"{name}: {at:g} is a share of the run, but {when[-1]:g} are steps: write all of "
+                "them as shares, up to 1.0, or all as steps"
+            )
+    return tuple((int(at), value) for at, value in schedule)
