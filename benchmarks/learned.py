@@ -111,7 +111,8 @@ def responder(seeds: int) -> list[str]:
 
 
 def tictactoe(seeds: int) -> list[str]:
-    from marl.evaluation.episodes import Uniform, evaluate
+    from marl.evaluation.actors import Uniform
+    from marl.evaluation.episodes import evaluate
 
     lines = [
         "## Tic-tac-toe against somebody who plays at random: `schelling run tictactoe`",

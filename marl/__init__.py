@@ -19,7 +19,7 @@ _LATER = {
     "SelfPlay": "marl.learning.plan",
     "Trainer": "marl.learning.trainer",
     "Trajectory": "marl.rollouts.trajectory",
-    "Uniform": "marl.evaluation.episodes",
+    "Uniform": "marl.evaluation.actors",
     "evaluate": "marl.evaluation.episodes",
     "exploitability_lower_bound": "marl.evaluation.best_response",
     "record": "marl.rollouts.recording",

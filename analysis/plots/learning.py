@@ -12,6 +12,7 @@ from matplotlib.ticker import EngFormatter, FormatStrFormatter, MaxNLocator
 
 from analysis.plots.base import COLOURS, NAMES, SHARES, mark_cut_off
 from games import InputError
+from games.common.intervals import around
 from games.finite.sequence_form import Float64
 from games.simulators.references import Reference
 
@@ -234,8 +235,7 @@ def _interval(name: str, final: Mapping[str, float]) -> tuple[float, float]:
     """95% of the mean of an evaluation; the mean twice where its error is not known."""
     if f"{name}_low" in final:
         return final[f"{name}_low"], final[f"{name}_high"]
-    half = 1.96 * final.get(f"{name}_error", 0.0)
-    return final[name] - half, final[name] + half
+    return around(final[name], final.get(f"{name}_error", 0.0), final.get("episodes"))
 
 
 def _frame(

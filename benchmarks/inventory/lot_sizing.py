@@ -25,7 +25,8 @@ from games.common.seeds import seeds  # noqa: E402
 from games.common.workers import running_ray  # noqa: E402
 from games.lot_sizing.lot_sizing import LotSizing  # noqa: E402
 from games.simulators.simulator import take  # noqa: E402
-from marl.evaluation.episodes import Uniform, evaluate  # noqa: E402
+from marl.evaluation.actors import Uniform  # noqa: E402
+from marl.evaluation.episodes import evaluate  # noqa: E402
 from marl.learning.on_policy.pdppo import PDPPO  # noqa: E402
 from marl.learning.on_policy.ppo import PPO  # noqa: E402
 from marl.learning.plan import Plan  # noqa: E402

@@ -26,8 +26,19 @@ def interval(each: Float64, yes_or_no: bool = False) -> tuple[float, float]:
 
 def student(each: Float64) -> tuple[float, float]:
     """The 95% confidence interval of the mean of independent [E], by Student's t."""
-    half = stdtrit(len(each) - 1, (1 + CONFIDENCE) / 2) * standard_error(each)
-    return float(each.mean() - half), float(each.mean() + half)
+    return around(float(each.mean()), standard_error(each), len(each))
+
+
+def around(mean: float, error: float, count: float | None = None) -> tuple[float, float]:
+    """The 95% confidence interval of a mean whose standard error is known.
+
+    Args:
+        count: of the values that the error was estimated from, for Student's t; None: not known,
+            so many that the normal distribution does.
+    """
+    freedom = math.inf if count is None else count - 1
+    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    return mean - half, mean + half
 
 
 def standard_error(each: Float64) -> float:

@@ -20,12 +20,19 @@ from torch import Tensor
 
 from games.common.errors import InputError, did_you_mean
 from games.navigation import layouts
+from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation, Role, Spec, Step
 
 DYNAMICS = ("double_integrator", "single_integrator")
 NODE_FEATURES = 7
 REACH = 4  # of a node's features the one that grows with the way to its goal
 EDGE_FEATURES = 5
+METRICS = (
+    Metric("success", low=0, high=1),
+    Metric("arrived", low=0, high=1),
+    Metric("safe", low=0, high=1),
+    Metric("collisions", "less", low=0),
+)
 ORIGINS = 64.0
 """m between the places where games may have their origin; exact in float32, so that a game that is
 moved by so much is the same game."""
@@ -119,6 +126,7 @@ class Navigation:
             role_of=(0,) * self.agents,
             num_nodes=self.agents + layouts.num_obstacles(self),
             edge_features=EDGE_FEATURES,
+            metrics=METRICS,
         )
 
     @property

@@ -33,9 +33,20 @@ from games.navigation.navigation import EDGE_FEATURES, NODE_FEATURES, Navigation
 from games.navigation.parameters import check, contacts
 from games.navigation.planar_qp import Allowed, Answer, nearest
 from games.navigation.shortest_paths import shortest_paths
+from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation, Role, Spec, Step
 
 PARAMETERS = ("zeta", "eta")
+METRICS = (
+    *navigation.METRICS,
+    Metric("all_arrived", low=0, high=1, yes_or_no=True),
+    Metric("spl", low=0, high=1, label="SPL"),
+    Metric("speed", low=0, high=1),
+    Metric("deadlocked", "less", low=0, high=1),
+    Metric("eased", "less", low=0, high=1),
+    Metric("infeasible", "less", low=0, high=1),
+    Metric("closest"),
+)
 SLOW, STUCK = 0.05, 2.0  # of the greatest speed, and seconds below it: a dead-lock
 
 
@@ -114,7 +125,8 @@ class SafeNavigation(Navigation):
         box = gymnasium.spaces.Box(-1.0, 1.0, (len(PARAMETERS),), np.float32)
         role = Role("agent", box, NODE_FEATURES + len(PARAMETERS))
         nodes = super().spec.num_nodes
-        return Spec("safe_navigation", (role,), (0,) * self.agents, nodes, EDGE_FEATURES)
+        roles = (0,) * self.agents
+        return Spec("safe_navigation", (role,), roles, nodes, EDGE_FEATURES, metrics=METRICS)
 
     def parameters(self, actions: Tensor) -> Tensor:
         """[..., 2] zeta and eta of actions [..., 2]."""

@@ -12,7 +12,7 @@ from games.common.errors import InputError
 from games.simulators.simulator import Observation, Role, Spec
 
 
-def random_actions(spec: Spec, seen: Observation, generator: torch.Generator) -> Tensor:
+def random_actions(spec: Spec, seen: Observation, generator: torch.Generator | None) -> Tensor:
     """Legal actions [B, N, D] for those who act, uniform within their masks or boxes; else 0.
 
     Sides of a box without a bound are drawn from the standard normal distribution.
@@ -72,7 +72,7 @@ def parts(role: Role) -> Iterator[tuple[int, int]]:
         first += size
 
 
-def _draw_box(role: Role, batch: int, generator: torch.Generator) -> Tensor:
+def _draw_box(role: Role, batch: int, generator: torch.Generator | None) -> Tensor:
     low, high = _sides(role, torch.device("cpu"))
     bounded = low.isfinite() & high.isfinite()
     share = torch.rand((batch, len(low)), generator=generator)

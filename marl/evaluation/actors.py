@@ -1,7 +1,7 @@
 """Who plays: what a game shows goes in, actions for all seats come out, memory is its own affair.
 
-A `Player` plays any game that suits it: a policy, a rule, a planner, a strategy, a person. Seated in
-one game it is an `Actor`, which is asked for the actions of all agents of B games jointly.
+A `Player` plays any game that suits it: a policy, a rule, a planner, a strategy, a person. Seated
+in one game it is an `Actor`, which is asked for the actions of all agents of B games jointly.
 
 What an actor may have besides, each by its name:
 
@@ -67,7 +67,7 @@ class Memoryless:
 
 
 class Uniform(Memoryless):
-    """Every legal action is equally likely; `games.simulators.action_sets` draws continuous ones."""
+    """Every legal action is equally likely; continuous ones as `random_actions` draws them."""
 
     def __init__(self, spec: Spec | None = None) -> None:
         """
@@ -77,7 +77,7 @@ class Uniform(Memoryless):
         self.spec = spec
 
     def act(self, seen: Observation, generator: torch.Generator | None) -> Tensor:
-        assert self.spec is not None and generator is not None, "for_game comes first"
+        assert self.spec is not None, "for_game says what is played"
         return random_actions(self.spec, seen, generator)
 
     def for_game(self, game: str, spec: Spec) -> Uniform:

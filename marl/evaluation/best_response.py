@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from games import InputError
+from games.common.intervals import around, standard_error
 from games.common.seeds import seeds
 from games.common.workers import running_ray
 from games.finite.sequence_form import Float64
@@ -32,7 +33,6 @@ RESPONDER = PPO(
     value_clip=1e6,  # nothing is known of their scale
 )
 CHOOSING = 1000  # games in which it is chosen how a responder plays
-SIDES = 1.959963984540054  # standard errors to either side that hold 95% of a normal distribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,12 +74,11 @@ class LowerBound:
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95%, by normal approximation, of what these responders win.
+        """95%, by Student's t, of what these responders win.
 
         The exploitability itself may lie anywhere above the lower end.
         """
-        margin = SIDES * self.standard_error
-        return self.value - margin, self.value + margin
+        return around(self.value, self.standard_error, self.episodes)
 
 
 def exploitability_lower_bound(
@@ -147,8 +146,8 @@ def exploitability_lower_bound(
         response=np.array([played.own.mean() for played in response]),
         response_error=np.array([played.standard_error() for played in response]),
         own=returns.mean(axis=0),
-        own_error=_error(returns),
-        own_sum_error=float(_error(returns.sum(axis=1))),
+        own_error=np.array([standard_error(own) for own in returns.T]),
+        own_sum_error=standard_error(returns.sum(axis=1)),
         episodes=episodes,
         updates=tuple(learned),
     )
@@ -176,8 +175,3 @@ def _better_greedy(responder: Policy, policy: Policy, seat: int, seed: int) -> b
         )
 
     return bool(played(True).own.mean() > played(False).own.mean())
-
-
-def _error(samples: Float64) -> Float64:
-    """Standard error of the mean over the first dimension."""
-    return samples.std(axis=0, ddof=1) / np.sqrt(len(samples))

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from numbers import Integral
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from games.common.errors import InputError, did_you_mean, one_line
 from games.common.intervals import interval, relative, standard_error, student
-from marl.evaluation.episodes import Played, Player, evaluate
+from games.simulators.metrics import metric
+from marl.evaluation.actors import Player
+from marl.evaluation.episodes import Played, evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
 
-CONFIDENCE = 0.95
-YES_OR_NO = ("all_arrived",)
-"""What is 0 or 1 of every game."""
-
 
 def compare(
-    game: str,
+    game: Any,
     players: Mapping[str, Player],
     *,
     episodes: int = 200,
@@ -33,7 +31,7 @@ def compare(
     own.
 
     Args:
-        game: by name.
+        game: by name, or itself.
         players: by name; a policy plays whatever game fits it.
         episodes: games of each player; at least 2.
         seed: of the games and of what is drawn.
@@ -83,12 +81,12 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
         )
     rows = []
     for player, games in played.items():
-        for metric, each in games.info.items():
-            low, high = interval(each, metric in YES_OR_NO)
+        for name, each in games.info.items():
+            low, high = interval(each, metric(name, games.metrics).yes_or_no)
             row = {
                 "player": player,
                 "agents": games.returns.shape[1],
-                "metric": metric,
+                "metric": name,
                 "games": len(each),
                 "mean": each.mean(),
                 "standard_error": standard_error(each),
@@ -98,7 +96,7 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
                 "most": each.max(),
             }
             if to is not None:
-                other = played[to].info[metric]
+                other = played[to].info[name]
                 row["difference"] = (each - other).mean()
                 row["difference_low"], row["difference_high"] = student(each - other)
                 row["relative"], row["relative_low"], row["relative_high"] = relative(each, other)

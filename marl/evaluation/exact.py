@@ -72,7 +72,7 @@ class InformationSets:
             InputError: the policy has a memory, or is of a game with other observations or actions.
         """
         refuse_memory(policy.memory_width, self.form.game)
-        own = policy.for_game(self.spec.name, self.spec)
+        own = policy.fitted(self.spec.name, self.spec)
         of_set = np.array(own.of_agent)[self.player]
         probabilities = np.zeros(self.mask.shape)
         for name, network in own.networks.items():

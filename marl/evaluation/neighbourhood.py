@@ -14,7 +14,7 @@ import torch
 
 from games.common.errors import InputError
 from games.simulators.simulator import Observation
-from marl.networks.policy import Policy
+from marl.networks.policy import Policy, PolicyActor
 
 
 def hops(policy: Policy) -> int:
@@ -66,17 +66,17 @@ def neighbourhood(seen: Observation, agent: int, hops: int, game: int = 0) -> Ob
     )
 
 
-def alone(policy: Policy, agent: int) -> Policy:
-    """The policy of one of its agents, to be asked about that agent's neighbourhoods.
+def alone(policy: Policy, agent: int) -> PolicyActor:
+    """One of the policy's agents on its own, an actor that is asked about its neighbourhoods.
 
-    Its `act` takes `neighbourhood(...)` and the agent's own memory [1, 1, M].
+    Its `act` takes `neighbourhood(...)`; it begins by `start(1)`.
 
     Raises:
         InputError: an agent that the policy does not have.
     """
     check("agent", agent, len(policy.of_agent))
     spec = replace(policy.spec, role_of=(policy.spec.role_of[agent],), num_nodes=1)
-    return replace(policy, spec=spec, of_agent=(policy.of_agent[agent],))
+    return PolicyActor(replace(policy, spec=spec, of_agent=(policy.of_agent[agent],)))
 
 
 def check(name: str, number: int, count: int | None = None) -> None:

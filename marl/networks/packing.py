@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from games.simulators.simulator import Observation
-
-if TYPE_CHECKING:
-    from marl.networks.network import PolicyNetwork
 
 
 @dataclass(frozen=True)
@@ -48,10 +45,17 @@ class Output(NamedTuple):
     memory: Tensor | None  # [D, M] float32  after each decision
 
 
+class Needs(Protocol):
+    """What a network looks at beside the deciding agents' own nodes."""
+
+    uses_graph: bool  # whatever edges touch
+    central: bool  # all agents of their games
+
+
 def pack(
     observation: Observation,
     deciding: Tensor,
-    network: PolicyNetwork,
+    network: Needs,
     memory: Tensor | None = None,
 ) -> Input:
     """What a network needs of an observation, and nothing else.

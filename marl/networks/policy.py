@@ -56,44 +56,13 @@ class Policy:
         """M of the widest network; 0 if none has a memory."""
         return max(network.memory_width for network in self.networks.values())
 
-    def start(self, games: int) -> Tensor:
-        """Memory [B, N, M] float32 at the start of a game."""
-        return torch.zeros(games, self.spec.num_agents, self.memory_width)
+    def for_game(self, game: str, spec: Spec) -> PolicyActor:
+        """The policy seated in a game, as an `Actor` of `marl.evaluation.actors`.
 
-    @torch.no_grad()
-    def act(
-        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        """What the agents of B games do.
-
-        Args:
-            seen: the observation.
-            memory: [B, N, M] as `start` or the last call gave it.
-            generator: of the draw; None for the likeliest action.
-
-        Returns:
-            actions [B, N, D] as the game takes them, and the memory [B, N, M] afterwards.
+        Raises:
+            InputError: as `fitted`.
         """
-        acting = seen.acting
-        dtype = self.spec.action_dtype
-        actions = torch.zeros((*acting.shape, self.spec.action_width), dtype=dtype)
-        memory = memory.clone()
-        for name, network in self.networks.items():
-            own = torch.tensor([mine == name for mine in self.of_agent])
-            deciding = acting & own
-            if not deciding.any():
-                continue
-            width = network.memory_width
-            packed = pack(seen, deciding, network, memory[deciding][:, :width] if width else None)
-            parameters, after = network.policy(packed)
-            rule = distribution(network.role)
-            drawn = (
-                rule.mode(parameters) if generator is None else rule.sample(parameters, generator)
-            )
-            put_rows(actions, deciding, rule.to_game(drawn))
-            if after is not None:
-                put_rows(memory, deciding, after)
-        return actions, memory
+        return PolicyActor(self.fitted(game, spec))
 
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write the policy to one file, whole or not at all: weights, and the rest as JSON."""
@@ -162,8 +131,8 @@ class Policy:
             raise InputError(f"{path} is not a saved policy ({one_line(error)[:120]})") from None
         return policy
 
-    def for_game(self, game: str, spec: Spec) -> Policy:
-        """The same networks in another game with agents of the same roles, in any number.
+    def fitted(self, game: str, spec: Spec) -> Policy:
+        """The same networks for another game with agents of the same roles, in any number.
 
         Raises:
             InputError: a role that the policy lacks, or other observations or actions.
@@ -189,6 +158,56 @@ class Policy:
             networks[mine] = found
         of_agent = tuple(by_role[spec.roles[k].name] for k in spec.role_of)
         return Policy(game, spec, self.config, networks, of_agent)
+
+
+class PolicyActor:
+    """A policy's networks at play in B games, with their memories."""
+
+    can_be_greedy = True
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+        self.memory = torch.zeros(0)  # [B, N, M] float32
+
+    def start(self, num_envs: int) -> None:
+        policy = self.policy
+        self.memory = torch.zeros(num_envs, policy.spec.num_agents, policy.memory_width)
+
+    def forget(self, over: Tensor) -> None:
+        self.memory[over] = 0.0
+
+    @torch.no_grad()
+    def act(self, seen: Observation, generator: torch.Generator | None) -> Tensor:
+        """What the agents of B games do.
+
+        Args:
+            seen: the observation.
+            generator: of the draw; None for the likeliest action.
+
+        Returns:
+            actions [B, N, D] as the game takes them.
+        """
+        policy, acting = self.policy, seen.acting
+        shape = *acting.shape, policy.spec.action_width
+        actions = torch.zeros(shape, dtype=policy.spec.action_dtype)
+        memory = self.memory.clone()
+        for name, network in policy.networks.items():
+            own = torch.tensor([mine == name for mine in policy.of_agent])
+            deciding = acting & own
+            if not deciding.any():
+                continue
+            width = network.memory_width
+            packed = pack(seen, deciding, network, memory[deciding][:, :width] if width else None)
+            parameters, after = network.policy(packed)
+            rule = distribution(network.role)
+            drawn = (
+                rule.mode(parameters) if generator is None else rule.sample(parameters, generator)
+            )
+            put_rows(actions, deciding, rule.to_game(drawn))
+            if after is not None:
+                put_rows(memory, deciding, after)
+        self.memory = memory
+        return actions
 
 
 def names(spec: Spec, parameter_sharing: str) -> tuple[str, ...]:

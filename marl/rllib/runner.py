@@ -70,7 +70,7 @@ class BatchedRunner(EnvRunner, Checkpointable):
             networks = [self.module[name].network for name in learning]
             seats = [learning.index(name) if name in learning else -1 for name in of_agent]
             if self.against is not None:
-                frozen = self.against.for_game(plan.game, games.spec)
+                frozen = self.against.fitted(plan.game, games.spec)
                 others = list(frozen.networks)
                 for agent, name in enumerate(frozen.of_agent):
                     if agent not in self.seats:

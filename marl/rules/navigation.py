@@ -2,7 +2,7 @@
 
 A rule says zeta and eta of every agent's barriers, alpha(h) = zeta h^eta, in `safe_navigation`
 games of any number of agents; see `games.navigation.safe_navigation` (the setting of arXiv
-2303.04313). A low zeta gives way, a high one goes first. Rules are played as a `Policy` is:
+2303.04313). A low zeta gives way, a high one goes first. Rules are played as policies are:
 
     evaluate(Fixed(1.0), "safe_navigation(agents=8,layout=swap)", episodes=100)
 """
@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,15 +23,14 @@ from games.common.errors import InputError, did_you_mean, one_line
 from games.common.intervals import interval, standard_error
 from games.navigation.navigation import REACH
 from games.navigation.safe_navigation import SafeNavigation
+from games.simulators.metrics import metric
 from games.simulators.simulator import Observation, Spec
 from games.vectors import suited
-from marl.evaluation.comparison import YES_OR_NO, check_episodes
+from marl.evaluation.comparison import check_episodes
 from marl.evaluation.episodes import evaluate
 
 if TYPE_CHECKING:
     import pandas as pd
-
-LESS_IS_BETTER = ("collisions", "deadlocked", "eased", "infeasible")
 
 
 class Scale(NamedTuple):
@@ -64,7 +63,7 @@ class Rule(ABC):
                 kind, given = type(self).__name__, one_line(repr(value))
                 raise InputError(f"{kind}: {name} is {given}; give a number above 0")
 
-    def for_game(self, game: str, spec: Spec) -> Tuner:
+    def for_game(self, game: Any, spec: Spec) -> Tuner:
         """The rule in a game.
 
         Raises:
@@ -99,27 +98,27 @@ class Rule(ABC):
         """Where on its scale [B, N] every agent's zeta is, and the memory afterwards."""
 
 
-@dataclass(frozen=True)
 class Tuner:
-    """A rule as an `Actor` of `marl.evaluation.episodes`, in one game."""
+    """A rule as an `Actor` of `marl.evaluation.actors`, in one game."""
 
-    game: SafeNavigation
-    rule: Rule
-    scale: Scale
+    def __init__(self, game: SafeNavigation, rule: Rule, scale: Scale) -> None:
+        self.game, self.rule, self.scale = game, rule, scale
+        self.memory = torch.zeros(0)  # [B, N, M] float32; see `Rule.shares`
 
-    def start(self, games: int) -> Tensor:
-        """Memory [B, N, M] float32 at the start of a game, on the CPU as a policy's is."""
-        return torch.zeros(games, self.game.agents, self.rule.memory_width)
+    def start(self, num_envs: int) -> None:
+        self.memory = torch.zeros(num_envs, self.game.agents, self.rule.memory_width)
+
+    def forget(self, over: Tensor) -> None:
+        self.memory[over] = 0.0
 
     @torch.no_grad()
-    def act(
-        self, seen: Observation, memory: Tensor, generator: torch.Generator
-    ) -> tuple[Tensor, Tensor]:
-        memory = memory.to(seen.nodes.device)
-        shares, memory = self.rule.shares(seen, memory, generator)
+    def act(self, seen: Observation, generator: torch.Generator | None) -> Tensor:
+        assert generator is not None, "what a rule draws is drawn"
+        memory = self.memory.to(seen.nodes.device)
+        shares, self.memory = self.rule.shares(seen, memory, generator)
         zeta = self.scale.at(shares)
         eta = torch.full_like(zeta, self.rule.eta)
-        return self.game.actions(torch.stack((zeta, eta), dim=-1)), memory
+        return self.game.actions(torch.stack((zeta, eta), dim=-1))
 
 
 @dataclass(frozen=True)
@@ -251,7 +250,7 @@ def sweep(
         played = evaluate(rule, game, episodes=episodes, seed=seed)
         row: dict[str, float] = {**vars(rule), "episodes": episodes}
         for name, each in played.info.items():
-            low, high = interval(each, name in YES_OR_NO)
+            low, high = interval(each, metric(name, played.metrics).yes_or_no)
             row |= {name: float(each.mean()), f"{name}_error": standard_error(each)}
             row |= {f"{name}_low": low, f"{name}_high": high}
         rows.append(row)
@@ -270,5 +269,6 @@ def best_fixed(frame: pd.DataFrame, by: str = "spl") -> Fixed:
         raise InputError(f"a sweep has no metric {by!r}: {did_you_mean(str(by), metrics)}")
     if frame[by].isna().all():
         raise InputError(f"a sweep without any {by} has no best row")
-    row = frame.loc[frame[by].idxmin() if by in LESS_IS_BETTER else frame[by].idxmax()]
+    less = metric(by, SafeNavigation().spec.metrics).better == "less"
+    row = frame.loc[frame[by].idxmin() if less else frame[by].idxmax()]
     return Fixed(float(row["zeta"]), float(row["eta"]))

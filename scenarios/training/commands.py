@@ -116,7 +116,8 @@ def play(
 
     with installed():
         from games.vectors import held_out, vector
-        from marl.evaluation.episodes import Uniform, evaluate
+        from marl.evaluation.actors import Uniform
+        from marl.evaluation.episodes import evaluate
         from scenarios.training.run import summary
         from scenarios.training.watching import MOST_PICTURES, Watching
 

@@ -217,7 +217,7 @@ class TrainingScenario(Plan, Experiment):
         if self.evaluation.parameters:
             untrained = Policy.new(self.game, spec, self.network, self.method.parameter_sharing)
             try:
-                untrained.for_game(self.judged, vector(self.judged, 1).spec)
+                untrained.fitted(self.judged, vector(self.judged, 1).spec)
             except InputError as error:
                 raise InputError(f"evaluation.parameters: {error}") from None
         if self.exact is not None:

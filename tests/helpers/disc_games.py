@@ -15,15 +15,15 @@ def generator(seed=0):
 
 
 def rollout(name, player, steps, batch=3, seed=0):
-    """States, what is seen of them, the actions, and the memory before them."""
+    """States, what is seen of them, and the actions."""
     game, own = simulator(name), generator(seed)
     actor = player.for_game(name, game.spec)
-    state, memory = game.reset(batch, own), actor.start(batch)
+    state = game.reset(batch, own)
+    actor.start(batch)
     for _ in range(steps):
         seen = game.observe(state)
-        before = memory
-        actions, memory = actor.act(seen, memory, own)
-        yield state, seen, actions, before
+        actions = actor.act(seen, own)
+        yield state, seen, actions
         state, _ = game.step(state, actions, own)
 
 

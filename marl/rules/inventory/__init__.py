@@ -3,7 +3,7 @@
 from marl.rules.inventory.myopic import Myopic
 from marl.rules.inventory.oracle import PerfectInformation, perfect_information
 from marl.rules.inventory.play import Costs, Paths, compare, costs, paths
-from marl.rules.inventory.player import Player
+from marl.rules.inventory.player import RulePlayer
 from marl.rules.inventory.rules import (
     BaseStock,
     CappedBaseStock,
@@ -23,10 +23,10 @@ __all__ = [
     "Myopic",
     "Paths",
     "PerfectInformation",
-    "Player",
     "QuantileNewsvendor",
     "ReorderPoint",
     "Rule",
+    "RulePlayer",
     "Tuned",
     "compare",
     "costs",

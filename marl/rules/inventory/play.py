@@ -8,31 +8,25 @@ far narrower than either's own.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from games.common.errors import InputError
+from games.common.intervals import standard_error, student
 from games.common.seeds import seeds
 from games.finite.sequence_form import Float64
 from games.inventory.inventory import QUANTITIES, Inventory, State
 from games.vectors import simulator
-from marl.networks.policy import Policy
+from marl.evaluation.actors import Player
+from marl.rules.inventory.player import Ordering
 
 NUMBERS = 2**25  # of demand that are held at once
 WIDEST = 4096  # games that are played at once
-NORMAL_95 = 1.959963984540054
-
-
-class Ordering(Protocol):
-    """What orders by a rule that is known: see `marl.rules.inventory.rules`."""
-
-    def orders(self, game: Inventory, state: State) -> Tensor: ...
 
 
 Orders = Callable[[State], Tensor]
@@ -92,14 +86,12 @@ class Costs:
     @property
     def standard_error(self) -> float:
         """Of the mean; 0 of one path, of which nothing can be said."""
-        count = len(self.by_path)
-        return float(self.by_path.std(ddof=1) / math.sqrt(count)) if count > 1 else 0.0
+        return standard_error(self.by_path) if len(self.by_path) > 1 else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The mean's 95% confidence interval."""
-        half = NORMAL_95 * self.standard_error
-        return self.mean - half, self.mean + half
+        """The mean's 95% confidence interval, by Student's t; the mean itself of one path."""
+        return student(self.by_path) if len(self.by_path) > 1 else (self.mean, self.mean)
 
     def __sub__(self, other: Costs) -> Costs:
         """Paired differences, path by path.
@@ -164,7 +156,7 @@ def paths(
 
 def costs(
     game: Inventory,
-    policy: Policy | Ordering | Orders,
+    policy: Player | Ordering | Orders,
     on: Paths,
     *,
     ignore: int = 0,
@@ -188,7 +180,7 @@ def costs(
 
 def compare(
     game: Inventory,
-    policies: Mapping[str, Policy | Ordering | Orders],
+    policies: Mapping[str, Player | Ordering | Orders],
     *,
     games: int = 1024,
     periods: int = 5000,
@@ -230,7 +222,7 @@ def parts(game: Inventory, games: int, periods: int, *, seed: int = 0) -> Iterat
 
 
 def total(
-    game: Inventory, policy: Policy | Ordering | Orders, on: Paths, *, ignore: int = 0
+    game: Inventory, policy: Player | Ordering | Orders, on: Paths, *, ignore: int = 0
 ) -> Tensor:
     """[R] costs of all periods from `ignore` on, with gradients, or in float64 without.
 
@@ -256,32 +248,32 @@ def total(
 
 
 def at_work(
-    game: Inventory, policy: Policy | Ordering | Orders, games: int
+    game: Inventory, policy: Player | Ordering | Orders, games: int
 ) -> tuple[Inventory, Orders]:
     """The game as the policy plays it, and from its states to units asked for."""
-    if isinstance(policy, Policy):
-        return _networks(game, policy, games)
+    rule = getattr(policy, "orders", None)
+    if rule is None and hasattr(policy, "for_game"):
+        return _seated(game, policy, games)
     if game.actions != QUANTITIES:  # so that what is asked for is rationed
         game = replace(game, actions="quantities")
-    rule = getattr(policy, "orders", None)
     if rule is not None:
         return game, lambda state: rule(game, state)
     return game, policy  # type: ignore[return-value]
 
 
-def _networks(game: Inventory, policy: Policy, games: int) -> tuple[Inventory, Orders]:
+def _seated(game: Inventory, player: Any, games: int) -> tuple[Inventory, Orders]:
+    """A player by its likeliest actions, in the view of the game that it was trained on."""
     try:
-        trained = simulator(policy.game)
+        trained = simulator(player.game)
     except InputError:  # made elsewhere: then it plays as the game says, or does not fit
         trained = None
     if isinstance(trained, Inventory):
         game = replace(game, view=trained.view, actions=trained.actions)
-    fitting = policy.for_game(game.name, game.spec)
-    memory = fitting.start(games)
+    actor = player.for_game(game.name, game.spec)
+    actor.start(games)
 
     def decide(state: State) -> Tensor:
-        nonlocal memory
-        actions, memory = fitting.act(game.observe(state), memory, None)
+        actions = actor.act(game.observe(state), None)
         return game.orders(state, game.shown.by_link(actions))
 
     return game, decide

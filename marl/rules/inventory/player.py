@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -12,29 +13,30 @@ from games.common.errors import InputError
 from games.inventory import views
 from games.inventory.inventory import QUANTITIES, Inventory, State
 from games.simulators.simulator import Observation, Spec
-from marl.rules.inventory.play import Ordering
+from marl.evaluation.actors import Memoryless
 
 
-class Player:
-    """A rule as an `Actor` of `marl.evaluation.episodes`, in games that ask a planner for
-    quantities."""
+class Ordering(Protocol):
+    """What orders by a rule that is known: see `marl.rules.inventory.rules`."""
+
+    def orders(self, game: Inventory, state: State) -> Tensor: ...
+
+
+class RulePlayer(Memoryless):
+    """A rule as an `Actor` of `marl.evaluation.actors`, in games that ask a planner for quantities.
+
+    It is a player of that one game, too.
+    """
 
     def __init__(self, game: Inventory, rule: Ordering) -> None:
         """
         Raises:
             InputError: a game of another view, or of other actions.
         """
-        if game.view != views.PLANNER or game.actions != QUANTITIES:
-            raise InputError(
-                f"{game.name}: a rule plays with view={views.PLANNER}, actions={QUANTITIES}; in "
-                "other views marl.rules.inventory.costs plays it"
-            )
+        require_planner(game)
         self.game, self.rule = game, rule
 
-    def start(self, games: int) -> Tensor:
-        return torch.zeros(games, 1, 0)
-
-    def for_game(self, game: str, spec: Spec) -> Player:
+    def for_game(self, game: Any, spec: Spec) -> RulePlayer:
         """The player itself.
 
         Raises:
@@ -45,11 +47,17 @@ class Player:
         return self
 
     @torch.no_grad()
-    def act(
-        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        orders = self.rule.orders(self.game, state_of(self.game, seen))
-        return orders[:, None], memory
+    def act(self, seen: Observation, generator: torch.Generator | None) -> Tensor:
+        return self.rule.orders(self.game, state_of(self.game, seen))[:, None]
+
+
+def require_planner(game: Inventory) -> None:
+    """Raises InputError unless a game asks one planner, who sees all, for quantities."""
+    if game.view != views.PLANNER or game.actions != QUANTITIES:
+        raise InputError(
+            f"{game.name}: a rule plays with view={views.PLANNER}, actions={QUANTITIES}; in "
+            "other views marl.rules.inventory.costs plays it"
+        )
 
 
 def state_of(game: Inventory, seen: Observation) -> State:

@@ -1,6 +1,6 @@
 """How lot-sizing is played without learning.
 
-Each rule is an `Actor` of `marl.evaluation.episodes`: idle, keep what is set up, the best
+Rules are players of `marl.evaluation.actors`: idle, keep what is set up, the best
 assignment that never changes, and a plan that was made before. Programs are solved by HiGHS.
 """
 
@@ -21,20 +21,18 @@ from games.common.errors import InputError
 from games.lot_sizing.instances import Plant
 from games.lot_sizing.lot_sizing import LotSizing
 from games.simulators.simulator import Observation, Spec
+from marl.evaluation.actors import Memoryless
 
 Array = NDArray[np.float64]
 
 
-class Rule(ABC):
+class Rule(Memoryless, ABC):
     """What rules have in common: no memory, and one game that they are made for."""
 
     def __init__(self, game: LotSizing) -> None:
         self.game = game
 
-    def start(self, games: int) -> Tensor:
-        return torch.zeros(games, 1, 0)
-
-    def for_game(self, game: str, spec: Spec) -> Rule:
+    def for_game(self, game: Any, spec: Spec) -> Rule:
         """The rule itself.
 
         Raises:
@@ -44,10 +42,8 @@ class Rule(ABC):
             raise InputError(f"{game} is not the lot_sizing game that this rule was made for")
         return self
 
-    def act(
-        self, seen: Observation, memory: Tensor, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        return self.told(seen)[:, None] * seen.acting[..., None], memory
+    def act(self, seen: Observation, generator: torch.Generator | None) -> Tensor:
+        return self.told(seen)[:, None] * seen.acting[..., None]
 
     @abstractmethod
     def told(self, seen: Observation) -> Tensor:
@@ -90,10 +86,9 @@ class Planned(Rule):
         super().__init__(game)
         self.plans = plans
 
-    def start(self, games: int) -> Tensor:
-        if games != len(self.plans):
-            raise InputError(f"{len(self.plans)} plans cannot be played in {games} games")
-        return super().start(games)
+    def start(self, num_envs: int) -> None:
+        if num_envs != len(self.plans):
+            raise InputError(f"{len(self.plans)} plans cannot be played in {num_envs} games")
 
     def told(self, seen: Observation) -> Tensor:
         left = seen.nodes[:, 0, -1].double() * self.game.periods

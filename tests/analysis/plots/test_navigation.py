@@ -19,8 +19,9 @@ from games import InputError
 from games.navigation.draw import BAR, COLOURS, DOTS, KEY, TOUCHED, ZETA_COLOURS, frame
 from games.navigation.navigation import Navigation
 from games.navigation.safe_navigation import SafeNavigation
+from marl.evaluation.actors import Uniform
 from marl.evaluation.comparison import compare
-from marl.evaluation.episodes import Uniform, evaluate
+from marl.evaluation.episodes import evaluate
 from marl.rules.navigation import Fixed, Heterogeneous, sweep
 from scenarios.training.watching import Watching
 

@@ -18,7 +18,8 @@ from games.simulators.action_sets import random_actions
 from games.simulators.post_decision import PostDecision
 from games.simulators.simulator import take
 from games.vectors import simulator
-from marl.evaluation.episodes import Uniform, evaluate
+from marl.evaluation.actors import Uniform
+from marl.evaluation.episodes import evaluate
 from marl.rules.lot_sizing.bound import Item, lagrangian_bound
 from marl.rules.lot_sizing.plan import Program, known, perfect_information, plan_all
 from marl.rules.lot_sizing.rules import (

@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 import marl.evaluation.best_response
 from games import InputError
@@ -99,7 +100,8 @@ def test_arithmetic_of_a_bound():
     assert BOUND.value == pytest.approx(0.4)  # NashConv / N, a loss counted as it is
     # Of three independent responses and one sum: sqrt(.09 + .16 + 1.44) / 3.
     assert BOUND.standard_error == pytest.approx(1.3 / 3)
-    assert BOUND.interval == pytest.approx((0.4 - 1.96 * 1.3 / 3, 0.4 + 1.96 * 1.3 / 3), abs=1e-4)
+    half = stats.t.ppf(0.975, BOUND.episodes - 1) * 1.3 / 3
+    assert BOUND.interval == pytest.approx((0.4 - half, 0.4 + half), abs=1e-9)
     nothing = replace(BOUND, own_sum_error=0.0)
     assert nothing.standard_error == pytest.approx(0.5 / 3)
 

@@ -142,11 +142,12 @@ def test_played_as_policies_play(size):
         ("boat", "barge", "boat"),
     )  # fmt: skip
     generator = torch.Generator().manual_seed(3)
-    state, memory = game.reset(games, generator), policy.start(games)
+    state, actor = game.reset(games, generator), policy.for_game("boats", game.spec)
+    actor.start(games)
     returns, lengths, apart = torch.zeros(games, 3), torch.zeros(games), torch.zeros(games)
     playing, most = torch.ones(games, dtype=torch.bool), 0
     while playing.any():
-        actions, memory = policy.act(game.observe(state), memory, None)
+        actions = actor.act(game.observe(state), None)
         state, step = game.step(state, actions, generator)
         returns += step.reward * playing[:, None]
         lengths += playing

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from games.common.workers import running_ray
-from marl.evaluation.episodes import Uniform, evaluate
+from marl.evaluation.actors import Uniform
+from marl.evaluation.episodes import evaluate
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan, SelfPlay
 from marl.learning.trainer import train

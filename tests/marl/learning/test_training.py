@@ -20,7 +20,8 @@ from games import InputError
 from games.common.workers import running_ray
 from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
 from games.vectors import vector
-from marl.evaluation.episodes import Uniform, evaluate
+from marl.evaluation.actors import Uniform
+from marl.evaluation.episodes import evaluate
 from marl.learning.checkpoint import POLICY
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan, SelfPlay
@@ -372,7 +373,7 @@ def test_somebody_who_plays_at_random_draws_from_all_that_is_legal():
     spec = Spec("noise", (far, choice), (0, 1), num_nodes=2)
     seen = all_see(torch.zeros(4000, 2, 1), 7)
     seen.action_mask[:, 1, [1, 3, 4]] = False
-    actions, _ = Uniform(spec).act(seen, Tensor(), torch.Generator().manual_seed(1))
+    actions = Uniform(spec).act(seen, torch.Generator().manual_seed(1))
     low, high = torch.tensor([3.0, -2.0]), torch.tensor([5.0, 4.0])
     share = (actions[:, 0] - low) / (high - low)
     assert share.min() >= 0

@@ -28,9 +28,9 @@ from marl.rules.inventory import (
     EchelonStock,
     Myopic,
     Paths,
-    Player,
     QuantileNewsvendor,
     ReorderPoint,
+    RulePlayer,
     compare,
     costs,
     paths,
@@ -299,7 +299,7 @@ def test_networks_are_played_as_they_were_trained(view, actions):
     generator = seeded(2)
     now = game.reset(4, generator)
     for _ in range(12):
-        moves, _ = policy.act(game.observe(now), policy.start(4), None)
+        moves = policy.for_game(name, game.spec).act(game.observe(now), None)
         now, step = game.step(now, moves, generator)
     other = simulator("inventory.one_warehouse(stores=3)")  # told to play the same paths
     found = costs(other, policy, paths(other, 4, 12, seed=2))
@@ -328,7 +328,7 @@ def test_all_policies_meet_the_same_paths_which_follow_from_the_seed():
 def test_intervals_and_gaps():
     values = np.array([1.0, 2.0, 4.0, 7.0, 3.0])
     one = Costs(values)
-    half = stats.norm.ppf(0.975) * stats.sem(values)
+    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
     np.testing.assert_allclose(one.interval, (values.mean() - half, values.mean() + half))
     np.testing.assert_allclose(one.over(2.0).by_path, values / 2 - 1)
     assert one.over(Costs(values - 1)).mean == pytest.approx(1 / (values.mean() - 1))
@@ -600,7 +600,7 @@ def test_a_rule_is_an_actor():
     name = "inventory.lost_sales(actions=quantities,periods=40,ignore=10)"
     game = simulator(name)
     rule = BaseStock(torch.tensor([28.0]))
-    played = evaluate(Player(game, rule), name, episodes=200)
+    played = evaluate(RulePlayer(game, rule), name, episodes=200)
     own = compare(game, {"rule": rule}, games=200, periods=40, ignore=10)["rule"]
     error = math.hypot(own.standard_error, stats.sem(played.info["cost"]))
     assert abs(played.info["cost"].mean() - own.mean) < 4 * error
@@ -623,7 +623,7 @@ def test_a_rule_is_an_actor():
             lambda: QuantileNewsvendor(source="past").orders(one_store(), one_store().begin(1)),
             "look_back",
         ),
-        (lambda: Player(one_store(view="graph"), Myopic()), "view=planner"),
+        (lambda: RulePlayer(one_store(view="graph"), Myopic()), "view=planner"),
         (lambda: perfect_information(one_store(), paths(one_store(), 1, 5), ignore=7), "ignore"),
         (
             lambda: perfect_information(

@@ -14,7 +14,8 @@ from games import InputError
 from games.navigation.safe_navigation import SafeNavigation
 from games.vectors import altered, simulator
 from marl.evaluation import episodes as evaluation
-from marl.evaluation.episodes import Uniform, evaluate
+from marl.evaluation.actors import Uniform
+from marl.evaluation.episodes import evaluate
 from marl.rules.navigation import Fixed, Heterogeneous, Priority, Yielding, best_fixed, sweep
 from tests.helpers.disc_games import CROWD, SHORT, generator, lively, rollout
 
@@ -30,7 +31,7 @@ def parameters(name, player, steps, **options):
     return np.array(
         [
             game.parameters(actions).numpy()
-            for *_, actions, _ in rollout(name, player, steps, **options)
+            for *_, actions in rollout(name, player, steps, **options)
         ]
     )
 
@@ -67,7 +68,7 @@ def test_fixed_and_priority_are_the_parameters_that_they_say(agents):
 def test_who_yields_is_who_sees_another_nearer_to_its_goal(dynamics):
     name = altered(CROWD, {"dynamics": dynamics})
     game, low = simulator(name), []
-    for state, _, actions, _ in rollout(name, Yielding(0.3, 8.0, 1.3), 8, batch=40):
+    for state, _, actions in rollout(name, Yielding(0.3, 8.0, 1.3), 8, batch=40):
         chosen = game.parameters(actions).numpy()
         for b in range(len(chosen)):
             position, goal = state.position[b].double().numpy(), state.goal[b].double().numpy()
@@ -98,9 +99,10 @@ def test_heterogeneous_parameters_are_log_uniform_and_kept():
 def test_a_new_game_draws_anew_and_leaves_the_others_alone():
     actor = Heterogeneous().for_game(SHORT, simulator(SHORT).spec)
     seen = simulator(SHORT).observe(simulator(SHORT).reset(3, generator()))
-    first, memory = actor.act(seen, actor.start(3), generator(1))
-    memory[1] = 0.0  # as `evaluate` does where a game is over
-    after, _ = actor.act(seen, memory, generator(2))
+    actor.start(3)
+    first = actor.act(seen, generator(1))
+    actor.forget(torch.tensor([False, True, False]))  # as `evaluate` does where a game is over
+    after = actor.act(seen, generator(2))
     torch.testing.assert_close(after[[0, 2]], first[[0, 2]], rtol=0, atol=1e-6)
     assert ((after - first)[1, :, 0].abs() > 1e-3).all()
 
@@ -135,12 +137,14 @@ def test_rules_make_tensors_where_their_games_are(rule):
     """What is made without a device would be on another here, and fit nothing."""
     seen = simulator(CROWD).observe(simulator(CROWD).reset(2, generator()))
     actor = rule.for_game(CROWD, simulator(CROWD).spec)
-    memory, mine, other = actor.start(2), generator(1), generator(1)
-    here, kept = actor.act(seen, memory, mine)
+    actor.start(2)
+    here, kept = actor.act(seen, generator(1)), actor.memory
+    actor.start(2)
+    other = generator(1)
     with torch.device("meta"):
-        there, after = actor.act(seen, memory, other)
+        there = actor.act(seen, other)
     assert torch.equal(there, here)
-    assert torch.equal(after, kept)
+    assert torch.equal(actor.memory, kept)
 
 
 @pytest.mark.parametrize("rule", [Fixed(0.7), Priority()], ids=str)
@@ -148,8 +152,9 @@ def test_memories_follow_to_the_device_of_what_is_seen(rule):
     """The device without data stands for any; other rules look at data."""
     seen = simulator(CROWD).observe(simulator(CROWD).reset(2, generator())).to("meta")
     actor = rule.for_game(CROWD, simulator(CROWD).spec)
-    actions, memory = actor.act(seen, actor.start(2), generator())
-    assert actions.device.type == memory.device.type == "meta"
+    actor.start(2)
+    actions = actor.act(seen, generator())
+    assert actions.device.type == actor.memory.device.type == "meta"
 
 
 def test_ranges_may_be_a_point_and_numbers_numpys():
