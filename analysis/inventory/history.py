@@ -12,7 +12,8 @@ from torch.nn import functional as F
 
 from games import InputError
 from games.finite.sequence_form import Float64
-from games.inventory.inventory import Flow, Inventory, State
+from games.inventory.inventory import Inventory
+from games.inventory.period import Flow, State
 
 HOLDING, PENALTY, LINKS, REVENUE = KINDS = ("holding", "penalty", "links", "revenue")
 

@@ -21,12 +21,12 @@ from numpy.typing import NDArray
 from games.finite.sequence_form import Float64
 from games.inventory.arrays import NetworkArrays
 from games.inventory.network import SupplyNetwork
+from games.inventory.parameters import Parameters
+from games.inventory.period import State
 from games.simulators.simulator import take
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from games.inventory.inventory import Inventory, State
 
 # Of Okabe and Ito's colours, as all our pictures.
 STOCK, ON_ITS_WAY, WAITING = "#0072B2", "#E69F00", "#D55E00"
@@ -70,7 +70,7 @@ def places(network: SupplyNetwork) -> dict[str, Float64]:
     return {name: spot[name] for name in names}
 
 
-def frame(simulator: Inventory, state: State, game: int = 0) -> NDArray[np.uint8]:
+def frame(simulator: Parameters, state: State, game: int = 0) -> NDArray[np.uint8]:
     """One game as a picture, uint8 [H, W, 3].
 
     A location is a gauge, filled by the stock on hand; red and from the right by customers who
@@ -215,7 +215,7 @@ def _goods(ax: Axes, arrays: NetworkArrays, one: State, ends: Float64, area: flo
     ax.scatter(x, y, s=area * np.minimum(periods, MOST_PERIODS), color=ON_ITS_WAY, lw=0, zorder=2)
 
 
-def _said(simulator: Inventory, one: State) -> str:
+def _said(simulator: Parameters, one: State) -> str:
     cost, unmet, wanted = one.tally[0].tolist()
     period = int(one.period[0])
     words = [f"Period {period} of {simulator.periods}", f"cost so far {cost:,.1f}"]

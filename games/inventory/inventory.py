@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from games.common.errors import InputError, did_you_mean
-from games.common.memory import require_memory
 from games.inventory import views
 from games.inventory.columns import by_number, padded, times
 from games.inventory.demand import Sampler, Traces
-from games.inventory.network import SupplyNetwork
-from games.inventory.period import TALLY, Flow, Period, State
-from games.inventory.series import Series
+from games.inventory.parameters import QUANTITIES, SHARES, Parameters
+from games.inventory.period import TALLY, State
+from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation, Spec, Step
 
-__all__ = ["ACTIONS", "QUANTITIES", "SHARES", "Flow", "Inventory", "State"]
-
-SHARES, QUANTITIES = ACTIONS = ("shares", "quantities")
-LONGEST_LOOK = 10_000  # periods
-NUMBER = 4  # bytes of a float32
-DRAW = 300  # bytes of a tensor beside its numbers
+METRICS = (
+    Metric("cost", "less", label="cost a period"),
+    Metric("fill_rate", low=0, high=1),
+)
 
 
 @dataclass(frozen=True, eq=False)
-class Inventory(Period):
+class Inventory(Parameters):
     """Locations that order goods of each other, for customers whose demand is not known.
 
     Actions: one real number a link, either a *quantity* asked for, or a *share*, which is made a
@@ -49,68 +43,9 @@ class Inventory(Period):
         InputError: a parameter out of its range.
     """
 
-    network: SupplyNetwork
-    name: str = "inventory"
-    periods: int = 50
-    ignore: int = 0  # periods at the start that do not count in the info
-    view: Literal["planner", "graph", "locations"] = "planner"
-    """Who acts: one planner, to whom everything is shown in one row or as a graph; or every
-    location, for the links that lead to it."""
-    actions: Literal["shares", "quantities"] = "shares"
-    look_back: int = 0  # W periods of past demand that are shown
-    start: float = 0.0
-    """Stores begin with more than their `stock`: on hand, and in each period of what is on its way
-    to them, up to so many periods' mean, drawn evenly."""
-    traces: int | None = None  # play this many traces of demand again and again; None: ever new
-    trace_seed: int = 0
-    whole: bool = False
-    """Whether orders are rounded to whole units (of a location's stock: down). Gradients pass as if
-    they were not."""
-    team: bool = False  # whether every location is paid the mean of all costs, or its own
-    discount: float = 1.0  # of a period's rewards from one to the next
-
-    def __post_init__(self) -> None:
-        for name, known in (("view", views.VIEWS), ("actions", ACTIONS)):
-            given = getattr(self, name)
-            if given not in known:
-                raise InputError(
-                    f"{self.name}: unknown {name} {given!r}: {did_you_mean(str(given), known)}"
-                )
-        for name, least in (("periods", 1), ("ignore", 0), ("look_back", 0), ("traces", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise InputError(f"{self.name}: {name} is {value}; give at least {least}")
-        stores = len(self.network.stores)
-        if self.look_back > LONGEST_LOOK:
-            raise InputError(
-                f"{self.name}: look_back is {self.look_back:,}; give at most {LONGEST_LOOK:,}"
-            )
-        if self.traces is not None:
-            require_memory(
-                (DRAW + 2 * NUMBER * stores * self.traces) * (self.look_back + self.periods),
-                f"{self.name}: traces = {self.traces:,} of {self.periods:,} periods",
-                "give fewer, or None for ever new demand",
-            )
-        if self.ignore >= self.periods:
-            raise InputError(
-                f"{self.name}: ignore = {self.ignore} of {self.periods} periods leaves none that "
-                "counts; give less"
-            )
-        if not 0 <= self.start < math.inf or not 0 < self.discount <= 1:
-            raise InputError(f"{self.name}: give start >= 0, finite, and 0 < discount <= 1")
-        if self.traces is not None and isinstance(self.network.demand, Series):
-            raise InputError(
-                f"{self.name}: the file's own traces are played; leave `traces` out, or narrow the "
-                "window with first and last"
-            )
-        try:
-            self.network.demand.require_periods(self.look_back, self.periods)
-        except InputError as error:
-            raise InputError(f"{self.name}: {error}") from None
-
     @cached_property
     def spec(self) -> Spec:
-        return self.shown.spec
+        return replace(self.shown.spec, metrics=METRICS)
 
     @cached_property
     def shown(self) -> views.View:

@@ -28,8 +28,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from games.common.errors import InputError
-from games.inventory.inventory import QUANTITIES, Flow, Inventory, State
-from games.inventory.views import PLANNER
+from games.inventory.inventory import Inventory
+from games.inventory.parameters import PLANNER, QUANTITIES
+from games.inventory.period import Flow, State
 from games.simulators.simulator import Observation, Role, Spec
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import gymnasium
 import numpy as np
@@ -18,22 +18,19 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from games.inventory.columns import by_game, joined
+from games.inventory.parameters import GRAPH, LOCATIONS, PLANNER, Parameters
+from games.inventory.period import State
 from games.simulators.simulator import Observation, Role, Spec, no_edges
 
-if TYPE_CHECKING:
-    from games.inventory.inventory import Inventory, State
 
-PLANNER, GRAPH, LOCATIONS = VIEWS = ("planner", "graph", "locations")
-
-
-def of(game: Inventory) -> View:
+def of(game: Parameters) -> View:
     """The view that a game has."""
-    kinds: dict[str, Callable[[Inventory], View]]
+    kinds: dict[str, Callable[[Parameters], View]]
     kinds = {PLANNER: Planner, GRAPH: Graph, LOCATIONS: Locations}
     return kinds[game.view](game)
 
 
-def _box(game: Inventory, links: int) -> gymnasium.spaces.Box:
+def _box(game: Parameters, links: int) -> gymnasium.spaces.Box:
     low = 0.0 if game.actions == "quantities" else -np.inf
     return gymnasium.spaces.Box(low, np.inf, (links,), np.float32)
 
@@ -43,7 +40,7 @@ class View(ABC):
 
     spec: Spec
 
-    def __init__(self, game: Inventory) -> None:
+    def __init__(self, game: Parameters) -> None:
         self.game, self.arrays = game, game.arrays
         self._cached: dict[tuple[str, torch.device], Tensor] = {}
 
@@ -101,7 +98,7 @@ class Planner(View):
     of unmet demand costs [K], where that differs by game.
     """
 
-    def __init__(self, game: Inventory) -> None:
+    def __init__(self, game: Parameters) -> None:
         super().__init__(game)
         arrays = game.arrays
         link = arrays.link_flow
@@ -175,14 +172,14 @@ def features(view: View, state: State) -> Features:
     return Features(torch.cat(nodes, dim=2), torch.cat(links, dim=2))
 
 
-def num_features(game: Inventory) -> tuple[int, int]:
+def num_features(game: Parameters) -> tuple[int, int]:
     """How many a location and a link show."""
     season = 2 if game.network.demand.season else 0
     own = game.arrays.pipeline + game.arrays.owes
     return 1 + game.look_back + season + 5, own + 3
 
 
-def _location_constants(game: Inventory) -> np.ndarray:
+def _location_constants(game: Parameters) -> np.ndarray:
     """[V, 5]"""
     arrays, network = game.arrays, game.network
     k, v = arrays.num_stores, arrays.num_locations
@@ -197,7 +194,7 @@ def _location_constants(game: Inventory) -> np.ndarray:
     return found
 
 
-def _link_constants(game: Inventory) -> np.ndarray:
+def _link_constants(game: Parameters) -> np.ndarray:
     """[E, 3]"""
     arrays, links = game.arrays, game.network.links
     mean = np.array([np.dot(range(len(link.lead_times)), link.lead_times) for link in links])
@@ -206,12 +203,12 @@ def _link_constants(game: Inventory) -> np.ndarray:
     return np.stack((lead, cost / game.arrays.dearest, arrays.source < 0), axis=1)
 
 
-def _varies(game: Inventory) -> bool:
+def _varies(game: Parameters) -> bool:
     """Whether a unit of unmet demand costs differently by game."""
     return game.arrays.own_penalty or game.arrays.own_price
 
 
-def _unmet_cost(game: Inventory, state: State) -> Tensor:
+def _unmet_cost(game: Parameters, state: State) -> Tensor:
     """[B, K] of a unit, where it varies: penalty, and revenue that does not come."""
     return game.penalty(state)[..., : game.arrays.num_stores] + game.price(state)
 
@@ -223,7 +220,7 @@ class Graph(View):
     Edge e of a game is link e, so that the e-th component of the planner's action is about it.
     """
 
-    def __init__(self, game: Inventory) -> None:
+    def __init__(self, game: Parameters) -> None:
         super().__init__(game)
         arrays = game.arrays
         width, edges = num_features(game)
@@ -252,7 +249,7 @@ class Locations(View):
     between two locations, and show what the link shows and whether goods come this way.
     """
 
-    def __init__(self, game: Inventory) -> None:
+    def __init__(self, game: Parameters) -> None:
         super().__init__(game)
         arrays = game.arrays
         own, link = num_features(game)

@@ -20,9 +20,13 @@ from torch import Tensor
 from games.common.errors import InputError
 from games.lot_sizing import instances
 from games.lot_sizing.instances import Plant
+from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
 
 MOST = 1000  # items, machines
+METRICS = tuple(
+    Metric(name, "less", low=0) for name in ("setup_cost", "lost_sales_cost", "holding_cost")
+)
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,8 @@ class LotSizing:
     def spec(self) -> Spec:
         space = gymnasium.spaces.MultiDiscrete([1 + self.items] * self.machines)
         features = self.items + self.machines * (1 + self.items) + 1
-        return Spec("lot_sizing", (Role("planner", space, features),), (0,), num_nodes=1)
+        role = Role("planner", space, features)
+        return Spec("lot_sizing", (role,), (0,), num_nodes=1, metrics=METRICS)
 
     @property
     def differentiable(self) -> bool:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from functools import lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -19,7 +17,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from games.common.errors import InputError
 from games.navigation.navigation import Navigation, State
 from games.navigation.safe_navigation import PARAMETERS, SafeNavigation
 from games.navigation.safe_navigation import State as SafeState
@@ -98,6 +95,20 @@ def frame(
     if isinstance(simulator, SafeNavigation):
         parts.append(_bar(simulator.zeta_least, simulator.zeta_most))
     return np.concatenate(parts)
+
+
+def frames(
+    simulator: Navigation, states: Sequence[State], first: int = 0
+) -> list[NDArray[np.uint8]]:
+    """Pictures of a game's states from number `first` on, each with the ways gone until then."""
+    trail = torch.stack([state.position[0] for state in states])  # [T, N, 2]
+    zeta = None
+    if isinstance(states[0], SafeState):
+        column = PARAMETERS.index("zeta")
+        zeta = torch.stack([state.parameters[0, :, column] for state in states])  # type: ignore[attr-defined]
+    return [
+        frame(simulator, states[at], 0, trail[: at + 1], zeta) for at in range(first, len(states))
+    ]
 
 
 def _pixels(figure: Figure) -> NDArray[np.uint8]:
@@ -221,31 +232,3 @@ def _agents(
                 x, y, str(i), color="white", ha="center", va="center", size=7,
                 weight="bold", zorder=6,
             )  # fmt: skip
-
-
-def animate(
-    frames: Sequence[NDArray[np.uint8]], path: str | os.PathLike[str], seconds: float = 0.1
-) -> None:
-    """Write pictures [H, W, 3] of one size as an endless GIF, each shown for so many seconds.
-
-    Raises:
-        InputError: no pictures, pictures of several sizes, a path that does not end in .gif, or
-            that cannot be written.
-    """
-    from PIL import Image
-
-    path = Path(path)
-    if path.suffix.lower() != ".gif":
-        raise InputError(f"{path}: an animation is written as .gif; name it so")
-    if not frames or len({picture.shape for picture in frames}) > 1:
-        raise InputError(f"{path}: give one or more pictures of one size")
-    images = [Image.fromarray(picture) for picture in frames]
-    # One palette for all, or colours would flicker; the last picture has the most in it.
-    palette = images[-1].quantize(256)
-    shown = [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
-    try:
-        shown[0].save(
-            path, save_all=True, append_images=shown[1:], duration=round(1000 * seconds), loop=0
-        )
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}; choose a folder that can be written") from None

@@ -4,29 +4,25 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from games.common.errors import InputError
 from games.common.memory import require_memory
+from games.navigation.parameters import Parameters
 
-if TYPE_CHECKING:
-    from games.navigation.navigation import Navigation
-
-LAYOUTS = ("random", "swap", "corridor")
 CIRCLE = 0.4  # radius of the circle of the swap, as a share of the area's side
 TRIED = 16  # games, in which a layout has to be found
 ROUNDS = 2000  # of drawing anew what is too near, until a layout is given up
 
 
-def num_obstacles(game: Navigation) -> int:
+def num_obstacles(game: Parameters) -> int:
     """M; the corridor makes its own wall, as many above the gap as below."""
     return 2 * _wall(game) if game.layout == "corridor" else game.obstacles
 
 
-def check(game: Navigation) -> None:
+def check(game: Parameters) -> None:
     """Refuse a layout for which there is no room, by trying it.
 
     Raises:
@@ -60,7 +56,7 @@ def check(game: Navigation) -> None:
     _place(game, TRIED, torch.Generator().manual_seed(0), ROUNDS // 10)
 
 
-def place(game: Navigation, batch: int, generator: torch.Generator) -> Tensor:
+def place(game: Parameters, batch: int, generator: torch.Generator) -> Tensor:
     """Starts, goals and obstacles [B, 2N + M, 2] float32, in metres, none too near another.
 
     `random` draws all in the area. `swap` has starts on a circle, turned at random, goals on its
@@ -73,7 +69,7 @@ def place(game: Navigation, batch: int, generator: torch.Generator) -> Tensor:
     return _place(game, batch, generator, ROUNDS)
 
 
-def _place(game: Navigation, batch: int, generator: torch.Generator, rounds: int) -> Tensor:
+def _place(game: Parameters, batch: int, generator: torch.Generator, rounds: int) -> Tensor:
     """Rejection of single points: one too near to an earlier or a fixed one is drawn anew."""
     low, high = (box.expand(batch, -1, -1) for box in _boxes(game, batch, generator))
     least = _least_squares(game).to(low.device)
@@ -96,7 +92,7 @@ def _place(game: Navigation, batch: int, generator: torch.Generator, rounds: int
     raise _too_crowded(game)
 
 
-def _boxes(game: Navigation, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+def _boxes(game: Parameters, batch: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Lower and upper corners [B or 1, 2N + M, 2] of where a point may be; equal: it is fixed."""
     device, n, m = generator.device, game.agents, num_obstacles(game)
     half = game.area / 2
@@ -125,7 +121,7 @@ def _boxes(game: Navigation, batch: int, generator: torch.Generator) -> tuple[Te
 
 
 @lru_cache(maxsize=64)
-def _least_squares(game: Navigation) -> Tensor:
+def _least_squares(game: Parameters) -> Tensor:
     """[P, P] the square of how far point i must be from point j; 0 where it need not yield to j.
 
     Starts keep the margin from starts, goals from goals, and both from obstacles. An agent fits
@@ -145,12 +141,12 @@ def _least_squares(game: Navigation) -> Tensor:
     return torch.where((earlier | fixed) & ~fixed[:, None], least, 0).square()
 
 
-def _wall(game: Navigation) -> int:
+def _wall(game: Parameters) -> int:
     """How many discs it takes from the gap to the edge of the area."""
     return math.ceil((game.area - game.gap) / (4 * game.obstacle_radius) - 1e-9)
 
 
-def _too_crowded(game: Navigation) -> InputError:
+def _too_crowded(game: Parameters) -> InputError:
     return InputError(
         f"navigation: no room for {game.agents} agents and {num_obstacles(game)} obstacles in the "
         f"layout {game.layout} of side {game.area:g}; give a larger area, or fewer or smaller discs"

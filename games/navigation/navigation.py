@@ -10,7 +10,8 @@ and costs reward. The plane goes on beyond the area of the layout.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
 import gymnasium
@@ -18,15 +19,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from games.common.errors import InputError, did_you_mean
+from games.common.errors import InputError
+from games.common.registry import attribute_of
 from games.navigation import layouts
+from games.navigation.parameters import Parameters, check_ranges
 from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation, Role, Spec, Step
 
-DYNAMICS = ("double_integrator", "single_integrator")
 NODE_FEATURES = 7
 REACH = 4  # of a node's features the one that grows with the way to its goal
 EDGE_FEATURES = 5
+DRAW = "games.navigation.draw"  # named, since it imports this module
 METRICS = (
     Metric("success", low=0, high=1),
     Metric("arrived", low=0, high=1),
@@ -36,11 +39,6 @@ METRICS = (
 ORIGINS = 64.0
 """m between the places where games may have their origin; exact in float32, so that a game that is
 moved by so much is the same game."""
-POSITIVE = (
-    "area", "radius", "communication", "obstacle_radius", "dt", "max_speed", "max_acceleration",
-    "goal_radius", "margin", "gap",
-)  # fmt: skip
-LARGEST = 1e9  # of any number: its square has to fit into float32
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ class State:
 
 
 @dataclass(frozen=True)
-class Navigation:
+class Navigation(Parameters):
     """N discs, each of which is to reach its own goal and to touch nothing.
 
     An action is Box(-1, 1) [2]: a share of the largest velocity (`single_integrator`) or of the
@@ -89,31 +87,8 @@ class Navigation:
         InputError: a parameter out of its range, or a layout with too little room.
     """
 
-    agents: int = 4
-    dynamics: str = "double_integrator"  # or single_integrator
-    layout: str = "random"  # swap: to the other side of a circle; corridor: through a gap in a wall
-    obstacles: int = 0  # discs that stand still; the corridor's wall is made by itself
-    max_steps: int = 100  # GCBF+: 256 of .03 s
-    dt: float = 0.1  # s, length of a step; GCBF+: .03
-    area: float = 2.0  # m, side of the square in which games begin; GCBF+: 4
-    radius: float = 0.05  # m, of an agent's disc
-    obstacle_radius: float = 0.1  # m
-    goal_radius: float = 0.1  # m, from the goal, within which an agent has arrived
-    gap: float = 0.3  # m, free way through the corridor's wall
-    jitter: float = 0.2  # of the swap's even spacing, at random; 0: perfect symmetry
-    communication: float = 0.5
-    """m between the centres of two discs that see each other. An obstacle is seen at the same
-    clearance, communication - 2 radius, as a disc."""
-    max_speed: float = 0.5  # m/s
-    max_acceleration: float = 1.0  # m/s^2, along each axis; GCBF+: 10, a force of 1 on a mass of .1
-    progress_reward: float = 1.0  # a metre nearer to the goal
-    arrival_reward: float = 1.0  # on arrival, and taken back on leaving, so that staying pays
-    away_cost: float = 0.1  # a second away from the goal
-    collision_cost: float = 10.0  # a second in touch, for each that is touched
-    margin: float = 0.05  # m of clearance within which that cost rises linearly from 0
-
     def __post_init__(self) -> None:
-        self._check_parameters()
+        check_ranges(self)
         layouts.check(self)
         self._require_near(self.area / 2)
 
@@ -241,9 +216,16 @@ class Navigation:
 
     def frame(self, state: State, game: int = 0, trail: Tensor | None = None) -> np.ndarray:
         """A picture of one game, uint8 [H, W, 3]; see `games.navigation.draw.frame`."""
-        from games.navigation.draw import frame
+        return attribute_of(f"{DRAW}:frame", "renderer")(self, state, game, trail)
 
-        return frame(self, state, game, trail)
+    def frames(self, states: Sequence[State], first: int = 0) -> list[np.ndarray]:
+        """Pictures of a game's states from number `first` on, each with the ways gone until then.
+
+        A subclass that draws itself, by a `frame` of its own, is drawn without them.
+        """
+        if type(self).frame is not Navigation.frame:
+            return [self.frame(state) for state in states[first:]]
+        return attribute_of(f"{DRAW}:frames", "renderer")(self, states, first)
 
     @property
     def _resolution(self) -> float:
@@ -328,35 +310,6 @@ class Navigation:
             raise InputError(
                 f"navigation: agent {agent}: the action {actions[game, agent].tolist()} at step "
                 f"{int(state.steps[game]) + 1} (game {game}) is not in Box(-1, 1); clip it or scale"
-            )
-
-    def _check_parameters(self) -> None:
-        for name, known in (("dynamics", DYNAMICS), ("layout", layouts.LAYOUTS)):
-            if getattr(self, name) not in known:
-                given = getattr(self, name)
-                raise InputError(
-                    f"navigation: unknown {name} {given!r}: {did_you_mean(str(given), known)}"
-                )
-        for name, fewest in (("agents", 1), ("obstacles", 0), ("max_steps", 1)):
-            value = getattr(self, name)
-            if not isinstance(value, int) or isinstance(value, bool) or value < fewest:
-                raise InputError(
-                    f"navigation: {name} is {value!r}; give a whole number of at least {fewest}"
-                )
-        for name in (f.name for f in fields(self) if f.type == "float"):
-            number, least = getattr(self, name), "more than 0" if name in POSITIVE else "0 or more"
-            if not isinstance(number, int | float) or not math.isfinite(number):
-                raise InputError(f"navigation: {name} is {number!r}; give a finite number")
-            if number > LARGEST:
-                raise InputError(f"navigation: {name} is {number!r}; give at most {LARGEST:g}")
-            if number < 0 or (name in POSITIVE and number == 0):
-                raise InputError(f"navigation: {name} is {number!r}; give {least}")
-        if self.jitter >= 1:
-            raise InputError(f"navigation: jitter is {self.jitter!r}; give less than 1")
-        if self.communication <= 2 * self.radius:
-            raise InputError(
-                f"navigation: discs of radius {self.radius!r} touch before they see each other; "
-                f"give a communication radius of more than {2 * self.radius:g}"
             )
 
 

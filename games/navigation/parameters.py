@@ -1,123 +1,79 @@
-"""What safe navigation asks of its parameters, and what counts as a contact there."""
+"""The parameters of `navigation`: what they mean, and the range of each."""
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context
-from functools import lru_cache
-from typing import TYPE_CHECKING
-
-import torch
-from torch import Tensor
+import math
+from dataclasses import dataclass, fields
 
 from games.common.errors import InputError, did_you_mean
-from games.navigation.barriers import ROUNDING, safe_distances
 
-if TYPE_CHECKING:
-    from games.navigation.safe_navigation import SafeNavigation
-
-RESPONSIBILITIES = ("own", "half")
-
-
-def check(game: SafeNavigation) -> None:
-    """Refuse parameters with which discs would not be safe.
-
-    Raises:
-        InputError: a parameter out of its range; discs that would see each other too late, that
-            could not brake, or that begin nearer than they may be.
-    """
-    if game.responsibility not in RESPONSIBILITIES:
-        fix = did_you_mean(str(game.responsibility), RESPONSIBILITIES)
-        raise _refused(f"unknown responsibility {game.responsibility!r}: {fix}")
-    for low, high in (("zeta_least", "zeta_most"), ("eta_least", "eta_most")):
-        least, most = getattr(game, low), getattr(game, high)
-        if not 0 < least <= most:
-            raise _refused(f"{low} is {least!r} and {high} {most!r}; give 0 < {low} <= {high}")
-    if not isinstance(game.hold, int) or isinstance(game.hold, bool) or game.hold < 1:
-        raise _refused(f"hold is {game.hold!r}; give a whole number of at least 1")
-    if not isinstance(game.central, bool):
-        raise _refused(f"central is {game.central!r}; give True or False")
-    if not 0 <= game.team <= 1:
-        raise _refused(f"team is {game.team!r}; give a share from 0 to 1")
-    if not 0 < game.gain * game.dt <= 1:
-        raise _refused(
-            f"gain is {game.gain!r}; give more than 0 and at most {_floor(1 / game.dt)} "
-            f"with dt={game.dt:g}"
-        )
-    double = game.dynamics == "double_integrator"
-    if double:
-        _check_brakes(game)
-    contact, share = contacts(game, torch.device("cpu"))
-    hair = ROUNDING / (1 - ROUNDING) * float(contact.max() - game.buffer)  # ROUNDING of contact
-    if game.buffer < hair:
-        raise _refused(f"buffer is {game.buffer!r}; give at least {_ceiling(hair)}, of rounding")
-    closing = game.max_speed / share  # m/s, of a node and an agent
-    sight = game.communication - 2 * game.radius + contact - game.buffer
-    sight = sight - closing * game.dt  # when somebody is first seen
-    rest, first = contact, contact
-    if double:
-        rest, first = safe_distances(contact, closing, game.dt, game.inner)
-    if (sight < first).any():
-        late = float((first - sight).max())
-        raise _refused(
-            "discs at full speed see each other too late to be safe; make communication "
-            f"larger by {_ceiling(late)} m, or max_speed smaller, or inner larger"
-        )
-    room = float((rest - contact).max()) + game.buffer
-    if game.margin < room:
-        raise _refused(
-            f"discs may begin {game.margin:g} m apart, where barriers already forbid to be; "
-            f"make margin at least {_ceiling(room)}"
-        )
+DYNAMICS = ("double_integrator", "single_integrator")
+LAYOUTS = ("random", "swap", "corridor")
+POSITIVE = (
+    "area", "radius", "communication", "obstacle_radius", "dt", "max_speed", "max_acceleration",
+    "goal_radius", "margin", "gap",
+)  # fmt: skip
+LARGEST = 1e9  # of any number: its square has to fit into float32
 
 
-def _check_brakes(game: SafeNavigation) -> None:
-    """Refuse double integrators whose barriers are unsafe, or for which braking may not be enough.
+@dataclass(frozen=True)
+class Parameters:
+    """What a game of `games.navigation.navigation.Navigation` is told; lengths in m, times in s."""
+
+    agents: int = 4
+    dynamics: str = "double_integrator"  # or single_integrator
+    layout: str = "random"  # swap: to the other side of a circle; corridor: through a gap in a wall
+    obstacles: int = 0  # discs that stand still; the corridor's wall is made by itself
+    max_steps: int = 100  # GCBF+: 256 of .03 s
+    dt: float = 0.1  # s, length of a step; GCBF+: .03
+    area: float = 2.0  # m, side of the square in which games begin; GCBF+: 4
+    radius: float = 0.05  # m, of an agent's disc
+    obstacle_radius: float = 0.1  # m
+    goal_radius: float = 0.1  # m, from the goal, within which an agent has arrived
+    gap: float = 0.3  # m, free way through the corridor's wall
+    jitter: float = 0.2  # of the swap's even spacing, at random; 0: perfect symmetry
+    communication: float = 0.5
+    """m between the centres of two discs that see each other. An obstacle is seen at the same
+    clearance, communication - 2 radius, as a disc."""
+    max_speed: float = 0.5  # m/s
+    max_acceleration: float = 1.0  # m/s^2, along each axis; GCBF+: 10, a force of 1 on a mass of .1
+    progress_reward: float = 1.0  # a metre nearer to the goal
+    arrival_reward: float = 1.0  # on arrival, and taken back on leaving, so that staying pays
+    away_cost: float = 0.1  # a second away from the goal
+    collision_cost: float = 10.0  # a second in touch, for each that is touched
+    margin: float = 0.05  # m of clearance within which that cost rises linearly from 0
+
+
+def check_ranges(game: Parameters) -> None:
+    """Refuse a parameter out of its range.
 
     Raises:
-        InputError: as said; the conditions are those of `games.navigation.barriers`.
+        InputError: as said; whether there is room for all is asked by `layouts.check`.
     """
-    own = game.responsibility == "own"
-    if not 0 < game.inner * game.dt <= (1 if own else 2):
-        more = _floor(2 / game.dt)
-        most = f"{_floor(1 / game.dt)} (or {more} with responsibility=half)" if own else more
-        raise _refused(
-            f"inner is {game.inner!r}; give more than 0 and at most {most} with dt={game.dt:g}"
+    for name, known in (("dynamics", DYNAMICS), ("layout", LAYOUTS)):
+        if getattr(game, name) not in known:
+            given = getattr(game, name)
+            raise InputError(
+                f"navigation: unknown {name} {given!r}: {did_you_mean(str(given), known)}"
+            )
+    for name, fewest in (("agents", 1), ("obstacles", 0), ("max_steps", 1)):
+        value = getattr(game, name)
+        if not isinstance(value, int) or isinstance(value, bool) or value < fewest:
+            raise InputError(
+                f"navigation: {name} is {value!r}; give a whole number of at least {fewest}"
+            )
+    for name in (f.name for f in fields(game) if f.type == "float"):
+        number, least = getattr(game, name), "more than 0" if name in POSITIVE else "0 or more"
+        if not isinstance(number, int | float) or not math.isfinite(number):
+            raise InputError(f"navigation: {name} is {number!r}; give a finite number")
+        if number > LARGEST:
+            raise InputError(f"navigation: {name} is {number!r}; give at most {LARGEST:g}")
+        if number < 0 or (name in POSITIVE and number == 0):
+            raise InputError(f"navigation: {name} is {number!r}; give {least}")
+    if game.jitter >= 1:
+        raise InputError(f"navigation: jitter is {game.jitter!r}; give less than 1")
+    if game.communication <= 2 * game.radius:
+        raise InputError(
+            f"navigation: discs of radius {game.radius!r} touch before they see each other; "
+            f"give a communication radius of more than {2 * game.radius:g}"
         )
-    if not own:
-        return
-    fastest = 2 * game.max_speed
-    needed = fastest / (2 / game.inner + game.dt)
-    if game.max_acceleration < needed:
-        inner = 2 / (fastest / game.max_acceleration - game.dt)
-        raise _refused(
-            f"max_acceleration is {game.max_acceleration!r}, too little to brake in time; make it "
-            f"at least {_ceiling(needed)}, inner at most {_floor(inner)}, or responsibility=half"
-        )
-
-
-def _refused(why: str) -> InputError:
-    return InputError(f"safe_navigation: {why}")
-
-
-def _floor(number: float) -> str:
-    """Three digits of a number, rounded so that what is to be at most that is allowed."""
-    return f"{float(Context(3, ROUND_FLOOR).create_decimal_from_float(number)):g}"
-
-
-def _ceiling(number: float) -> str:
-    """Likewise of what is to be at least that."""
-    return f"{float(Context(3, ROUND_CEILING).create_decimal_from_float(number)):g}"
-
-
-@lru_cache(maxsize=64)
-def contacts(game: SafeNavigation, device: torch.device) -> Tensor:
-    """[2, V] m between an agent's and a node's centre at which they touch, buffer included; share.
-
-    The share is what the agent grants of what the two may do.
-    """
-    n, v = game.agents, game.spec.num_nodes
-    table = torch.tensor([[2 * game.radius + game.buffer], [0.5]], dtype=torch.float64)
-    table = table.repeat(1, v)
-    table[0, n:] += game.obstacle_radius - game.radius
-    table[1, n:] = 1.0
-    return table.to(device)

@@ -30,8 +30,8 @@ from games.navigation.barriers import (
     widest,
 )
 from games.navigation.navigation import EDGE_FEATURES, NODE_FEATURES, Navigation
-from games.navigation.parameters import check, contacts
 from games.navigation.planar_qp import Allowed, Answer, nearest
+from games.navigation.safe_parameters import SafeParameters, check, contacts
 from games.navigation.shortest_paths import shortest_paths
 from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation, Role, Spec, Step
@@ -69,7 +69,7 @@ class State(navigation.State):
 
 
 @dataclass(frozen=True)
-class SafeNavigation(Navigation):
+class SafeNavigation(SafeParameters, Navigation):
     """Discs whose actions tune the barriers that keep them apart, while they go to their goals.
 
     An action is Box(-1, 1) [2]: zeta and eta of alpha(h) = zeta h^eta, on scales of logarithms
@@ -90,31 +90,6 @@ class SafeNavigation(Navigation):
         InputError: a parameter out of its range; discs that would see each other too late, or
             could not brake.
     """
-
-    dynamics: str = "single_integrator"  # or double_integrator
-    layout: str = "swap"
-    max_steps: int = 400
-    dt: float = 0.05
-    max_acceleration: float = 10.0
-    collision_cost: float = 0.0  # nobody touches
-    hold: int = 5  # control steps for which an action holds
-    zeta_least: float = 0.1  # 1/s
-    zeta_most: float = 10.0
-    eta_least: float = 0.5
-    eta_most: float = 2.0
-    inner: float = 10.0  # 1/s, of double integrators: see `games.navigation.barriers`; GCBF+: 10
-    responsibility: str = "own"
-    """What each of two double integrators answers for. `own` motion: there always is a safe
-    control, which is to brake (so inner dt <= 1 and max_acceleration (2 / inner + dt) >=
-    2 max_speed are asked for), but nobody has to make way, and agents jam earlier. `half` of how
-    the two move, as in GCBF+: others make way, and it flows better, but there may be no safe
-    control. Single integrators may stop at once, and always have one."""
-    buffer: float = 0.002  # m, by which discs count as wider than they are
-    gain: float = 2.0  # 1/s, of the controller: speed asked for, for the distance to the goal
-    team: float = 0.0  # share of the mean of all rewards in everybody's own
-    central: bool = False
-    """Whether everybody sees everybody, which is what a central policy knows; barriers mind those
-    that are near in either case."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -190,6 +165,16 @@ class SafeNavigation(Navigation):
         self._check_actions(state, actions, playing)
         parameters = torch.where(playing[..., None], self.parameters(actions), state.parameters)
         return replace(state, parameters=parameters)
+
+    def substeps(self, state: State, actions: Tensor) -> list[State]:
+        """The states that a step goes through, one a control step; the last leads to the next.
+
+        For pictures: they are those of the step itself, since nothing in it is random.
+        """
+        states, generator = [self.tuned(state, actions)], torch.Generator().manual_seed(0)
+        while len(states) < self.hold:
+            states.append(self.advance(states[-1], generator)[0])
+        return states
 
     def advance(self, state: State, generator: torch.Generator) -> tuple[State, Step]:
         """Play one control step with the parameters that the state has."""

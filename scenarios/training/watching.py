@@ -85,7 +85,7 @@ class Watching:
             draw = _artist(games.simulator, self.states)
             first = 0 if moving else len(self.states) - 1
             self.frames = [draw(at) for at in range(first, len(self.states))]
-        from games.navigation.draw import animate
+        from games.simulators.pictures import animate
 
         if moving:
             animate(self.frames, self.picture, seconds)

@@ -10,8 +10,9 @@ from scipy.spatial import cKDTree
 from scipy.spatial.distance import cdist
 
 from games import InputError
-from games.navigation.draw import animate, frame
+from games.navigation.draw import frame
 from games.navigation.navigation import Navigation
+from games.simulators.pictures import animate
 from games.simulators.simulator import take
 
 SETTINGS = [
