@@ -6,10 +6,10 @@ from typing import Any
 # Loaded on first use, so that the command line starts fast.
 _HOMES = {
     "Result": "scenarios.solving.run",
-    "Run": "scenarios.solving.run",
+    "Run": "scenarios.runs",
     "Scenario": "scenarios.solving.scenario",
-    "find": "scenarios.solving.scenario",
-    "list_scenarios": "scenarios.solving.scenario",
+    "find": "scenarios.lookup",
+    "list_scenarios": "scenarios.lookup",
 }
 __all__ = ["Result", "Run", "Scenario", "find", "list_scenarios"]
 

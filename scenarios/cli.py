@@ -22,7 +22,10 @@ from typer.exceptions import TyperException
 
 from games.common.errors import InputError, one_line
 from games.common.workers import WorkerError
+from scenarios.experiment import Experiment
 from scenarios.interrupt import SIGNALS, Interrupted
+from scenarios.kinds import KINDS, Kind
+from scenarios.playing.command import play
 from scenarios.solving.command import solve
 from scenarios.terminal import (
     BAD_INPUT,
@@ -32,13 +35,9 @@ from scenarios.terminal import (
     Json,
     Seed,
     Set,
-    number,
-    print_results,
     print_table,
-    progress,
     say,
 )
-from scenarios.training.commands import play
 from scenarios.training.sweep_command import sweep
 
 __all__ = ["app", "main"]
@@ -52,23 +51,24 @@ app = typer.Typer(
 )
 
 
-class Kind(StrEnum):
+class Listed(StrEnum):
     """What can be listed."""
 
     games = "games"
     simulators = "simulators"
     methods = "methods"
     learners = "learners"
+    rules = "rules"
     equilibria = "equilibria"
     scenarios = "scenarios"
 
 
 @app.command("list")
 def list_command(
-    kind: Annotated[Kind | None, typer.Argument(help="Only these.")] = None, as_json: Json = False
+    kind: Annotated[Listed | None, typer.Argument(help="Only these.")] = None, as_json: Json = False
 ) -> None:
-    """List games, simulators, methods, learners, equilibria or scenarios."""
-    found = {wanted.value: _rows(wanted, bool(kind)) for wanted in ([kind] if kind else Kind)}
+    """List games, simulators, methods, learners, rules, equilibria or scenarios."""
+    found = {wanted.value: _rows(wanted, bool(kind)) for wanted in ([kind] if kind else Listed)}
     if as_json:
         print(json.dumps(found))
         return
@@ -94,22 +94,19 @@ def run(
 
     A scenario that trains joins the Ray cluster at --address, or starts Ray on this machine.
     """
-    from scenarios.solving.run import Run
-    from scenarios.solving.scenario import Scenario, find
+    from scenarios import store
+    from scenarios.lookup import find
+    from scenarios.runs import Run
 
     found = find(scenario, settings or [], seed=seed)
-    if not isinstance(found, Scenario):
-        from scenarios.training.commands import train
-
-        train(found, out, address, as_json)  # type: ignore[arg-type]
-        return
-    _refuse(address)
-    with progress(found.stop.iterations) as show:
-        playable = found.prepare()  # a game that does not compile leaves no folder behind
-        work = Run.create(found, out)
-        assert isinstance(work, Run)
-        results = work.execute(playable, show)
-    print_results(results, as_json, work)
+    kind = KINDS.load(found.kind)
+    found = kind.at(found, address)
+    if out is not None:
+        store.require_free(out)
+    with kind.progress(found) as show, kind.ready(found) as ready:
+        work = Run.create(found, out)  # what cannot be made ready leaves no folder behind
+        results = work.execute(ready, show, say)
+    kind.print(work, results, as_json)
 
 
 @app.command()
@@ -125,28 +122,20 @@ def resume(
     Checkpoints of training are pickles, which run as they are read: resume your own runs only.
     """
     from scenarios import store
-    from scenarios.solving.run import Run
-    from scenarios.solving.scenario import Scenario, parse
+    from scenarios.lookup import parse
+    from scenarios.runs import Run
 
     work = Run.load(folder)
-    changed = None
+    kind, scenario = work.kind, work.scenario
     if settings:
-        changed = parse(store.read_scenario_text(folder), str(folder / store.SCENARIO), settings)
-    if not isinstance(work, Run):
-        from scenarios.training.commands import go_on
-
-        go_on(work, changed, address, as_json)
-        return
-    _refuse(address)
-    if changed is not None:
-        if not isinstance(changed, Scenario) or changed.model_dump(
-            exclude={"stop", "checkpoint"}
-        ) != work.scenario.model_dump(exclude={"stop", "checkpoint"}):
-            raise InputError("resume can --set keys of stop and checkpoint only; start a new run")
-        work = Run(folder, changed)
-    with progress(work.scenario.stop.iterations) as show:
-        results = work.execute(progress=show)
-    print_results(results, as_json, work)
+        text = store.read_scenario_text(folder)
+        changed = parse(text, str(folder / store.SCENARIO), settings)
+        _require_same(changed, scenario, kind)
+        scenario = changed
+    work = Run.of(folder, kind.at(scenario, address))
+    with kind.progress(scenario) as show:
+        results = work.execute(None, show, say)
+    kind.print(work, results, as_json)
 
 
 @app.command()
@@ -155,33 +144,14 @@ def show(
     as_json: Json = False,
 ) -> None:
     """Show what a run found, or how far it has come."""
-    from scenarios import store
-    from scenarios.solving.run import Run
+    from scenarios.runs import Run
 
     work = Run.load(folder)
-    if not isinstance(work, Run):
-        from scenarios.training.commands import show_training
-
-        show_training(work, as_json)
-        return
     results = work.results
-    if results is not None:
-        print_results(results, as_json, work)
-        return
-    last = {label: rows[-1] for label, rows in store.read_metrics(folder).items()}
-    if as_json:
-        known = [
-            {"method": label, "iteration": row.iteration, "nash_conv": number(row.nash_conv)}
-            for label, row in last.items()
-        ]
-        print(json.dumps({"run": str(folder), "finished": False, "progress": known}))
-        return
-    rows = [
-        {"method": label, "iterations": f"{row.iteration:,}", "NashConv": f"{row.nash_conv:.3e}"}
-        for label, row in last.items()
-    ]
-    print_table(f"{work.scenario.game}, not finished", rows)
-    print(f"go on with: schelling resume {folder}")
+    if results is None:
+        work.kind.print_unfinished(work, as_json)
+    else:
+        work.kind.print(work, results, as_json)
 
 
 app.command()(play)
@@ -227,39 +197,53 @@ def _main(arguments: list[str]) -> int:
         return FAILED
 
 
-def _refuse(address: str | None) -> None:
-    if address is not None:
-        raise InputError("--address is for scenarios that train; this one solves a game")
+def _require_same(changed: Experiment, scenario: Experiment, kind: Kind) -> None:
+    """Raises InputError unless a run can go on with its scenario changed."""
+    if changed.kind == scenario.kind:
+        without = set(kind.changeable)
+        if changed.model_dump(exclude=without) == scenario.model_dump(exclude=without):
+            return
+    if not kind.changeable:
+        raise InputError("of such a run resume can --set nothing; start a new run")
+    *some, last = kind.changeable
+    raise InputError(f"resume can --set keys of {', '.join(some)} and {last} only; start a new run")
 
 
-def _rows(kind: Kind, asked: bool) -> list[dict[str, str]]:
+def _rows(kind: Listed, asked: bool) -> list[dict[str, str]]:
     """Rows of a table; of what needs an extra none, where all are listed and it is missing."""
-    if kind in (Kind.simulators, Kind.learners):
-        from scenarios.training.learners import installed, list_learners
+    if kind in (Listed.simulators, Listed.learners, Listed.rules):
+        from scenarios.installed import installed
 
         try:
-            if kind is Kind.learners:
-                return list_learners()
             with installed():
+                if kind is Listed.learners:
+                    from scenarios.training.learners import list_learners
+
+                    return list_learners()
+                if kind is Listed.rules:
+                    from marl.evaluation.players import list_rules
+
+                    return list_rules()
                 from games.vectors import list_simulators
-            return list_simulators()
+
+                return list_simulators()
         except InputError:
             if asked:
                 raise
             return []
-    if kind is Kind.games:
+    if kind is Listed.games:
         from games import list_games
 
         return list_games()
-    if kind is Kind.methods:
+    if kind is Listed.methods:
         from marl.tabular import list_methods
 
         return list_methods()
-    if kind is Kind.equilibria:
+    if kind is Listed.equilibria:
         from analysis.solve import list_concepts
 
         return list_concepts()
-    from scenarios.solving.scenario import list_scenarios
+    from scenarios.lookup import list_scenarios
 
     return list_scenarios()
 

@@ -1,46 +1,34 @@
-"""The run directory: what is in it, and how it is written so that a crash costs little.
+"""The run directory: what every run has in it, and how it is written so that a crash costs little.
 
 scenario.toml    the scenario, every default written out
 versions.json    what it ran on
-metrics.csv      one row an evaluation, appended and flushed
-checkpoint/      one file a method: solver state and history
-strategy.npz     the answer (strategies/ where methods are compared)
 result.json      the last table, once the run is done
 *.png            pictures
 
-Of a run that trains `scenarios.training.store` says the rest: its metrics and checkpoints are of
-another kind, and its answer is policy.pt.
+The rest is said where it is written: `scenarios.solving.store`, `scenarios.training.store` and
+`scenarios.playing.run`.
 """
 
 from __future__ import annotations
 
-import csv
 import fcntl
-import hashlib
-import io
 import json
 import os
 import platform
-import re
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from games import InputError
-from games.common.storage import read_arrays, write_arrays, write_atomically
-from marl.tabular import Evaluation, Solver
-from marl.tabular.method import REGISTRY
-from scenarios.solving.scenario import Experiment, Scenario, parse
+from games.common.errors import InputError
+from games.common.storage import write_atomically
+from scenarios.experiment import Experiment
+from scenarios.lookup import parse
 
 SCENARIO, VERSIONS, METRICS, RESULT = "scenario.toml", "versions.json", "metrics.csv", "result.json"
-STRATEGY, POLICY, BEST = "strategy.npz", "policy.pt", "best.pt"
-COLUMNS = ("method", *Evaluation._fields)
-_SOLVER = "solver."
+STRATEGY = "strategy.npz"
 Row = TypeVar("Row")
 
 
@@ -130,104 +118,6 @@ def remove_leftovers(path: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
-def slug(label: str) -> str:
-    """A label as a file name: readable, and different for different labels."""
-    name = re.sub(r"[^A-Za-z0-9_-]", "_", label.replace("+", "plus"))
-    if label in REGISTRY:
-        return name
-    return f"{name}-{hashlib.sha256(label.encode()).hexdigest()[:8]}"
-
-
-def checkpoint_file(path: Path, label: str) -> Path:
-    return path / "checkpoint" / f"{slug(label)}.npz"
-
-
-def save_checkpoint(
-    path: Path, label: str, identity: str, solver: Solver, history: list[Evaluation], seconds: float
-) -> None:
-    """All that is needed to go on with one method, written whole or not at all."""
-    arrays = {f"{_SOLVER}{name}": array for name, array in solver.state().items()}
-    arrays["history"] = np.array(history, dtype=np.float64).reshape(-1, len(Evaluation._fields))
-    arrays["seconds"] = np.array(seconds)
-    arrays["identity"] = np.array(identity)
-    write_arrays(checkpoint_file(path, label), arrays)
-
-
-def load_checkpoint(
-    path: Path, label: str, identity: str, solver: Solver
-) -> tuple[list[Evaluation], float]:
-    """Restore a solver in place; returns its history and the seconds spent. Empty if there is none.
-
-    Raises:
-        InputError: the file is damaged, or belongs to another game or method.
-    """
-    file = checkpoint_file(path, label)
-    if not file.exists():
-        return [], 0.0
-    fix = f"put it back from a copy, or delete it to start {label} over"
-    try:
-        arrays = read_arrays(file)
-    except InputError as error:
-        raise InputError(f"{error}: {fix}") from None
-    if str(arrays.get("identity")) != identity:
-        raise InputError(
-            f"{file} was made by another game, method or seed (or number of iterations, where a "
-            f"method follows a schedule) than {path / SCENARIO} says: put that back, or start a "
-            "new run"
-        )
-    try:
-        solver.restore(
-            {k.removeprefix(_SOLVER): v for k, v in arrays.items() if k.startswith(_SOLVER)}
-        )
-    except (KeyError, ValueError) as error:
-        raise InputError(f"{file} does not fit this version of {label} ({error}): {fix}") from None
-    return history(arrays["history"]), float(arrays["seconds"])
-
-
-def history(rows: np.ndarray) -> list[Evaluation]:
-    return [Evaluation(int(row[0]), float(row[1]), float(row[2])) for row in rows]
-
-
-def start_metrics(path: Path, histories: Mapping[str, list[Evaluation]]) -> None:
-    """Write metrics.csv anew from what the checkpoints hold, so that no row stands twice."""
-    lines = [",".join(COLUMNS) + "\n"]
-    for label, rows in histories.items():
-        lines += [_line(label, row) for row in rows]
-    write_atomically(path / METRICS, "".join(lines).encode())
-
-
-def append_metrics(path: Path, label: str, row: Evaluation) -> None:
-    with (path / METRICS).open("a", encoding="utf-8", newline="") as file:
-        file.write(_line(label, row))
-
-
-def read_metrics(path: Path) -> dict[str, list[Evaluation]]:
-    """Histories by label. A last row that a crash cut short is left out.
-
-    Raises:
-        InputError: another row is not one that was written here.
-    """
-    histories: dict[str, list[Evaluation]] = {}
-    file = path / METRICS
-    if not file.exists():
-        return histories
-    try:
-        text = file.read_text(encoding="utf-8")
-        whole = io.StringIO(text[: text.rfind("\n") + 1], newline="")
-        for label, iteration, seconds, nash_conv in list(csv.reader(whole))[1:]:
-            row = Evaluation(int(iteration), float(seconds), float(nash_conv))
-            histories.setdefault(label, []).append(row)
-    except ValueError:  # cells that are too few, too many, no numbers, no text
-        raise _damaged(file, path) from None
-    return histories
-
-
-def strategy_file(path: Path, scenario: Scenario, label: str) -> Path:
-    if scenario.method is not None:
-        return path / STRATEGY
-    return path / "strategies" / f"{slug(label)}.npz"
-
-
 def versions(packages: Sequence[str]) -> dict[str, str]:
     """The versions that a result depends on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
@@ -259,24 +149,22 @@ def read_result(path: Path, row: Callable[[dict[str, Any]], Row]) -> list[Row] |
         if not rows:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
-        raise _damaged(file, path) from None
+        raise damaged(file, path) from None
     return rows
 
 
-def remove_answers(path: Path) -> None:
-    """Remove what only a run that is done has: it is about to be computed anew."""
-    single = [path / name for name in (RESULT, STRATEGY, POLICY, BEST)]
-    for answer in [*single, *path.glob("strategies/*.npz")]:
-        answer.unlink(missing_ok=True)
-    for picture in path.glob("*.png"):
-        picture.unlink()
+def remove_answers(path: Path, others: Sequence[str] = ()) -> None:
+    """Remove what only a run that is done has: it is about to be computed anew.
+
+    Args:
+        path: of the run.
+        others: patterns of files that such a run has besides its result and its pictures.
+    """
+    for pattern in (RESULT, "*.png", *others):
+        for answer in path.glob(pattern):
+            answer.unlink(missing_ok=True)
 
 
-def _damaged(file: Path, run: Path) -> InputError:
+def damaged(file: Path, run: Path) -> InputError:
+    """The error that says so, and how to go on."""
     return InputError(f"{file} is damaged: `schelling resume {run}` writes it anew")
-
-
-def _line(label: str, row: Evaluation) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow([label, *row])
-    return line.getvalue()

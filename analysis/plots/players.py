@@ -1,8 +1,8 @@
-"""Pictures of what players of safe navigation are worth: by team size, and by a fixed zeta."""
+"""Pictures of what players are worth: side by side, by team size, and by a fixed zeta."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,12 +11,84 @@ from matplotlib.ticker import FormatStrFormatter, NullLocator
 
 from analysis.plots.base import COLOURS, NAMES, SHARES, STYLES
 from games import InputError
+from games.simulators.references import Reference
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
 ASIDE = 0.015  # from player to player, as a share of the axis
+
+
+MOST_PANELS = 9  # of a comparison
+
+
+def comparison(
+    measured: pd.DataFrame,
+    metrics: Sequence[str] | None = None,
+    *,
+    references: Mapping[str, Reference] | None = None,
+    title: str = "",
+) -> Figure:
+    """What players did in the same games: means with 95% intervals, a panel a metric.
+
+    Args:
+        measured: a row a player and metric: `player`, `metric`, `mean`, and the interval's ends,
+            `low` and `high`; `marl.evaluation.comparison.compare`.
+        metrics: to draw; None: the first nine of those in which players differ.
+        references: optimum or bound by metric, a line across its panel.
+        title: of the picture.
+
+    Raises:
+        InputError: a column that lacks, or a metric of which there is no row.
+    """
+    _needs(measured, ("player", "metric", "mean", "low", "high"))
+    players = list(dict.fromkeys(measured["player"]))
+    references = references or {}
+    if metrics is None:
+        metrics = _differing(measured)
+    columns = min(len(metrics), 3)
+    rows = -(-len(metrics) // columns)
+    high = 0.28 * len(players) + 1.0
+    figure = Figure(figsize=(3.4 * columns + 1.2, high * rows + 0.6), layout="constrained")
+    figure.suptitle(title.replace("$", r"\$"))
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharey=True).ravel())
+    for ax, metric in zip(panels, metrics, strict=False):
+        own = _of_metric(measured, metric).set_index("player").loc[players]
+        for k, (_, row) in enumerate(own.iterrows()):
+            ends = [[row["mean"] - row["low"]], [row["high"] - row["mean"]]]
+            ax.errorbar(
+                row["mean"], k, xerr=np.abs(ends), color=COLOURS[k % len(COLOURS)], marker="o",
+                ms=5, capsize=3, elinewidth=1.4,
+            )  # fmt: skip
+        if metric in references:
+            known = references[metric]
+            ax.axvline(
+                known.value, color="0.3", lw=1.3, ls="--",
+                label=f"{known.kind} in the long run, {known.value:.4g}",
+            )  # fmt: skip
+        ax.set_title(NAMES.get(metric, metric.replace("_", " ")), size=10)
+        ax.set_yticks(range(len(players)), players)
+        ax.set_ylim(len(players) - 0.5, -0.5)  # the first at the top
+        ax.grid(True, color="0.93")
+        ax.tick_params(labelsize=8)
+        ax.spines[["top", "right"]].set_visible(False)
+    for ax in panels[len(metrics) :]:
+        ax.remove()
+    named = [pair for ax in panels for pair in zip(*ax.get_legend_handles_labels(), strict=True)]
+    handles, labels = ([pair[k] for pair in named] for k in (0, 1))
+    figure.legend(
+        handles, labels, loc="outside lower center", frameon=False, fontsize=8,
+        title="means of whole games, bars: 95% intervals", title_fontsize=8,
+    )  # fmt: skip
+    return figure
+
+
+def _differing(measured: pd.DataFrame) -> list[str]:
+    """Metrics that tell players apart; all of them if none does."""
+    spread = measured.groupby("metric", sort=False)["mean"].agg(lambda each: np.ptp(each))
+    found = [str(name) for name in spread.index if spread[name] > 0] or [*map(str, spread.index)]
+    return found[:MOST_PANELS]
 
 
 def team_size(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,15 +12,15 @@ import typer
 from games.common.errors import InputError, one_line
 from games.load import names_a_file
 from scenarios.interrupt import stop_signals
+from scenarios.solving.files import Files
+from scenarios.solving.tables import print_results, progress
 from scenarios.terminal import (
     FAILED,
     INTERRUPTED,
     Json,
     Seed,
     Set,
-    print_results,
     print_table,
-    progress,
     say,
     telling,
 )
@@ -31,34 +30,6 @@ if TYPE_CHECKING:
 
 # Where only a target or a time is given to a method that iterates, iterations are bounded by this.
 ENOUGH_ITERATIONS = 1_000_000
-EXPORTS = (".npz", ".csv", ".efg", ".nfg")
-PICTURES = (".png", ".pdf", ".svg")
-
-
-@dataclass(frozen=True)
-class Files:
-    """Where to write what is found.
-
-    Raises:
-        InputError: a name that says no format, or a folder that is not there.
-    """
-
-    export: Path | None = None
-    plot: Path | None = None
-
-    def __post_init__(self) -> None:
-        for path, suffixes in ((self.export, EXPORTS), (self.plot, PICTURES)):
-            if path is None:
-                continue
-            if path.suffix.lower() not in suffixes:
-                raise InputError(f"{path}: end the name in {', '.join(suffixes)}")
-            if not path.parent.is_dir():
-                raise InputError(f"{path}: there is no folder {path.parent}")
-
-    @property
-    def wanted(self) -> list[Path]:
-        """Those that are."""
-        return [path for path in (self.export, self.plot) if path is not None]
 
 
 # What `solve` can look for: the keys of `analysis.solve.CONCEPTS`, known before it loads.
@@ -131,7 +102,7 @@ def solve(
     iterated by a method of `schelling list methods`.
     """
     from marl.tabular.method import REGISTRY
-    from scenarios.solving.scenario import value_of
+    from scenarios.lookup import value_of
 
     limits = {"iterations": iterations, "target": target, "seconds": seconds}
     files = Files(export, plot)
@@ -234,8 +205,8 @@ def _iterate(
     from games import load
     from marl.tabular import iterate
     from marl.tabular.solve import conclude
+    from scenarios.lookup import parse
     from scenarios.solving.run import Result
-    from scenarios.solving.scenario import Scenario, parse
 
     # An option of this command is a key of a scenario: the same types, checks and messages.
     shorthand = [f"stop.{key}={value!r}" for key, value in limits.items() if value is not None]
@@ -244,7 +215,7 @@ def _iterate(
         shorthand.append(f"stop.iterations={ENOUGH_ITERATIONS}")
     table: dict[str, Any] = {} if method is None else {"name": method}
     scenario = parse("", "solve", [*shorthand, *settings], game=game, method=table, seed=seed)
-    if not isinstance(scenario, Scenario):
+    if scenario.kind != "solve":
         raise InputError(
             f"{method} trains: write a scenario with this game and method, and `schelling run` it"
         )

@@ -20,8 +20,8 @@ from analysis.solve import checked, fit, options_of, solve
 from games import NODE_BUDGET, Game, InputError, SequenceForm, as_form, load
 from games.common.progress import Progress
 from games.finite.security import SecurityGame
+from scenarios.lookup import value_of
 from scenarios.solving import played
-from scenarios.solving.scenario import value_of
 
 MOST_SHOWN = 40  # rows of what is played, on the screen
 MOST_IN_JSON = 50_000

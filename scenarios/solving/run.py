@@ -1,29 +1,26 @@
-"""A run: a scenario carried out in its own directory, and picked up again from there."""
+"""A run that solves: methods one after the other, each from its own checkpoint."""
 
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from games import Game, InputError, SequenceForm, Strategy, load
 from marl.tabular import Evaluation, Method, Solution, iterate
 from marl.tabular.solve import conclude
-from scenarios import store
-from scenarios.interrupt import Interrupted, stop_signals
-from scenarios.solving.scenario import Experiment, Scenario
+from scenarios.interrupt import Interrupted
+from scenarios.runs import Progress, Run
+from scenarios.solving import store
+from scenarios.solving.scenario import Scenario
+from scenarios.store import STRATEGY
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from scenarios.training.run import TrainingRun
-
-Progress = Callable[[str, int, Evaluation | None, float], None]  # label, iteration, last, seconds
 
 
 @dataclass(frozen=True)
@@ -66,47 +63,21 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Run:
-    """A run directory. `Run.load(path)` rebuilds all that the run found."""
+class SolvingRun(Run[Scenario, Result]):
+    """A run directory of a scenario that solves; made and found by `scenarios.Run`.
 
-    path: Path
-    scenario: Scenario
+    `execute` calls `progress` at every pause with label, iteration, last evaluation and seconds.
+    """
 
-    @staticmethod
-    def create(
-        scenario: Experiment, path: str | os.PathLike[str] | None = None
-    ) -> Run | TrainingRun:
-        """A new run directory of the scenario's kind; `runs/NAME-1` and so on if no path is given.
-
-        Raises:
-            InputError: something is there already, or the folder cannot be written to.
-        """
-        where = store.free_path(Path("runs"), scenario.name) if path is None else Path(path)
-        store.create(where, scenario)
-        return Run.of(where, scenario)
-
-    @staticmethod
-    def load(path: str | os.PathLike[str]) -> Run | TrainingRun:
-        """An existing run, of its scenario's kind; InputError if there is none."""
-        return Run.of(Path(path), store.read_scenario(Path(path)))
-
-    @staticmethod
-    def of(path: Path, scenario: Experiment) -> Run | TrainingRun:
-        """The run of a scenario in a folder that is there."""
-        if isinstance(scenario, Scenario):
-            return Run(path, scenario)
-        from scenarios.training.run import TrainingRun
-
-        return TrainingRun(path, scenario)  # type: ignore[arg-type]
+    answers = (STRATEGY, "strategies/*.npz")
 
     @property
-    def finished(self) -> bool:
-        return self.results is not None
+    def metrics(self) -> pd.DataFrame:
+        """A row a method and evaluation: method, iteration, seconds, nash_conv."""
+        import pandas as pd
 
-    @property
-    def results(self) -> list[Result] | None:
-        """The rows of the last table, or None while the run is not done."""
-        return store.read_result(self.path, Result.from_json)
+        rows = [(k, *row) for k, v in store.read_metrics(self.path).items() for row in v]
+        return pd.DataFrame(rows, columns=list(store.COLUMNS))
 
     @cached_property
     def game(self) -> Game:
@@ -134,39 +105,18 @@ class Run:
             raise InputError(f"{self.path} has {len(found)} strategies: see `run.strategies`")
         return next(iter(found.values()))
 
-    def execute(
-        self, game: Game | SequenceForm | None = None, progress: Progress | None = None
-    ) -> list[Result]:
-        """Carry the scenario out, or go on from the last checkpoint; ends with files and pictures.
+    @staticmethod
+    def _row(row: dict[str, Any]) -> Result:
+        return Result.from_json(row)
 
-        Args:
-            game: `scenario.prepare()`, if that was done already.
-            progress: called at every pause with label, iteration, last evaluation and seconds.
-
-        Raises:
-            Interrupted: by SIGINT or SIGTERM, after a checkpoint.
-            InputError: a checkpoint that is damaged or does not fit, or a run that another process
-                is working on.
-        """
-        game = self.scenario.prepare() if game is None else game
-        with store.locked(self.path):
-            store.remove_leftovers(self.path)
-            # Every checkpoint is read before anything is touched: a bad one costs nothing.
-            methods = self.scenario.methods.items()
-            legs = [_Leg(self, label, method, game) for label, method in methods]
-            store.write_scenario(self.path, self.scenario)  # its limits may be new
-            store.remove_answers(self.path)
-            store.start_metrics(self.path, {leg.label: leg.history for leg in legs})
-            results = []
-            with stop_signals() as stopped:
-                for leg in legs:
-                    solution = leg.run(stopped, progress)
-                    results.append(Result.of(leg.label, self.scenario.game, solution))
-                form = legs[0].solver.form
-                if form is not None:
-                    self._draw(form)
-                store.write_result(self.path, [result.to_json() for result in results])
-        return results
+    def _begin(
+        self,
+        ready: Game | SequenceForm | None,
+        stack: ExitStack,
+        tell: Callable[[str], object],
+    ) -> _Work:
+        game = self.scenario.prepare() if ready is None else ready
+        return _Work(self, game)
 
     def _draw(self, form: SequenceForm) -> None:
         from analysis.plots import base as plot
@@ -180,10 +130,31 @@ class Run:
             picture.savefig(self.path / "strategy.png", dpi=150)
 
 
+class _Work:
+    """All methods of a run."""
+
+    def __init__(self, run: SolvingRun, game: Game | SequenceForm) -> None:
+        methods = run.scenario.methods.items()
+        self.path, self.game, self.draw = run.path, run.scenario.game, run._draw
+        self.legs = [_Leg(run, label, method, game) for label, method in methods]
+
+    def run(self, stopped: Callable[[], bool], progress: Progress | None) -> list[Result]:
+        store.start_metrics(self.path, {leg.label: leg.history for leg in self.legs})
+        results = []
+        for leg in self.legs:
+            results.append(Result.of(leg.label, self.game, leg.run(stopped, progress)))
+        form = self.legs[0].solver.form
+        if form is not None:
+            self.draw(form)
+        return results
+
+
 class _Leg:
     """One method's part of a run."""
 
-    def __init__(self, run: Run, label: str, method: Method, game: Game | SequenceForm) -> None:
+    def __init__(
+        self, run: SolvingRun, label: str, method: Method, game: Game | SequenceForm
+    ) -> None:
         scenario = run.scenario
         self.path, self.scenario, self.label, self.method = run.path, scenario, label, method
         self.game = game

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import analysis
 from analysis.concepts import CORRELATED, goes_to_dynamics
@@ -18,9 +18,7 @@ from games.finite.security import SecurityGame
 from marl.tabular import Solution
 from scenarios.solving import played
 from scenarios.solving.equilibria import MOST_IN_JSON, Found, is_guarded
-
-if TYPE_CHECKING:
-    from scenarios.solving.command import Files
+from scenarios.solving.files import Files
 
 LOTTERIES = (*CORRELATED, "alpharank")  # concepts whose answer is no strategy
 MOST_DRAWN = 500_000  # incentives of a game whose region of payoffs is drawn: some seconds

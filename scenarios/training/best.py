@@ -10,44 +10,17 @@ difference is on its side. Otherwise the last policy is: it has learned from mos
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
-
-import numpy as np
 
 from games.common.intervals import student
 from games.finite.sequence_form import Float64
-from games.simulators.simulator import Spec
-from marl.evaluation.episodes import Played
-from scenarios.training.scenario import EVALUATED, is_better
+from games.simulators.metrics import EVALUATED, Metric, metric
 
 Best = dict[str, Any]
 """Of the best policy: metric, value and update. Where a candidate was held against the last policy
 also candidate, its update; last, the last one's value; ahead, by how much the candidate is better
 than that; and of games how many there were, and ahead_low and ahead_high, the 95% interval."""
-
-
-def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
-    """[E] each, all that is known of whole games.
-
-    Args:
-        played: games of one policy.
-        game: which; where it is known what it costs at best, `gap` is how far above that a game
-            is, in percent.
-        spec: of the game.
-    """
-    from analysis.inventory.reference import held_against
-
-    found = {"return": played.own, "episode_steps": played.steps, **played.info}
-    alone = not len(played.seat) or played.seat[0] < 0
-    if not alone:
-        found["wins"] = (played.own > 0).astype(float)
-    elif len(spec.roles) > 1:
-        roles = np.array(spec.role_of)
-        for k, role in enumerate(spec.roles):
-            found[f"return_{role.name}"] = played.returns[:, roles == k].mean(axis=1)
-    if "cost" in found and (least := held_against(game)) is not None:
-        found["gap"] = 100 * (found["cost"] / least.value - 1)
-    return found
 
 
 def exact_verdict(candidate: Best, update: int, value: float) -> Best:
@@ -58,13 +31,14 @@ def exact_verdict(candidate: Best, update: int, value: float) -> Best:
         update: of the last policy.
         value: the last policy's.
     """
-    metric = candidate["metric"]
     ahead = candidate["value"] - value
-    ahead = ahead if is_better(metric, 1.0, 0.0) else -ahead
+    ahead = ahead if metric(candidate["metric"]).better == "more" else -ahead
     return _verdict(candidate, update, value, ahead > 0) | {"ahead": ahead}
 
 
-def verdict(candidate: Best, update: int, own: Float64, last: Float64) -> Best:
+def verdict(
+    candidate: Best, update: int, own: Float64, last: Float64, known: Sequence[Metric] = ()
+) -> Best:
     """The better of a candidate and the last policy by the same games.
 
     Args:
@@ -72,9 +46,10 @@ def verdict(candidate: Best, update: int, own: Float64, last: Float64) -> Best:
         update: of the last policy.
         own: [E] the metric in games of the candidate.
         last: [E] in the same games of the last policy.
+        known: what the game says of its metrics.
     """
-    metric = candidate["metric"]
-    ahead = own - last if is_better(metric, 1.0, 0.0) else last - own
+    more = metric(candidate["metric"], known).better == "more"
+    ahead = own - last if more else last - own
     low, high = student(ahead)
     candidate = candidate | {"value": float(own.mean())}
     found = _verdict(candidate, update, float(last.mean()), low > 0)
@@ -118,12 +93,13 @@ def in_words(best: Best, updates: int) -> str:
 class Candidates:
     """The best of the looks so far, told row by row."""
 
-    def __init__(self, column: str | None) -> None:
+    def __init__(self, column: str | None, known: Sequence[Metric] = ()) -> None:
         """
         Args:
             column: of metrics.csv, by which the best is chosen; None: nobody looks.
+            known: what the game says of its metrics.
         """
-        self.column = column
+        self.column, self.known = column, known
         self.metric = None if column is None else column.removeprefix(EVALUATED)
         self.best: Best = {}
 
@@ -132,7 +108,8 @@ class Candidates:
         value = math.nan if self.column is None else row.get(self.column, math.nan)
         if self.column is None or not math.isfinite(value):
             return False
-        if self.best and is_better(self.column, self.best["value"], value):
+        judged = metric(self.column, self.known)
+        if self.best and judged.is_better(self.best["value"], value):
             return False
         self.best = {"metric": self.metric, "value": value, "update": int(row["update"])}
         return True

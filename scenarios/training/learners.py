@@ -1,14 +1,9 @@
-"""What learns: the methods of training scenarios by name, and what they need installed."""
+"""What learns: the methods of training scenarios by name."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-from games.common.errors import InputError
 from marl.learning.method import METHODS, LearningMethod
-
-EXTRA = ("torch", "torch_geometric", "ray", "gymnasium", "pettingzoo", "tensorboardX")
+from scenarios.installed import installed
 
 
 def list_learners() -> list[dict[str, str]]:
@@ -25,20 +20,6 @@ def list_learners() -> list[dict[str, str]]:
         }
         for name in METHODS
     ]
-
-
-@contextmanager
-def installed() -> Iterator[None]:
-    """Turns a missing package that training needs into an InputError that says how to get it."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in EXTRA:
-            raise
-        raise InputError(
-            f"training needs torch and Ray ({error.name} is missing): pip install "
-            "-c constraints.txt '.[learning]'"
-        ) from None
 
 
 def _load(name: str) -> type[LearningMethod]:

@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from games.common.errors import InputError, did_you_mean
 from games.common.settings import Table
 from games.simulators.action_sets import random_actions
+from games.simulators.metrics import EVALUATED, Metric, metric
 from games.simulators.simulator import Spec
 from games.vectors import altered, held_out, vector
 from marl.evaluation.exact import Exact, ExactLog
@@ -23,15 +24,10 @@ from marl.learning.plan import Plan
 from marl.learning.size import require_size
 from marl.learning.trainer import Trainer, train
 from marl.networks.policy import Policy
-from scenarios.solving.scenario import Experiment
-from scenarios.training.learners import installed
+from scenarios.experiment import Experiment
+from scenarios.figures import held_against
+from scenarios.installed import installed
 
-# Metrics of which less is better; of all others more is.
-LESS_IS_BETTER = (
-    "nash_conv", "nash_conv_average", "exploitability", "collisions", "loss", "value_loss", "cost",
-    "gap",
-)  # fmt: skip
-EVALUATED = "eval_"
 EXACT = ("nash_conv", "exploitability")  # of a policy, which are known without playing
 MOST_EPISODES = 1_000_000
 LONGEST_LOOK = 1000  # steps of a game that is played to see what it reports
@@ -127,6 +123,7 @@ class TrainingScenario(Plan, Experiment):
         *Experiment.packages, "torch", "ray", "torch-geometric", "pettingzoo", "gymnasium"
     )  # fmt: skip
 
+    kind: Literal["train"] = "train"
     stop: TrainingStop = TrainingStop(target={})
     checkpoint: TrainingCheckpoint = TrainingCheckpoint()
     evaluation: Evaluation = Evaluation(parameters={})
@@ -253,8 +250,6 @@ class TrainingScenario(Plan, Experiment):
         Raises:
             InputError: one that is not and will not be.
         """
-        from analysis.inventory.reference import held_against
-
         own = self.method.measured(self.plan, spec)
         known = {*own, *row, *seen, SECONDS}
         if self.exact is not None:
@@ -286,24 +281,27 @@ class TrainingScenario(Plan, Experiment):
             if key not in among:
                 raise InputError(f"{where}: there is no metric {key!r}: {did_you_mean(key, among)}")
 
-    def is_done(self, row: Mapping[str, float], seconds: float) -> bool:
-        """Whether to stop after the update of `row` (empty: before the first one)."""
+    def is_done(
+        self, row: Mapping[str, float], seconds: float, known: Iterable[Metric] = ()
+    ) -> bool:
+        """Whether to stop.
+
+        Args:
+            row: of the last update; empty before the first one.
+            seconds: that the run took.
+            known: what the game says of its metrics.
+        """
         stop = self.stop
         return (
             row.get("steps", 0.0) >= stop.steps
-            or self.reached(row)
+            or self.reached(row, known)
             or (stop.seconds is not None and seconds >= stop.seconds)
         )
 
-    def reached(self, row: Mapping[str, float]) -> bool:
-        """Whether an update's metrics are all at their targets."""
+    def reached(self, row: Mapping[str, float], known: Iterable[Metric] = ()) -> bool:
+        """Whether an update's metrics are all at their targets; see `is_done`."""
         target = self.stop.target
         return bool(target) and all(
-            key in row and not is_better(key, bound, row[key]) for key, bound in target.items()
+            key in row and not metric(key, known).is_better(bound, row[key])
+            for key, bound in target.items()
         )
-
-
-def is_better(metric: str, value: float, than: float) -> bool:
-    """Whether one value of a metric is better than another."""
-    less = metric.removeprefix(EVALUATED) in LESS_IS_BETTER
-    return value < than if less else value > than

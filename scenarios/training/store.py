@@ -23,7 +23,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,8 +33,12 @@ from marl.evaluation.exact import ExactLog
 from marl.learning.trainer import Trainer
 from scenarios.store import METRICS, SCENARIO
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 Row = dict[str, float]
 FOLDER, PLAN = "checkpoint", "plan.json"
+POLICY, BEST, PICTURE = "policy.pt", "best.pt", "learning.png"
 
 
 def require_same(run: Path, identity: dict[str, Any]) -> None:
@@ -281,9 +285,11 @@ def read(run: Path) -> list[Row]:
     return rows
 
 
-def header(run: Path) -> list[str]:
-    """Columns of metrics.csv."""
-    return _header(run / METRICS)
+def table(run: Path) -> pd.DataFrame:
+    """metrics.csv: a row an update; NaN where a metric was not measured."""
+    import pandas as pd
+
+    return pd.DataFrame(read(run), columns=_header(run / METRICS))
 
 
 def _header(file: Path) -> list[str]:

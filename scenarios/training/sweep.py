@@ -21,15 +21,17 @@ from games.common.errors import InputError, one_line
 from games.common.settings import checked
 from games.common.storage import write_atomically
 from games.common.workers import WorkerError, running_ray
+from games.simulators.metrics import EVALUATED, Metric, metric
+from games.vectors import vector
 from marl.learning.size import require_processes
 from marl.rllib.resources import bundles
 from scenarios import store
+from scenarios.experiment import Experiment
 from scenarios.interrupt import Interrupted
-from scenarios.solving.run import Run
-from scenarios.solving.scenario import Experiment, parse, set_key
+from scenarios.lookup import parse, set_key
+from scenarios.runs import Run
 from scenarios.training import store as training_store
-from scenarios.training.run import TrainingRun
-from scenarios.training.scenario import EVALUATED, TrainingScenario, is_better
+from scenarios.training.scenario import TrainingScenario
 
 RESULTS, TUNE, LONGEST_NAME = "results.csv", "tune", 80
 MOST_RUNS = 10_000
@@ -104,7 +106,7 @@ def run_sweep(
     todo = [variant for variant in every if not _is_done(folder / variant.name)]
     said = _train(scenario, folder, todo, progress) if todo else {}
     rows = [_row(folder, variant, said.get(str(folder / variant.name), "")) for variant in every]
-    _sort(rows, metrics.pop())
+    _sort(rows, metric(metrics.pop(), vector(every[0].scenario.game, 1).spec.metrics))
     import pandas as pd
 
     write_atomically(folder / RESULTS, pd.DataFrame(rows).to_csv(index=False).encode())
@@ -189,10 +191,9 @@ def _trial(config: dict[str, Any]) -> None:
         assert isinstance(scenario, TrainingScenario)
         begun = (path / store.SCENARIO).exists()
         work = Run.load(path) if begun else Run.create(scenario, path)
-        assert isinstance(work, TrainingRun)
         if begun:  # perhaps on other machines
             here = work.scenario.model_copy(update={"resources": scenario.resources})
-            work = TrainingRun(path, here)
+            work = Run.of(path, here)
         work.execute(progress=report)
         tune.report({**last, "failed": ""})
     except (InputError, ArithmeticError, WorkerError) as error:
@@ -240,7 +241,6 @@ def _row(folder: Path, variant: Variant, failed: str) -> dict[str, Any]:
     row |= {"updates": 0, "steps": 0, "seconds": 0.0}
     try:
         work = Run.load(folder / variant.name)
-        assert isinstance(work, TrainingRun)
         rows = training_store.read(work.path)
         values = [r[column] for r in rows if math.isfinite(r.get(column, math.nan))]
         row[metric] = values[-1] if values else math.nan
@@ -255,13 +255,13 @@ def _row(folder: Path, variant: Variant, failed: str) -> dict[str, Any]:
     return row
 
 
-def _sort(rows: list[dict[str, Any]], metric: str) -> None:
+def _sort(rows: list[dict[str, Any]], by: Metric) -> None:
     """The best first, those without a value last."""
-    upwards = is_better(metric, 0.0, 1.0)
+    sign = 1 if by.better == "less" else -1
 
     def place(row: dict[str, Any]) -> tuple[bool, float]:
-        value = row[metric]
-        return (value != value, (value if upwards else -value) if value == value else 0.0)
+        value = row[by.name]
+        return (value != value, sign * value if value == value else 0.0)
 
     rows.sort(key=place)
 

@@ -10,6 +10,7 @@ import typer
 
 from games.common.errors import InputError
 from scenarios.terminal import FAILED, Address, Json, Seed, Set, counting, number, print_table
+from scenarios.training.kind import KIND
 
 
 def sweep(
@@ -34,7 +35,7 @@ def sweep(
     sweep that was stopped.
     """
     from scenarios import store
-    from scenarios.solving.scenario import Scenario, find
+    from scenarios.lookup import find
 
     given = dict(_values(text) for text in grid or [])
     changes = {"grid": given or None, "seeds": seeds, "parallel": parallel}
@@ -44,14 +45,13 @@ def sweep(
         if value is not None and key != "grid"
     ]
     found = find(scenario, [*(settings or []), *options], seed=seed)
-    if isinstance(found, Scenario):
-        raise InputError(f"{scenario} solves a game; sweeps are of scenarios that train")
-    from scenarios.training.commands import at_address
+    if found.kind != "train":
+        raise InputError(f"{scenario} is of kind {found.kind}; sweeps are of scenarios that train")
     from scenarios.training.scenario import TrainingScenario
     from scenarios.training.sweep import run_sweep
 
     assert isinstance(found, TrainingScenario)
-    found = at_address(found, address)
+    found = KIND.at(found, address)
     if given:
         table = found.sweep.model_copy(update={"grid": given})
         found = found.model_copy(update={"sweep": table})
@@ -71,26 +71,13 @@ def sweep(
 
 def _values(text: str) -> tuple[str, tuple[Any, ...]]:
     """`key=a,b,c` as a key and its values, as in TOML or bare words."""
-    from scenarios.solving.scenario import value_of
+    from scenarios.lookup import split, value_of
 
     key, equals, rest = text.partition("=")
-    parts = _split(rest)
+    parts = split(rest)
     if not equals or not key.strip() or not all(part.strip() for part in parts):
         raise InputError(f"--set-grid {text}: write key=a,b,c, such as method.clip=0.1,0.2")
     return key.strip(), tuple(value_of(part.strip()) for part in parts)
-
-
-def _split(text: str) -> list[str]:
-    """At commas outside of brackets and quotes."""
-    parts, depth, quoted = [""], 0, False
-    for sign in text:
-        quoted ^= sign == '"'
-        depth += (sign in "([{") - (sign in ")]}")
-        if sign == "," and depth == 0 and not quoted:
-            parts.append("")
-        else:
-            parts[-1] += sign
-    return parts
 
 
 def _shown(row: dict[str, Any], failed: bool) -> dict[str, str]:

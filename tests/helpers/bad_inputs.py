@@ -663,7 +663,8 @@ def load_everything() -> None:
 
     import analysis.solve  # noqa: F401
     import scenarios.cli
-    import scenarios.training.commands
+    import scenarios.playing.one
+    import scenarios.training.kind
     import scenarios.training.sweep
     import scenarios.training.watching
 

@@ -14,11 +14,11 @@ from marl.networks.policy import Policy
 from marl.tabular.method import find as find_method
 from scenarios import find
 from scenarios.cli import _main
-from scenarios.solving.scenario import parse
+from scenarios.lookup import parse
 
 TINY = """
 game = "navigation(agents=2,max_steps=20)"
-method = {name = "ppo", games = 8, fragment = 15}
+method = {name = "ppo", num_envs = 8, rollout_length = 15}
 network = {hidden = [8]}
 stop = {steps = 240}
 """

@@ -13,7 +13,7 @@ from games import InputError
 from marl import tabular
 from scenarios import Run, find
 from scenarios.cli import _main
-from scenarios.solving.scenario import parse
+from scenarios.lookup import parse
 from tests.conftest import KUHN, cli, form, last_json
 
 LONG = """
@@ -190,7 +190,7 @@ def test_refused_resume_changes_nothing(tmp_path, capsys):
 def test_answers_of_a_run_that_goes_on_are_gone(tmp_path):
     run = Run.create(find("kuhn", ["stop.iterations=20"]), tmp_path / "run")
     run.execute()
-    longer = Run(run.path, find("kuhn", ["stop.iterations=1000000", "stop.target=0"]))
+    longer = Run.of(run.path, find("kuhn", ["stop.iterations=1000000", "stop.target=0"]))
 
     def stop(*_):
         raise RuntimeError

@@ -12,18 +12,20 @@ from scipy.stats import ttest_rel
 from games.common.errors import InputError
 from games.common.seeds import seeds
 from games.common.workers import running_ray
+from games.simulators.metrics import Metric
 from games.simulators.simulator import Role, Spec
 from marl.evaluation.episodes import Played, evaluate
 from scenarios import Run
 from scenarios.cli import _main
-from scenarios.solving.scenario import parse
+from scenarios.figures import by_game, summary
+from scenarios.lookup import parse
 from scenarios.training import store as training_store
-from scenarios.training.best import Candidates, by_game, exact_verdict, in_words, verdict
-from scenarios.training.run import DEVELOPMENT, HELD_OUT, summary
+from scenarios.training.best import Candidates, exact_verdict, in_words, verdict
+from scenarios.training.work import DEVELOPMENT, HELD_OUT
 
 STORE = """
 game = "tests.helpers.one_store:OneStore()"
-method = {name = "hdpo", games = 16, updates = 20}
+method = {name = "hdpo", num_envs = 16, updates = 20}
 network = {hidden = [16]}
 stop = {steps = 76800}
 evaluation = {every = 2, episodes = 50, development = 20}
@@ -203,7 +205,8 @@ def test_verdicts(metric, shift, update):
     random = np.random.default_rng(3)
     last = random.normal(5, 2, size=200)
     own = last + (random.normal(shift, 0.1, size=200) if shift else 0.0)
-    found = verdict({"metric": metric, "value": 0.0, "update": 2}, 8, own, last)
+    candidate = {"metric": metric, "value": 0.0, "update": 2}
+    found = verdict(candidate, 8, own, last, [Metric("cost", "less")])
     assert found["update"] == update
     assert found["value"] == (own if update == 2 else last).mean()
     sign = -1 if metric == "cost" else 1
@@ -229,7 +232,7 @@ def test_exact_best_is_judged_at_the_end_too(tmp_path):
     """The last update is no look of [exact], which its average would remember."""
     text = """
     game = "kuhn_poker"
-    method = {name = "ppo", games = 16, fragment = 8}
+    method = {name = "ppo", num_envs = 16, rollout_length = 8}
     network = {hidden = [8]}
     stop = {steps = 640}
     exact = {every = 2, average = true}

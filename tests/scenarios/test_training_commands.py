@@ -15,16 +15,15 @@ from games.common.workers import running_ray
 from games.navigation.navigation import Navigation
 from scenarios import Run, find, list_scenarios
 from scenarios.cli import _main
-from scenarios.solving.scenario import parse
+from scenarios.lookup import parse, split
 from scenarios.training.sweep import variants
-from scenarios.training.sweep_command import _split
 from tests.conftest import last_json
 from tests.scenarios.test_training_runs import TINY, Broken
 
 TRAINING = [row["scenario"] for row in list_scenarios() if row["kind"] == "train"]
 TICTACTOE = """
 game = "tic_tac_toe"
-method = {name = "ppo", games = 4, fragment = 8}
+method = {name = "ppo", num_envs = 4, rollout_length = 8}
 network = {hidden = [8]}
 stop = {steps = 64}
 """
@@ -253,7 +252,7 @@ def test_variants():
 
 
 def test_grids_are_divided_outside_of_brackets():
-    assert _split("1,[2,3],navigation(agents=4,layout=swap)") == [
+    assert split("1,[2,3],navigation(agents=4,layout=swap)") == [
         "1", "[2,3]", "navigation(agents=4,layout=swap)",
     ]  # fmt: skip
 
@@ -335,7 +334,7 @@ def test_unreachable_cluster_is_said_at_once(tmp_path):
 
 def test_commands_load_nothing_heavy():
     code = (
-        "import sys, json, scenarios.cli, scenarios.solving.run, scenarios.solving.scenario as s;"
+        "import sys, json, scenarios.cli, scenarios.runs, scenarios.lookup as s;"
         "s.list_scenarios(); s.find('kuhn');"
         "print(json.dumps([m for m in ('torch', 'ray', 'pettingzoo') if m in sys.modules]))"
     )

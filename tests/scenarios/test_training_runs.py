@@ -25,8 +25,8 @@ from marl.learning.trainer import train
 from scenarios import Run
 from scenarios.cli import _main
 from scenarios.interrupt import Interrupted
-from scenarios.solving.scenario import parse
-from scenarios.training import run as training_run
+from scenarios.lookup import parse
+from scenarios.training import work as training_work
 from scenarios.training.store import checkpoints, read
 
 TINY = """
@@ -207,7 +207,7 @@ def test_interrupt_while_evaluating(text, evaluation, update, tmp_path, monkeypa
     """It ends at once, not with the last game; what is missing of the row is measured later."""
     settings = ["checkpoint.seconds=1e9"]
     run = Run.create(parse(text, "x", settings), tmp_path / "run")
-    evaluated, steps = training_run.evaluate, []
+    evaluated, steps = training_work.evaluate, []
 
     def interrupted(policy, pause, **options):
         begun.append(policy)
@@ -223,7 +223,7 @@ def test_interrupt_while_evaluating(text, evaluation, update, tmp_path, monkeypa
 
     begun = []
     with monkeypatch.context() as changed:
-        changed.setattr(training_run, "evaluate", interrupted)
+        changed.setattr(training_work, "evaluate", interrupted)
         with pytest.raises(Interrupted, match=f"after update {update} and saved"):
             run.execute()
     assert len(steps) == 2
@@ -289,7 +289,7 @@ def test_names_of_what_is_measured(whole):
 
 RARE = """
 game = "tic_tac_toe"
-method = {name = "ppo", games = 2, fragment = 8}
+method = {name = "ppo", num_envs = 2, rollout_length = 8}
 network = {hidden = [8]}
 self_play = {past = 0.1}
 stop = {steps = 320, target = {return_against_past = 2}}

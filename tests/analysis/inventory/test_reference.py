@@ -10,7 +10,7 @@ from analysis.inventory.reference import held_against, reference
 from games.vectors import simulator, vector
 from marl.evaluation.episodes import Played
 from marl.rules.inventory import compare, tune
-from scenarios.training.run import summary
+from scenarios.figures import summary
 
 ROWS = (
     # game, kind, the answer of the function that it stands for

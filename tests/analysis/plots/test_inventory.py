@@ -27,7 +27,8 @@ from games.inventory.draw import DOTS, KEY, ON_ITS_WAY, STOCK, WAITING, places
 from games.inventory.network import SupplyNetwork
 from games.simulators.pictures import animate
 from games.vectors import simulator
-from scenarios.training.run import TrainingResult, TrainingRun
+from scenarios.training.result import TrainingResult
+from scenarios.training.work import draw
 
 NOTEBOOKS = Path(analysis.__file__).parent / "notebooks"
 NAMES = [
@@ -562,7 +563,7 @@ def test_a_run_is_drawn_with_its_optimum_and_last_evaluation(tmp_path, monkeypat
     )
     figures = []
     monkeypatch.setattr(Figure, "savefig", lambda figure, path, dpi: figures.append((figure, path)))
-    TrainingRun(tmp_path, scenario)._draw(result)
+    draw(tmp_path, scenario, result)
     ((figure, path),) = figures
     assert path == tmp_path / "learning.png"
     cost = named(figure.axes[0])

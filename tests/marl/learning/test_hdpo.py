@@ -23,9 +23,9 @@ from marl.networks.activations import ELU
 from marl.networks.network import Network
 from marl.networks.policy import Policy
 from marl.rllib.pathwise import NO_PART
+from scenarios import Run
 from scenarios.cli import _main
-from scenarios.solving.run import Run
-from scenarios.solving.scenario import parse
+from scenarios.lookup import parse
 from tests.helpers.one_store import OneStore
 
 torch.set_num_threads(1)

@@ -15,7 +15,7 @@ from marl.learning.trainer import train
 from marl.networks.distributions import distribution
 from marl.networks.network import Network
 from marl.rollouts.rollout import Rollout
-from scenarios.solving.scenario import parse
+from scenarios.lookup import parse
 from tests.helpers.learned import Learned, sample
 from tests.marl.learning.test_hdpo import quiet
 from tests.marl.learning.test_training import EXITS, best_of_exits

@@ -13,7 +13,7 @@ from marl.learning.trainer import train
 from scenarios import Run, find, list_scenarios
 from scenarios.cli import _main
 from scenarios.interrupt import Interrupted
-from scenarios.solving.scenario import parse
+from scenarios.lookup import parse
 from scenarios.training.sweep import variants
 
 TINY = """

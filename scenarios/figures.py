@@ -1,0 +1,74 @@
+"""Games that were played, in figures: what each game says, means, and the gap to a reference."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from games.finite.sequence_form import Float64
+from games.simulators.references import Reference, gap
+from games.simulators.simulator import Spec
+from marl.evaluation.episodes import Played
+
+HELD = "cost"
+"""The metric that references are of."""
+
+
+def reference(game: str) -> Reference | None:
+    """What a game costs at best in the long run, or a bound below that, if it is known."""
+    from analysis.inventory.reference import reference as found
+
+    return found(game)
+
+
+def held_against(game: str) -> Reference | None:
+    """The same, if what games cost as they are played can be held against it."""
+    from analysis.inventory.reference import held_against as found
+
+    return found(game)
+
+
+def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
+    """[E] each, all that is known of whole games.
+
+    Args:
+        played: games of one policy.
+        game: which; where it is known what it costs at best, `gap` is how far above that a game
+            is, in percent.
+        spec: of the game.
+    """
+    found = {"return": played.own, "episode_steps": played.steps, **played.info}
+    alone = not len(played.seat) or played.seat[0] < 0
+    if not alone:
+        found["wins"] = (played.own > 0).astype(float)
+    elif len(spec.roles) > 1:
+        roles = np.array(spec.role_of)
+        for k, role in enumerate(spec.roles):
+            found[f"return_{role.name}"] = played.returns[:, roles == k].mean(axis=1)
+    if HELD in found and (least := held_against(game)) is not None:
+        found["gap"] = 100 * (found[HELD] / least.value - 1)
+    return found
+
+
+def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
+    """Means of what was played, and `_error`, the standard error, of each.
+
+    What is not finite is left out.
+    Against somebody also `wins`, the share of games with a return above 0; of several roles the
+    return of each. Where it is known what the game costs at best, also that, `optimum` or
+    `lower_bound`, and the `gap` to it in percent, with its 95% interval.
+    """
+    values = by_game(played, game, spec)
+    values.pop("gap", None)
+    found: dict[str, float] = {}
+    count = len(played.steps)
+    for name, each in values.items():
+        found[name] = float(each.mean())
+        if count > 1:
+            found[f"{name}_error"] = float(each.std(ddof=1) / math.sqrt(count))
+    if count > 1 and HELD in values and (best := held_against(game)) is not None:
+        above = gap(values[HELD], best)
+        found[best.kind.replace(" ", "_")] = best.value
+        found |= {"gap": above.mean, "gap_low": above.low, "gap_high": above.high}
+    return {name: value for name, value in found.items() if math.isfinite(value)}

@@ -1,0 +1,140 @@
+"""Players in the same games, held against each other and against what is known of the game."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from games.common.errors import InputError
+from games.simulators.metrics import metric
+from games.simulators.references import Reference, gap
+from games.vectors import vector
+from marl.evaluation.comparison import table
+from marl.evaluation.episodes import Uniform, evaluate
+from marl.evaluation.players import player
+from scenarios.figures import HELD, by_game, held_against
+from scenarios.playing.scenario import PlayingScenario
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from marl.evaluation.episodes import Played
+
+COMPARED = ("difference", "difference_low", "difference_high", "relative")
+GAP = ("gap", "gap_low", "gap_high")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What players did in the same games."""
+
+    game: str
+    episodes: int
+    seed: int
+    to: str  # the player with whom the others are compared
+    reference: Reference | None  # of the cost
+    rows: list[dict[str, Any]]
+    """One a metric and player, those of a metric together: all that
+    `marl.evaluation.comparison.table` says, how the metric is printed (`form`), which way is
+    `better`, and of a cost with a reference `gap`, `gap_low` and `gap_high` in percent."""
+
+    @property
+    def frame(self) -> pd.DataFrame:
+        """The rows as a table."""
+        import pandas as pd
+
+        return pd.DataFrame(self.rows)
+
+    def to_json(self) -> dict[str, Any]:
+        """The fields; what is not finite is null."""
+        rows = [{k: _finite(value) for k, value in row.items()} for row in self.rows]
+        known = None if self.reference is None else vars(self.reference)
+        return vars(self) | {"reference": known, "rows": rows}
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Comparison:
+        fields = {name: row[name] for name in cls.__dataclass_fields__}
+        known = fields["reference"]
+        fields["reference"] = None if known is None else Reference(**known)
+        fields["rows"] = [
+            {key: math.nan if value is None else value for key, value in cells.items()}
+            for cells in fields["rows"]
+        ]
+        return cls(**fields)
+
+
+def seated(scenario: PlayingScenario) -> dict[str, Any]:
+    """The players of a scenario by label, all of whom can play its game.
+
+    Raises:
+        InputError: an unknown game or player, or a player that does not suit the game.
+    """
+    spec = vector(scenario.game, 1).spec
+    found = {}
+    for label, text in scenario.players.items():
+        found[label] = player(text, scenario.game)
+        try:
+            found[label].for_game(scenario.game, spec)
+        except InputError as error:
+            raise InputError(f"{label}: {error}") from None
+    return found
+
+
+def compare(
+    scenario: PlayingScenario,
+    players: Mapping[str, Any],
+    progress: Callable[[int, int], object] = lambda done, total: None,
+    pause: Callable[[], object] | None = None,
+) -> Comparison:
+    """Let everybody play the same games.
+
+    Args:
+        scenario: how many games, and how.
+        players: what `seated` returned.
+        progress: called with the number of players that are done, and of all.
+        pause: called before every step; what it raises ends it.
+
+    Raises:
+        InputError: see `marl.evaluation.episodes.evaluate`.
+    """
+    game, played = scenario.game, {}
+    spec = vector(game, 1).spec
+    for done, (label, who) in enumerate(players.items()):
+        progress(done, len(players))
+        played[label] = evaluate(
+            who, game, episodes=scenario.episodes, seed=scenario.seed, greedy=scenario.greedy,
+            against=Uniform(spec) if scenario.against == "random" else None, pause=pause,
+        )  # fmt: skip
+    least = held_against(game)
+    rows = _rows(scenario, played, least)
+    costs = any(row["metric"] == HELD for row in rows)
+    return Comparison(
+        game, scenario.episodes, scenario.seed, scenario.first, least if costs else None, rows
+    )
+
+
+def _rows(
+    scenario: PlayingScenario, played: Mapping[str, Played], least: Reference | None
+) -> list[dict[str, Any]]:
+    spec = vector(scenario.game, 1).spec
+    figures = {}
+    for label, games in played.items():
+        known = by_game(games, scenario.game, spec)
+        known.pop("gap", None)  # a column of its own
+        figures[label] = dataclasses.replace(games, info=known)
+    rows = table(figures, scenario.first).to_dict("records")
+    names = list(dict.fromkeys(row["metric"] for row in rows))
+    for row in rows:
+        kind = metric(row["metric"], spec.metrics)
+        row |= {"better": kind.better, "form": kind.form}
+        if row["metric"] == HELD and least is not None:
+            above = gap(figures[row["player"]].info[HELD], least)
+            row |= dict(zip(GAP, (above.mean, above.low, above.high), strict=True))
+    return sorted(rows, key=lambda row: names.index(row["metric"]))
+
+
+def _finite(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

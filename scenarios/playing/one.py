@@ -1,0 +1,89 @@
+"""One player alone: its figures as a table, and one of its games drawn or told."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from games.simulators.simulator import Spec
+from games.vectors import vector
+from marl.evaluation.episodes import Played, Uniform, evaluate
+from scenarios.figures import summary
+from scenarios.terminal import print_gap, print_table
+from scenarios.training.watching import MOST_PICTURES, Watching
+
+MOST_AGENTS = 8  # whose returns are told one by one
+
+
+@dataclass(frozen=True)
+class Games:
+    """Which games are played, and how."""
+
+    name: str
+    seed: int = 0
+    greedy: bool = False
+    against_random: bool = False  # else the player plays all seats
+
+    @property
+    def spec(self) -> Spec:
+        return vector(self.name, 1).spec
+
+    def play(self, player: Any, episodes: int) -> Played:
+        """Whole games of a player."""
+        return evaluate(player, self.name, episodes=episodes, **self._how)
+
+    def watch(self, player: Any, watching: Watching) -> None:
+        """One game of a player, looked at."""
+        longest: dict[str, Any] = {} if watching.picture is None else {"longest": MOST_PICTURES}
+        evaluate(player, watching.game, episodes=1, watch=watching, **longest, **self._how)
+
+    @property
+    def _how(self) -> dict[str, Any]:
+        against = {"against": Uniform(self.spec)} if self.against_random else {}
+        return {"seed": self.seed, "greedy": self.greedy, **against}
+
+
+def watching(name: str, picture: Path | None, as_text: bool) -> Watching | None:
+    """What looks at a game; None if nobody wants to. InputError if the game cannot be looked at."""
+    return Watching(name, picture, as_text) if picture is not None or as_text else None
+
+
+def play_one(
+    run: str, player: Any, games: Games, episodes: int, watch: Watching | None, as_json: bool
+) -> None:
+    """Play, and print the means with their standard errors.
+
+    Args:
+        run: whose player it is, as it was asked for.
+        player: a policy.
+        games: which.
+        episodes: how many.
+        watch: what looks at one more of them.
+        as_json: one object on one line.
+    """
+    played = games.play(player, episodes)
+    found = summary(played, games.name, games.spec)
+    agents = played.returns.shape[1]
+    if 1 < agents <= MOST_AGENTS:
+        found |= {f"return_{i}": float(played.returns[:, i].mean()) for i in range(agents)}
+    if watch is not None:
+        games.watch(player, watch)
+        watch.finish(to_stderr=as_json)
+    if as_json:
+        print(json.dumps({"run": run, "game": games.name, "episodes": episodes, **found}))
+        return
+    rows = [
+        {
+            "": key.replace("_", " "),
+            "mean": f"{value:.4f}",
+            "standard error": f"{found[f'{key}_error']:.4f}" if f"{key}_error" in found else "",
+        }
+        for key, value in found.items()
+        if not key.endswith(("_error", "_low", "_high"))
+    ]
+    print_table(f"{games.name}, {episodes:,} games", rows)
+    print_gap(found)
+    if watch is not None and watch.picture is not None:
+        print(f"written: {watch.picture}")

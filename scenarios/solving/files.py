@@ -1,0 +1,37 @@
+"""Where an answer is to be written, as it was asked for on the command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from games.common.errors import InputError
+
+EXPORTS = (".npz", ".csv", ".efg", ".nfg")
+PICTURES = (".png", ".pdf", ".svg")
+
+
+@dataclass(frozen=True)
+class Files:
+    """Where to write what is found.
+
+    Raises:
+        InputError: a name that says no format, or a folder that is not there.
+    """
+
+    export: Path | None = None
+    plot: Path | None = None
+
+    def __post_init__(self) -> None:
+        for path, suffixes in ((self.export, EXPORTS), (self.plot, PICTURES)):
+            if path is None:
+                continue
+            if path.suffix.lower() not in suffixes:
+                raise InputError(f"{path}: end the name in {', '.join(suffixes)}")
+            if not path.parent.is_dir():
+                raise InputError(f"{path}: there is no folder {path.parent}")
+
+    @property
+    def wanted(self) -> list[Path]:
+        """Those that are."""
+        return [path for path in (self.export, self.plot) if path is not None]
