@@ -12,8 +12,9 @@ from games.common.errors import InputError
 from games.simulators.metrics import metric
 from games.simulators.references import Reference, gap
 from games.vectors import vector
+from marl.evaluation.actors import Uniform
 from marl.evaluation.comparison import table
-from marl.evaluation.episodes import Uniform, evaluate
+from marl.evaluation.episodes import evaluate
 from marl.evaluation.players import player
 from scenarios.figures import HELD, by_game, held_against
 from scenarios.playing.scenario import PlayingScenario

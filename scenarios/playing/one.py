@@ -9,7 +9,8 @@ from typing import Any
 
 from games.simulators.simulator import Spec
 from games.vectors import vector
-from marl.evaluation.episodes import Played, Uniform, evaluate
+from marl.evaluation.actors import Uniform
+from marl.evaluation.episodes import Played, evaluate
 from scenarios.figures import summary
 from scenarios.terminal import print_gap, print_table
 from scenarios.training.watching import MOST_PICTURES, Watching

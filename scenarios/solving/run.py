@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from games import Game, InputError, SequenceForm, Strategy, load
 from marl.tabular import Evaluation, Method, Solution, iterate
@@ -104,6 +104,12 @@ class SolvingRun(Run[Scenario, Result]):
         if len(found) != 1:
             raise InputError(f"{self.path} has {len(found)} strategies: see `run.strategies`")
         return next(iter(found.values()))
+
+    def policy(self, best: bool = False) -> NoReturn:
+        """Raises InputError: methods that solve give strategies."""
+        raise InputError(
+            f"{self.path} solved a game, nothing was trained: `schelling show {self.path}`"
+        )
 
     @staticmethod
     def _row(row: dict[str, Any]) -> Result:

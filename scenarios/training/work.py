@@ -13,7 +13,8 @@ from games.common.errors import InputError
 from games.common.seeds import seeds
 from games.common.workers import WorkerError
 from games.simulators.metrics import EVALUATED
-from marl.evaluation.episodes import Played, Uniform, evaluate
+from marl.evaluation.actors import Uniform
+from marl.evaluation.episodes import Played, evaluate
 from marl.evaluation.exact import ExactLog
 from marl.learning.trainer import Trainer
 from marl.networks.policy import Policy
