@@ -21,7 +21,8 @@ import marl.rllib.resources
 from games.common.errors import InputError
 from games.common.workers import WorkerError, _environment, _shut_out, running_ray
 from games.vectors import vector
-from marl.learning.plan import PPO, Plan, Resources, SelfPlay
+from marl.learning.on_policy.ppo import PPO
+from marl.learning.plan import Plan, Resources, SelfPlay
 from marl.learning.trainer import Trainer, train
 from marl.networks.network import Network
 from marl.rllib.algorithm import algorithm_config
@@ -333,7 +334,8 @@ def test_a_cluster_that_does_not_let_us_in(error, fix):
 DRIVER = """
 import sys
 from marl.networks.network import Network
-from marl.learning.plan import PPO, Plan, Resources
+from marl.learning.on_policy.ppo import PPO
+from marl.learning.plan import Plan, Resources
 from marl.learning.trainer import train
 
 plan = Plan(
