@@ -13,7 +13,7 @@ from torch import Tensor
 from games.common.errors import GameError, InputError, one_line
 from games.common.seeds import seeds
 from games.finite.game import CHANCE
-from games.finite.openspiel import load_openspiel
+from games.finite.openspiel import HistoryState, load_openspiel
 from games.finite.sampling import draw
 from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
 
@@ -36,12 +36,16 @@ class OpenSpielVector:
     """
 
     resumable = True
+    with_text = False
+    """Whether observations hold the information-state string of whoever is to move."""
 
     def __init__(self, name: str, num_envs: int) -> None:
         self.num_envs = num_envs
         if num_envs < 1:
             raise InputError(f"{name}: {num_envs} games cannot be played; take at least 1")
-        self.game = game = load_openspiel(name).openspiel
+        found = load_openspiel(name)
+        self.game = game = found.openspiel
+        self._by_history = found.is_named_by_history  # what information sets are called
         kind = game.get_type()
         if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
             raise GameError(
@@ -208,7 +212,19 @@ class OpenSpielVector:
             *no_edges(nodes),
             torch.from_numpy(self._acting.copy()),
             torch.from_numpy(self._mask.copy()),
+            self._text() if self.with_text else None,
         )
+
+    def _text(self) -> list[list[str]]:
+        """[B][N] information-state strings; "" of those who do not move."""
+        if not (self._by_history or self.game.get_type().provides_information_state_string):
+            raise GameError(f"{self.spec.name}: OpenSpiel has no names for its information sets")
+        rows = [[""] * self.spec.num_agents for _ in self._states]
+        for row, state in zip(rows, self._states, strict=True):
+            mover = state.current_player()
+            named = HistoryState(state) if self._by_history else state
+            row[mover] = named.information_state_string(mover)
+        return rows
 
 
 def observation_size(game: Any, name: str = "the game") -> int:

@@ -179,9 +179,13 @@ def _check_games_alone(
             edge_features=seen.edge_features[here],
             acting=seen.acting[one],
             action_mask=seen.action_mask[one],
+            text=None if seen.text is None else [seen.text[game]],
         )
         message = f"{where}: game {game} alone is observed otherwise than in the batch"
-        _require_same(expected, simulator.observe(take(state, one)), message, exact=False)
+        alone = simulator.observe(take(state, one))
+        _require_same(expected, alone, message, exact=False)
+        same = list(map(list, expected.text or ())) == list(map(list, alone.text or ()))
+        require(same, f"{message} (text)")
 
 
 def _check_halves(simulator: PostDecision, spec: Spec, batch: int, steps: int, seed: int) -> None:

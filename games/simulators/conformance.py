@@ -41,6 +41,10 @@ def check_observation(spec: Spec, seen: Any, batch: int, left: Tensor, where: st
         ("action_mask", (batch, n, spec.mask_width), torch.bool),
     ):
         check_tensor(getattr(seen, name), shape, dtype, f"{where}: observe: {name}")
+    if seen.text is not None:
+        rows = [len(row) for row in seen.text]
+        fits = rows == [n] * batch and all(isinstance(t, str) for row in seen.text for t in row)
+        require(fits, f"{where}: observe: text is to be {batch} rows of {n} strings")
     inside = bool(((seen.edges >= 0) & (seen.edges < batch * v)).all())
     require(inside, f"{where}: observe: an edge leads to a node that is not among {batch * v}")
     game = seen.edges // v

@@ -9,7 +9,7 @@ them) and a GPU. `games.check_simulator` tests all that is promised here.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any, Protocol, TypeVar, runtime_checkable
@@ -116,9 +116,13 @@ class Observation:
     edge_features: Tensor  # [E, G] float32
     acting: Tensor  # [B, N] bool  who is to act now
     action_mask: Tensor  # [B, N, A] bool  what they may do; A = 0 where all is continuous
+    text: Sequence[Sequence[str]] | None = None
+    """[B][N] what each agent reads, for players who do; None of most games, networks see none of
+    it. In a finite game: the information set of whoever is to move, "" for others."""
 
     def to(self, device: torch.device | str) -> Observation:
-        return replace(self, **{f.name: getattr(self, f.name).to(device) for f in fields(self)})
+        found = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) for k, v in found.items() if k != "text"})
 
 
 def no_edges(nodes: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,9 +2,29 @@
 
 from __future__ import annotations
 
+import inspect
+import re
+import typing
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from pydantic import create_model
+
+from games.common.errors import InputError, did_you_mean, one_line
+from games.common.registry import PATH, attribute_of
+from games.common.settings import Table, checked
+from games.finite.strategy import Strategy
+from games.vectors import parse
 from marl.evaluation.actors import Player
+from marl.evaluation.strategies import StrategyPlayer
+from marl.networks.policy import Policy
+from marl.rules import RULES
+from marl.rules.suits import simulator_of
+
+ANSWERS = ("best.pt", "policy.pt", "strategy.npz")
+"""What a run's folder may hold, the first of which plays."""
+WRITTEN = re.compile(r"(?P<name>\(s,\s*S\)|[^()]+?)\s*(?P<given>\(.*\))?", re.DOTALL)
 
 
 def player(text: str, game: Any) -> Player:
@@ -26,9 +46,127 @@ def player(text: str, game: Any) -> Player:
             does not fit; a rule that does not suit the game, with those that do; a file that is no
             policy and no strategy.
     """
-    raise NotImplementedError
+    text = text.strip()
+    match = WRITTEN.fullmatch(text)
+    name = match["name"].strip() if match else ""
+    own = _own_rules(game)
+    known = {_plain(key): key for key in (*RULES, *own)}
+    path = Path(text)
+    if _plain(name) not in known and (path.exists() or path.suffix in (".pt", ".npz")):
+        return _read(path)
+    if _plain(name) in known:
+        key = known[_plain(name)]
+        kind = own[key] if key in own else RULES.load(key)
+    elif PATH.fullmatch(name):
+        key, kind = name, name
+    else:
+        raise InputError(
+            f"unknown player {text!r}: {did_you_mean(name, list(known.values()))}; or give a "
+            "policy, a strategy or a run by its path"
+        )
+    if isinstance(kind, str):
+        kind = attribute_of(kind, "rule")
+    if not callable(kind):
+        raise InputError(f"{text}: a {type(kind).__name__} cannot be called to make a player")
+    _require_suited(key, kind, game)
+    made = _made(kind, _parameters(match["given"] or "" if match else "", name), text)
+    if not hasattr(made, "for_game"):
+        raise InputError(f"{text}: a {type(made).__name__} is no player: it lacks for_game")
+    return made
 
 
 def list_rules() -> list[dict[str, str]]:
     """A row for every rule: rule, game (what it plays), description, parameters."""
-    raise NotImplementedError
+    rows = []
+    for name in RULES:
+        kind = RULES.load(name)
+        given = inspect.signature(kind).parameters.values()
+        rows.append(
+            {
+                "rule": name,
+                "game": getattr(kind, "plays", "its own"),
+                "description": (inspect.getdoc(kind) or "").split("\n")[0],
+                "parameters": ", ".join(
+                    p.name if p.default is p.empty else f"{p.name}={p.default!r}" for p in given
+                ),
+            }
+        )
+    return rows
+
+
+def suiting(game: Any) -> list[str]:
+    """Names of the rules that play a game."""
+    found, own = simulator_of(game), _own_rules(game)
+    return [*own, *(n for n in RULES if n not in own and _suits(RULES.load(n), found))]
+
+
+def _suits(kind: Any, simulator: Any) -> bool:
+    made = getattr(kind, "made_for", None)
+    return made is None or isinstance(simulator, made)
+
+
+def _require_suited(name: str, kind: Any, game: Any) -> None:
+    if not _suits(kind, simulator_of(game)):
+        called = game if isinstance(game, str) else getattr(game, "name", type(game).__name__)
+        raise InputError(
+            f"{called}: {name} plays {kind.plays}, which this is not; rules that play it: "
+            f"{', '.join(suiting(game))}"
+        )
+
+
+def _own_rules(game: Any) -> Mapping[str, Any]:
+    """Rules that a simulator names itself, by name."""
+    return getattr(simulator_of(game), "rules", None) or {}
+
+
+def _plain(name: str) -> str:
+    """Words with hyphens, whatever they are written with: "Perfect information" too."""
+    return re.sub(r"[\s_-]+", "-", name.strip()).replace(",-", ",").lower()
+
+
+def _parameters(given: str, name: str) -> dict[str, Any]:
+    """What "(key=value,...)" says."""
+    anyone = "rule:rule"  # whose parameters `parse` reads as Python's
+    try:
+        return parse(anyone + given)[1]
+    except InputError as error:
+        raise InputError(str(error).replace(anyone, name, 1)) from None
+
+
+def _made(kind: Any, given: Mapping[str, Any], text: str) -> Any:
+    """What a rule's class gives for parameters, which are checked against its signature."""
+    try:
+        hints = typing.get_type_hints(kind.__init__ if isinstance(kind, type) else kind)
+    except (NameError, TypeError):  # annotations that only a type checker can read
+        hints = {}
+    parameters = {
+        p.name: (hints.get(p.name, Any), ... if p.default is p.empty else p.default)
+        for p in inspect.signature(kind).parameters.values()
+    }
+    for key in given:
+        if key not in parameters:
+            known = did_you_mean(key, parameters) if parameters else "it takes none"
+            raise InputError(f"{text}: there is no parameter {key!r}: {known}")
+    model: Any = create_model("Parameters", __base__=Table, **parameters)  # type: ignore[call-overload]
+    values = checked(model, given, text)
+    try:
+        return kind(**{name: getattr(values, name) for name in given})
+    except InputError:
+        raise
+    except Exception as error:  # a user's own code
+        raise InputError(f"{text}: {type(error).__name__}: {one_line(error)}") from error
+
+
+def _read(path: Path) -> Player:
+    """A policy or a strategy from a file, or from a run's folder."""
+    if path.is_dir():
+        found = [path / name for name in ANSWERS if (path / name).exists()]
+        if not found:
+            raise InputError(
+                f"{path}: has no {', '.join(ANSWERS[:-1])} or {ANSWERS[-1]}, so nobody to play: "
+                "let the run end first"
+            )
+        path = found[0]
+    if path.suffix == ".npz":
+        return StrategyPlayer(Strategy.load(path))
+    return Policy.load(path)

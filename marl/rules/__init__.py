@@ -9,25 +9,25 @@ from typing import Any
 from games.common.registry import Registry
 
 _INVENTORY = "marl.rules.inventory.named"
-_LOT_SIZING = "marl.rules.lot_sizing"
+_LOT_SIZING = "marl.rules.lot_sizing.named"
 RULES: Registry[Any] = Registry(
     "rule",
     {
-        "uniform": "marl.rules.uniform:uniform",
+        "uniform": "marl.rules.uniform:Uniform",
         "fixed": "marl.rules.navigation:Fixed",
         "heterogeneous": "marl.rules.navigation:Heterogeneous",
         "yielding": "marl.rules.navigation:Yielding",
         "priority": "marl.rules.navigation:Priority",
-        "base-stock": f"{_INVENTORY}:base_stock",
-        "capped-base-stock": f"{_INVENTORY}:capped_base_stock",
-        "echelon-stock": f"{_INVENTORY}:echelon_stock",
-        "(s,S)": f"{_INVENTORY}:reorder_point",
-        "quantile-newsvendor": f"{_INVENTORY}:quantile_newsvendor",
-        "myopic": f"{_INVENTORY}:myopic",
-        "perfect-information": f"{_INVENTORY}:PerfectForesight",
-        "idle": f"{_LOT_SIZING}.rules:Idle",
-        "keep-setup": f"{_LOT_SIZING}.rules:KeepSetup",
-        "static": f"{_LOT_SIZING}.rules:Static",
-        "plan": f"{_LOT_SIZING}.plan:Plan",
+        "base-stock": f"{_INVENTORY}:BaseStock",
+        "capped-base-stock": f"{_INVENTORY}:CappedBaseStock",
+        "echelon-stock": f"{_INVENTORY}:EchelonStock",
+        "(s,S)": f"{_INVENTORY}:ReorderPoint",
+        "quantile-newsvendor": f"{_INVENTORY}:QuantileNewsvendor",
+        "myopic": f"{_INVENTORY}:Myopic",
+        "perfect-information": f"{_INVENTORY}:PerfectInformation",
+        "idle": f"{_LOT_SIZING}:Idle",
+        "keep-setup": f"{_LOT_SIZING}:KeepSetup",
+        "static": f"{_LOT_SIZING}:Static",
+        "plan": f"{_LOT_SIZING}:Plan",
     },
 )

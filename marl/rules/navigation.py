@@ -14,7 +14,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -25,9 +25,9 @@ from games.navigation.navigation import REACH
 from games.navigation.safe_navigation import SafeNavigation
 from games.simulators.metrics import metric
 from games.simulators.simulator import Observation, Spec
-from games.vectors import suited
 from marl.evaluation.comparison import check_episodes
 from marl.evaluation.episodes import evaluate
+from marl.rules.suits import simulator_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +51,8 @@ class Rule(ABC):
         InputError: a zeta or an eta that is no number above 0.
     """
 
+    plays: ClassVar[str] = "safe_navigation(...)"
+    made_for: ClassVar[type] = SafeNavigation
     memory_width = 0  # numbers that an agent remembers
     eta: float
 
@@ -69,7 +71,7 @@ class Rule(ABC):
         Raises:
             InputError: another game than `safe_navigation`; a number that agents cannot have there.
         """
-        found = suited(game, lambda simulator: isinstance(simulator, SafeNavigation))
+        found = simulator_of(game)
         if not isinstance(found, SafeNavigation):
             raise InputError(
                 f"{game}: {type(self).__name__} tunes barriers, which only safe_navigation(...) has"

@@ -102,7 +102,7 @@ def test_a_round_is_torch_geometrics(shape):
     for parameter in (module.node_constant, module.edge_constant):
         nn.init.normal_(parameter)
     generator = torch.Generator().manual_seed(1)
-    v, e = seen.nodes.shape[1], game.layout.num_links
+    v, e = seen.nodes.shape[1], game.arrays.num_links
     nodes = torch.randn(BATCH, v, width, generator=generator)
     links = torch.randn(BATCH, e, width, generator=generator)
     found = module(
@@ -131,7 +131,7 @@ def test_a_round_is_torch_geometrics(shape):
 def test_renaming_locations_renames_orders(shape, share, critic):
     game = warehouses(**shape)
     network, seen = network_of(game, shared_encoder=share, critic=critic), seen_by(game)
-    v, e = seen.nodes.shape[1], game.layout.num_links
+    v, e = seen.nodes.shape[1], game.arrays.num_links
     generator = torch.Generator().manual_seed(2)
     order = torch.cat([torch.zeros(1, dtype=int), 1 + torch.randperm(v - 1, generator=generator)])
     links = torch.randperm(e, generator=generator)
@@ -172,7 +172,7 @@ def test_games_do_not_hear_of_each_other():
     game = warehouses(stores=3)
     network, many = network_of(game), seen_by(game)
     together = answers(network, many)
-    e, v = game.layout.num_links, many.nodes.shape[1]
+    e, v = game.arrays.num_links, many.nodes.shape[1]
     for b in range(BATCH):
         one = Observation(
             many.nodes[b : b + 1],
