@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from games.common.errors import InputError, one_line
-from games.simulators.action_sets import random_actions
 from games.simulators.conformance import (
     BrokenPromise,
     check_observation,
@@ -18,6 +17,7 @@ from games.simulators.conformance import (
     check_tensor,
     require,
 )
+from games.simulators.legal_actions import random_actions
 from games.simulators.post_decision import PostDecision
 from games.simulators.simulator import Observation, Simulator, Spec, State, Step, put, take
 

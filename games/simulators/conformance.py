@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from games.simulators.action_sets import parts
 from games.simulators.simulator import Observation, Spec, Step
 
 
@@ -59,9 +58,8 @@ def check_observation(spec: Spec, seen: Any, batch: int, left: Tensor, where: st
         padding = seen.nodes[:, agent, role.features :]
         filled = bool((padding.abs() > 0).any())  # NaN is told as such, not as a feature
         require(not filled, f"{said} has features beyond its role's {role.features}")
-        for first, size in parts(role):
-            choice = mask[:, first : first + size].any(dim=1)
-            require(bool((choice | ~acting).all()), f"{said} acts but has no legal action")
+        choice = role.actions.possible(mask[:, : role.mask_width])
+        require(bool((choice | ~acting).all()), f"{said} acts but has no legal action")
 
 
 def check_step(spec: Spec, step: Any, batch: int, where: str) -> None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor
 
 from games.common.errors import InputError
+from games.simulators.action_sets import ActionSet, action_set
 from games.simulators.metrics import Metric
 
 State = Any
@@ -34,7 +35,8 @@ class Role:
     """What agents that are alike have in common: they can share a policy."""
 
     name: str
-    action_space: gymnasium.Space  # Discrete (from 0), MultiDiscrete, or Box of one dimension
+    action_space: gymnasium.Space[Any] | ActionSet
+    """Discrete (from 0), MultiDiscrete, or Box of one dimension; or a set of actions."""
     features: int  # of its own node: the first so many of `Observation.nodes`, the others are 0
 
     def __post_init__(self) -> None:
@@ -45,26 +47,30 @@ class Role:
             )
 
     @cached_property
-    def sizes(self) -> tuple[int, ...]:
-        """How many choices each component of a discrete action has; () if it is continuous."""
-        space = self.action_space
-        if isinstance(space, gymnasium.spaces.Discrete) and space.start == 0:
-            return (int(space.n),)
-        if isinstance(space, gymnasium.spaces.MultiDiscrete) and space.nvec.ndim == 1:
-            return tuple(int(n) for n in space.nvec)
-        if isinstance(space, gymnasium.spaces.Box) and len(space.shape) == 1:
-            return ()
-        raise InputError(
-            f"role {self.name}: {space} is no action space that policies here have; use Discrete "
-            "from 0, MultiDiscrete of one dimension, or Box of one dimension"
-        )
-
-    @cached_property
-    def action_width(self) -> int:
-        """Numbers that make an action: 1 if discrete."""
-        return len(self.sizes) or int(self.action_space.shape[0])  # type: ignore[index]
+    def actions(self) -> ActionSet:
+        """What the role may do; see `games.simulators.action_sets`."""
+        try:
+            return action_set(self.action_space)
+        except InputError as error:
+            raise InputError(f"role {self.name}: {error}") from None
 
     @property
+    def space(self) -> gymnasium.Space[Any]:
+        """A gymnasium space that holds all actions, and maybe others that the set does not."""
+        given = self.action_space
+        return given if isinstance(given, gymnasium.Space) else given.space
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """How many choices each component of a discrete action has; () if it is continuous."""
+        return self.actions.sizes
+
+    @property
+    def action_width(self) -> int:
+        """Numbers that make an action: 1 if discrete."""
+        return self.actions.width
+
+    @cached_property
     def mask_width(self) -> int:
         """Choices of all discrete components, laid end to end; 0 if continuous."""
         return sum(self.sizes)

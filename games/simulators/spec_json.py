@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from gymnasium import spaces
 
+from games.common.errors import InputError
+from games.simulators.action_sets import Budget
 from games.simulators.simulator import Role, Spec
 
 
@@ -36,6 +38,10 @@ def spec_from_json(table: dict[str, Any]) -> Spec:
 
 
 def _space_to_json(space: Any) -> dict[str, Any]:
+    if isinstance(space, Budget):
+        return {"kind": "Budget", "costs": list(space.costs), "budget": space.budget}
+    if not isinstance(space, spaces.Space):
+        raise InputError(f"{space}: a policy with this set of actions cannot be saved")
     given: dict[str, Any] = {"dtype": np.dtype(space.dtype).str}
     if isinstance(space, spaces.Discrete):
         return given | {"kind": "Discrete", "n": int(space.n), "start": int(space.start)}
@@ -47,7 +53,10 @@ def _space_to_json(space: Any) -> dict[str, Any]:
 
 
 def _space_from_json(table: dict[str, Any]) -> Any:
-    kind, dtype = table["kind"], np.dtype(table["dtype"])
+    kind = table["kind"]
+    if kind == "Budget":
+        return Budget(tuple(map(float, table["costs"])), float(table["budget"]))
+    dtype = np.dtype(table["dtype"])
     if kind == "Discrete":
         return spaces.Discrete(table["n"], start=table["start"])
     if kind == "MultiDiscrete":

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from games.common.errors import InputError
-from games.simulators.action_sets import check_actions
 from games.simulators.conformance import BrokenPromise, check_observation, check_step
+from games.simulators.legal_actions import check_actions
 from games.simulators.simulator import Decided, Observation, Simulator, Spec, State, Step, put
 
 

@@ -19,7 +19,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from games.simulators.action_sets import random_actions
+from games.simulators.legal_actions import random_actions
 from games.simulators.simulator import Observation, Spec
 
 

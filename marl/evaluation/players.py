@@ -136,7 +136,7 @@ def _parameters(given: str, name: str) -> dict[str, Any]:
 def _made(kind: Any, given: Mapping[str, Any], text: str) -> Any:
     """What a rule's class gives for parameters, which are checked against its signature."""
     try:
-        hints = typing.get_type_hints(kind.__init__ if isinstance(kind, type) else kind)
+        hints = typing.get_type_hints(vars(kind).get("__init__", kind))
     except (NameError, TypeError):  # annotations that only a type checker can read
         hints = {}
     parameters = {

@@ -9,17 +9,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Protocol
 
 import gymnasium
 import torch
 from torch import Generator, Tensor
+from torch.nn.functional import one_hot
 
+from games.common.errors import InputError
+from games.simulators.action_sets import ActionSet, Box, Choices
 from games.simulators.simulator import Role
 
 MASKED = torch.finfo(torch.float32).min
 """The logit of a choice that is not legal; finite, since 0 * inf is no number."""
+
+
+MOST_LISTED = 4096  # actions that a policy chooses among
 
 
 class Distribution(Protocol):
@@ -51,14 +57,16 @@ def distribution(role: Role) -> Distribution:
     """The distribution over a role's actions.
 
     Raises:
-        InputError: an action space of another kind than `Role` lists.
+        InputError: a set of actions that are too many to be listed, or an action space of another
+            kind than `Role` lists.
     """
-    sizes, space = role.sizes, role.action_space
-    if isinstance(space, gymnasium.spaces.Box):
-        return DiagonalGaussian(tuple(space.low.tolist()), tuple(space.high.tolist()))
-    if isinstance(space, gymnasium.spaces.MultiDiscrete):
-        return MultiCategorical(sizes)
-    return Categorical(sizes[0])
+    actions = role.actions
+    if isinstance(actions, Box):
+        return DiagonalGaussian(actions.low, actions.high)
+    if not isinstance(actions, Choices):
+        return _listed(actions)
+    single = isinstance(role.action_space, gymnasium.spaces.Discrete)
+    return Categorical(actions.sizes[0]) if single else MultiCategorical(actions.sizes)
 
 
 @dataclass(frozen=True)
@@ -213,3 +221,81 @@ class DiagonalGaussian:
         scale = torch.where(bounded, high / 2 - low / 2, 1.0)
         shift = torch.where(bounded, high / 2 + low / 2, 0.0)
         return low, high, scale, shift, bounded
+
+
+@dataclass(frozen=True, eq=False)
+class LogLinear:
+    """Actions [D, W] int64 of a set, the log of whose probability is the sum of their choices'
+    weights, less what makes them add up to 1.
+
+    Parameters are the weights [D, P] of all components' choices, laid end to end. Where the set is
+    all of their combinations this is `MultiCategorical`; a constraint leaves some of them out.
+    """
+
+    actions: Tensor  # [M, W] int64, all there are
+    sizes: tuple[int, ...]  # [W]
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(self.sizes)
+
+    @cached_property
+    def chosen(self) -> Tensor:
+        """[M, P] float32: 1 for every choice that an action makes."""
+        columns = zip(self.actions.unbind(1), self.sizes, strict=True)
+        return torch.cat([one_hot(column, size) for column, size in columns], dim=1).float()
+
+    def _logits(self, parameters: Tensor) -> Tensor:
+        """[D, M]; an action that makes a choice which is masked has logit `MASKED`."""
+        chosen = self.chosen.to(parameters.device)
+        closed = parameters <= MASKED
+        logits = parameters.masked_fill(closed, 0.0) @ chosen.T
+        return logits.masked_fill(closed.float() @ chosen.T > 0, MASKED)
+
+    def _which(self, actions: Tensor) -> Tensor:
+        """[D, 1] the number of each action [D, W] in the list."""
+        same = (actions.long()[:, None] == self.actions.to(actions.device)).all(dim=2)  # [D, M]
+        return same.to(torch.uint8).argmax(dim=1, keepdim=True)
+
+    @property
+    def _over(self) -> Categorical:
+        return Categorical(len(self.actions))
+
+    def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
+        drawn = self._over.sample(self._logits(parameters), generator)[:, 0]
+        return self.actions.to(drawn.device)[drawn]
+
+    def mode(self, parameters: Tensor) -> Tensor:
+        best = self._logits(parameters).argmax(dim=1)
+        return self.actions.to(best.device)[best]
+
+    def logp(self, parameters: Tensor, actions: Tensor) -> Tensor:
+        return self._over.logp(self._logits(parameters), self._which(actions))
+
+    def entropy(self, parameters: Tensor) -> Tensor:
+        return self._over.entropy(self._logits(parameters))
+
+    def kl(self, old: Tensor, new: Tensor) -> Tensor:
+        return self._over.kl(self._logits(old), self._logits(new))
+
+    def to_game(self, actions: Tensor) -> Tensor:
+        return actions
+
+
+@lru_cache(maxsize=64)
+def _listed(actions: ActionSet) -> LogLinear:
+    """The distribution over a set.
+
+    Raises:
+        InputError: a set that cannot be listed, or of more than `MOST_LISTED` actions.
+    """
+    try:
+        listed = actions.enumerate()
+    except InputError as error:
+        raise InputError(f"{actions}: no policy learns with it: {error}") from None
+    if len(listed) > MOST_LISTED:
+        raise InputError(
+            f"{actions}: has {len(listed):,} actions, and policies choose among {MOST_LISTED:,} "
+            "at most; make the set smaller"
+        )
+    return LogLinear(listed, actions.sizes)

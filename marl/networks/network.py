@@ -276,7 +276,7 @@ def require_edges(role: Role, spec: Spec) -> None:
 
 def bounds(role: Role) -> set[tuple[float, float]]:
     """Of the components of an action, each once; none if it is discrete."""
-    space = role.action_space
+    space = role.space
     if not isinstance(space, gymnasium.spaces.Box):
         return set()
     return set(zip(space.low.tolist(), space.high.tolist(), strict=True))

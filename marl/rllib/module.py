@@ -55,7 +55,7 @@ def modules(spec: Spec, network: Network, share: str, seed: int) -> MultiRLModul
         found[name] = RLModuleSpec(
             module_class=PolicyModule,
             observation_space=gymnasium.spaces.Box(-np.inf, np.inf, (spec.features,), np.float32),
-            action_space=role.action_space,
+            action_space=role.space,
             model_config={
                 "network": network, "role": role, "spec": spec, "seed": seeds(seed, 0, k)[0]
             },

@@ -15,7 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from games.common.errors import InputError, did_you_mean
 from games.common.settings import Table
-from games.simulators.action_sets import random_actions
+from games.simulators.legal_actions import random_actions
 from games.simulators.metrics import EVALUATED, Metric, metric
 from games.simulators.simulator import Spec
 from games.vectors import altered, held_out, vector

@@ -13,7 +13,8 @@ from pettingzoo import ParallelEnv
 
 from games.common.errors import InputError, did_you_mean
 from games.common.seeds import seeds
-from games.simulators.action_sets import check_actions, parts
+from games.simulators.action_sets import parts
+from games.simulators.legal_actions import check_actions
 from games.simulators.simulator import Observation, Role, Simulator, State, Step
 
 NEIGHBOURS = 4  # shown where the game has a graph and nobody says how many
@@ -82,7 +83,7 @@ class SimulatorEnv(ParallelEnv):
         }
         self.action_spaces = {
             # A space of its own, for it is seeded: roles share theirs.
-            name: _copy(role.action_space)
+            name: _copy(role.space)
             for name, role in zip(self.possible_agents, roles, strict=True)
         }
         self._generator: torch.Generator | None = None
@@ -166,7 +167,7 @@ class SimulatorEnv(ParallelEnv):
                 found[agent] = vector
                 continue
             choices = (seen.action_mask[0, i] & seen.acting[0, i]).numpy().astype(np.int8)
-            masks = tuple(choices[first : first + size] for first, size in parts(role))
+            masks = tuple(choices[first : first + size] for first, size in parts(role.sizes))
             single = isinstance(role.action_space, spaces.Discrete)
             found[agent] = {"observation": vector, "action_mask": masks[0] if single else masks}
         return found

@@ -169,8 +169,8 @@ class Legal:
                 self.first[i, :width] = np.cumsum((0, *role.sizes))[:-1]
             else:
                 self.continuous[i, :width] = True
-                self.low[i, :width] = role.action_space.low  # type: ignore[attr-defined]
-                self.high[i, :width] = role.action_space.high  # type: ignore[attr-defined]
+                self.low[i, :width] = role.space.low  # type: ignore[attr-defined]
+                self.high[i, :width] = role.space.high  # type: ignore[attr-defined]
             self.free[i, : role.mask_width] = True
             self.widths.append(role.mask_width)
 

@@ -14,7 +14,7 @@ from games import InputError, check_simulator, parallel_env
 from games.common.seeds import seeds
 from games.lot_sizing.instances import draw
 from games.lot_sizing.lot_sizing import LotSizing, State
-from games.simulators.action_sets import random_actions
+from games.simulators.legal_actions import random_actions
 from games.simulators.post_decision import PostDecision
 from games.simulators.simulator import take
 from games.vectors import simulator

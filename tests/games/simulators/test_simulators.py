@@ -13,8 +13,8 @@ from pettingzoo.utils.conversions import parallel_to_aec
 from games import InputError
 from games.adapters.pettingzoo.parallel_env import parallel_env
 from games.navigation.navigation import Navigation
-from games.simulators.action_sets import check_actions, random_actions
 from games.simulators.check import check_simulator
+from games.simulators.legal_actions import check_actions, random_actions
 from games.simulators.simulator import Observation, Role, Simulator, Spec, Step, no_edges
 from games.simulators.vector import SimulatorVector
 from tests.helpers.grid_simulator import Exits

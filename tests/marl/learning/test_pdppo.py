@@ -13,7 +13,7 @@ from scipy.stats import binom
 from games import InputError
 from games.common.workers import running_ray
 from games.lot_sizing.lot_sizing import LotSizing, State
-from games.simulators.action_sets import random_actions
+from games.simulators.legal_actions import random_actions
 from games.simulators.vector import SimulatorVector
 from games.vectors import vector
 from marl.evaluation.episodes import evaluate

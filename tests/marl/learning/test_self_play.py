@@ -160,7 +160,7 @@ REFUSED = [
     (lambda: ExactLog(Plan(game=KUHN, network=Network(memory=4))), InputError, "memory = 0"),
     (lambda: Average(form(KUHN)).strategy(), InputError, "no strategies"),
     (
-        lambda: Average(form(KUHN)).add(np.ones(form(KUHN).layout.num_sequences), -1.0),
+        lambda: Average(form(KUHN)).add(np.ones(form(KUHN).arrays.num_sequences), -1.0),
         InputError,
         "at least 0",
     ),
