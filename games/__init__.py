@@ -7,14 +7,14 @@ from games.finite.normal_form import NormalForm, as_normal_form
 from games.finite.openspiel import OpenSpielGame, list_games
 from games.finite.sequence_form import SequenceForm, Treeplex
 from games.finite.strategy import Strategy
-from games.load import load
+from games.load import load, simulator, vector
 from games.maker import makes_games
+from games.names import register_simulator
 
 # What learners play stands on torch, which takes its time to import: only when asked for.
 _LATER = {
     "check_simulator": "games.simulators.check",
     "parallel_env": "games.adapters.pettingzoo.parallel_env",
-    "vector": "games.vectors",
 }
 
 __all__ = [
@@ -35,6 +35,8 @@ __all__ = [
     "load",
     "makes_games",
     "parallel_env",
+    "register_simulator",
+    "simulator",
     "vector",
 ]
 

@@ -224,7 +224,7 @@ def _rows(kind: Listed, asked: bool) -> list[dict[str, str]]:
                     from marl.evaluation.players import list_rules
 
                     return list_rules()
-                from games.vectors import list_simulators
+                from games.listing import list_simulators
 
                 return list_simulators()
         except InputError:

@@ -22,8 +22,9 @@ from games.common.errors import InputError
 from games.inventory.demand import Normal, Poisson
 from games.inventory.inventory import Inventory
 from games.inventory.network import Link, SupplyNetwork
+from games.load import simulator
+from games.names import SIMULATORS, parse
 from games.simulators.references import Reference
-from games.vectors import SIMULATORS, parse, simulator
 
 FARTHEST = 3  # lead time of a store with normal demand, whose states are many more
 LARGEST = 6  # lead time of lost sales whose optimum is looked for: a million states, seconds

@@ -114,7 +114,7 @@ def store_row(
 ) -> tuple[list[str], float, bool]:
     """HDPO beside the optimal and the best base-stock policies on a lost-sales store."""
     from analysis.inventory.optima import best_base_stock, best_capped_base_stock, lost_sales
-    from games.vectors import simulator
+    from games.load import simulator
     from marl.rules.inventory import BaseStock, CappedBaseStock, paths, perfect_information
     from marl.rules.inventory import costs as cost_of
 
@@ -159,7 +159,7 @@ def lasting(name: str, steps: int) -> str:
 
 
 def periods_of(game: str) -> int:
-    from games.vectors import simulator
+    from games.load import simulator
 
     return simulator(game).periods  # type: ignore[attr-defined]
 
@@ -197,7 +197,7 @@ STORE_STEPS = 1200
 def whole() -> list[str]:
     """Orders in whole units, where capped base-stock leaves the least room."""
     from analysis.inventory.optima import best_capped_base_stock, lost_sales
-    from games.vectors import simulator
+    from games.load import simulator
 
     rows = []
     for lead, penalty in ((1, 19.0), (1, 39.0), (4, 9.0)):
@@ -248,7 +248,7 @@ def waiting(
 ) -> tuple[float, float, Any]:
     """HDPO where customers wait: optimum, seconds, and the gap to the optimal rule's cost."""
     from analysis.inventory.reference import reference
-    from games.vectors import simulator
+    from games.load import simulator
 
     policy, seconds, _ = trained(name, f"game={game}", lasting(name, steps), *settings)
     best = reference(game)
@@ -290,7 +290,7 @@ def serial() -> list[str]:
     """HDPO against Clark and Scarf."""
     from analysis.inventory.optima import clipped_normal
     from analysis.inventory.optima import serial as exact
-    from games.vectors import simulator
+    from games.load import simulator
     from marl.rules.inventory import EchelonStock
 
     rows, gaps = [], []
@@ -323,7 +323,7 @@ SERIAL_STEPS = 1500
 def transshipment() -> list[str]:
     """HDPO against the bound of pooled stock."""
     from analysis.inventory.reference import reference
-    from games.vectors import simulator
+    from games.load import simulator
 
     rows, gaps = [], []
     for lead in (2, 6):
@@ -387,7 +387,7 @@ SAMPLERS: dict[str, tuple[dict[str, Any], int]] = {
 def sampled(name: str, seed: int) -> list[tuple[int, float]]:
     """Steps taken, and what the policy costs then, of a method as it learns."""
     from analysis.inventory.optima import lost_sales
-    from games.vectors import simulator
+    from games.load import simulator
     from marl.learning.plan import Plan
     from marl.learning.trainer import train
     from marl.networks.network import Network

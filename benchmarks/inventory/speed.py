@@ -17,7 +17,7 @@ from benchmarks.inventory.plain_torch import Plain as PlainTorch
 from benchmarks.inventory.plain_torch import drawn
 from games.inventory.inventory import QUANTITIES, Inventory
 from games.inventory.network import SupplyNetwork
-from games.vectors import simulator
+from games.load import simulator
 from marl.learning.pathwise.hdpo import pathwise_gradient
 from marl.networks.network import Network
 

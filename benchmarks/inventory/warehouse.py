@@ -42,7 +42,8 @@ class Learned:
 
 def learn(scenario: str, traces: int, seed: int, quick: bool = False) -> Learned:
     """A shipped scenario on N traces of demand; its gradient steps are as many, whatever N."""
-    from games.vectors import altered, simulator
+    from games.load import simulator
+    from games.names import altered
     from marl.rules.inventory import costs, paths
     from scenarios import find
 
@@ -80,7 +81,7 @@ def learn(scenario: str, traces: int, seed: int, quick: bool = False) -> Learned
 
 def rule(kind: str, quick: bool) -> Any:
     """A rule's best numbers, found by gradients on fresh traces."""
-    from games.vectors import simulator
+    from games.load import simulator
     from marl.rules.inventory import tune
 
     game: Any = simulator(GAME)
@@ -89,7 +90,7 @@ def rule(kind: str, quick: bool) -> Any:
 
 def judge(policies: Mapping[str, Any], quick: bool) -> dict[str, Any]:
     """What policies cost on the traces that judge."""
-    from games.vectors import simulator
+    from games.load import simulator
     from marl.rules.inventory import compare
 
     game: Any = simulator(GAME)

@@ -22,7 +22,7 @@ for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 import numpy as np  # noqa: E402
 
 from benchmarks.page import Page, Section, quick, table  # noqa: E402
-from games.vectors import altered  # noqa: E402
+from games.names import altered  # noqa: E402
 from marl.evaluation.comparison import compare  # noqa: E402
 from marl.evaluation.comparison import table as compared  # noqa: E402
 from marl.evaluation.episodes import evaluate  # noqa: E402

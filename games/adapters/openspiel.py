@@ -13,7 +13,8 @@ from torch import Tensor
 from games.common.errors import GameError, InputError, one_line
 from games.common.seeds import seeds
 from games.finite.game import CHANCE
-from games.finite.openspiel import HistoryState, load_openspiel
+from games.finite.openspiel import OpenSpielGame, load_openspiel
+from games.finite.openspiel.states import HistoryState
 from games.finite.sampling import draw
 from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
 
@@ -27,7 +28,7 @@ class OpenSpielVector:
     before, chance moves included. Nothing is cut off: OpenSpiel's games end by themselves.
 
     Args:
-        name: an OpenSpiel game string, such as ``"leduc_poker(players=3)"``.
+        game: an OpenSpiel game or its string, such as ``"leduc_poker(players=3)"``.
         num_envs: B.
 
     Raises:
@@ -39,23 +40,23 @@ class OpenSpielVector:
     with_text = False
     """Whether observations hold the information-state string of whoever is to move."""
 
-    def __init__(self, name: str, num_envs: int) -> None:
-        self.num_envs = num_envs
+    def __init__(self, game: str | OpenSpielGame, num_envs: int) -> None:
+        found = load_openspiel(game) if isinstance(game, str) else game
+        self.num_envs, name = num_envs, found.name
         if num_envs < 1:
             raise InputError(f"{name}: {num_envs} games cannot be played; take at least 1")
-        found = load_openspiel(name)
-        self.game = game = found.openspiel
+        self.game = source = found.openspiel
         self._by_history = found.is_named_by_history  # what information sets are called
-        kind = game.get_type()
+        kind = source.get_type()
         if kind.chance_mode == pyspiel.GameType.ChanceMode.SAMPLED_STOCHASTIC:
             raise GameError(
                 f"{name}: draws its chance events itself, so that a seed cannot repeat them; "
                 "choose another game"
             )
-        players, choices = game.num_players(), game.num_distinct_actions()
+        players, choices = source.num_players(), source.num_distinct_actions()
         if choices < 1:
             raise GameError(f"{name}: has no actions; give it the parameters that it needs")
-        role = Role("player", gymnasium.spaces.Discrete(choices), observation_size(game, name))
+        role = Role("player", gymnasium.spaces.Discrete(choices), observation_size(source, name))
         self.spec = Spec(name, (role,), (0,) * players, num_nodes=players)
         self._others = True  # whether players who do not move can be asked what they see
         self._steps = [0] * num_envs
@@ -145,6 +146,19 @@ class OpenSpielVector:
             self._returns[b] = self._states[b].returns()
             self._see(b)
         return self._observation()
+
+    def told(self, actions: Tensor, game: int = 0) -> list[str]:
+        """OpenSpiel's words for where a game is and what is played now; at its end also who got
+        what."""
+        state = self._states[game]
+        player = state.current_player()
+        action = int(actions[game, player, 0])
+        lines = [str(state), f"player {player}: {state.action_to_string(player, action)}", ""]
+        after = state.clone()
+        after.apply_action(action)
+        if after.is_terminal():
+            lines += [str(after), f"returns: {', '.join(f'{r:g}' for r in after.returns())}"]
+        return lines
 
     def _start(self, b: int) -> None:
         self._steps[b] = 0

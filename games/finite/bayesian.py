@@ -13,11 +13,12 @@ import numpy as np
 
 from games.common.errors import InputError, one_line
 from games.finite.game import CHANCE, NODE_BUDGET, TERMINAL
+from games.finite.playable import Playable
 from games.finite.sequence_form import Float64, SequenceForm, Treeplex
 
 
 @dataclass(frozen=True, eq=False)
-class BayesianGame:
+class BayesianGame(Playable):
     """A leader with A actions meets one of T types of a follower with B actions.
 
     Chance draws the type; the follower alone sees it, and does not see the leader's action (though

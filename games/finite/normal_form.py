@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from games.common.errors import GameError, InputError
 from games.finite.game import NODE_BUDGET, TERMINAL, Game, as_form
 from games.finite.kernels import plans_to_behaviour
+from games.finite.playable import Playable
 from games.finite.reduced import (
     num_reduced,
     reduced_names,
@@ -28,7 +29,7 @@ SAME = 1e-12  # payoffs that differ by less, relative to the largest one, count 
 
 
 @dataclass(frozen=True, eq=False)
-class NormalForm:
+class NormalForm(Playable):
     """N players choose at once; strategy k of player i is called `actions[i][k]`.
 
     It is a game of its own (a matrix game), or the reduced normal form of a sequence form, in which

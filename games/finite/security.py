@@ -19,6 +19,7 @@ import numpy as np
 from games.common.errors import GameError, InputError
 from games.finite.game import NODE_BUDGET
 from games.finite.normal_form import PROFILE_BUDGET, NormalForm, TableState
+from games.finite.playable import Playable
 from games.finite.rows import read_rows
 from games.finite.sequence_form import Float64, SequenceForm
 
@@ -26,7 +27,7 @@ COLUMNS = ("defender_covered", "defender_uncovered", "attacker_covered", "attack
 
 
 @dataclass(frozen=True, eq=False)
-class SecurityGame:
+class SecurityGame(Playable):
     """Payoffs of an attack on each of T targets, when it is covered and when it is not.
 
     Raises:

@@ -14,10 +14,10 @@ from games.common.errors import InputError
 from games.common.intervals import standard_error
 from games.common.seeds import seeds
 from games.finite.sequence_form import Float64
+from games.load import vector
 from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation
 from games.simulators.vector import Vector
-from games.vectors import vector
 from marl.evaluation.actors import Actor, Player
 
 AT_ONCE = 256  # games

@@ -15,7 +15,7 @@ from games.common.errors import InputError, did_you_mean, one_line
 from games.common.registry import PATH, attribute_of
 from games.common.settings import Table, checked
 from games.finite.strategy import Strategy
-from games.vectors import parse
+from games.names import parse
 from marl.evaluation.actors import Player
 from marl.evaluation.strategies import StrategyPlayer
 from marl.networks.policy import Policy

@@ -19,8 +19,8 @@ from ray.rllib.utils.checkpoints import Checkpointable
 from ray.rllib.utils.metrics import WEIGHTS_SEQ_NO
 
 from games.common.seeds import seeds
+from games.load import vector
 from games.simulators.vector import Vector
-from games.vectors import vector
 from marl.learning.method import RolloutMethod
 from marl.learning.plan import Plan
 from marl.networks.policy import Policy, names

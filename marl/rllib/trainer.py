@@ -15,8 +15,8 @@ import torch
 from games.common.errors import InputError, one_line
 from games.common.registry import attribute_of
 from games.common.workers import running_ray
+from games.load import vector
 from games.simulators.simulator import Spec
-from games.vectors import vector
 from marl.learning.checkpoint import POLICY, saved_policy, whole_folder
 from marl.learning.method import BY_POLICY, RLlibMethod
 from marl.learning.plan import Plan

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 from games.common.errors import InputError
+from games.listing import suited
 from games.simulators.simulator import Simulator
-from games.vectors import suited
 
 T = TypeVar("T")
 

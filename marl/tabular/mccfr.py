@@ -46,6 +46,7 @@ class MCCFR(Method):
         self, game: Game | SequenceForm, *, iterations: int = 1, seed: int = 0
     ) -> MCCFRSolver:
         form: SequenceForm | None = None
+        source: Game
         if isinstance(game, SequenceForm):
             form, source = game, load(game.game)
         else:

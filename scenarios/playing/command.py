@@ -107,7 +107,7 @@ class _Asked:
 
 def _play_run(asked: _Asked, best: bool) -> None:
     """The policy of a run, or of a file, alone."""
-    from games.vectors import held_out
+    from games.names import held_out
     from marl.networks.policy import Policy
     from scenarios.playing.one import play_one, watching
     from scenarios.runs import Run
@@ -155,7 +155,7 @@ def _compare(asked: _Asked, players: str, to: str | None, out: Path | None) -> N
 
 def _game_of(asked: _Asked) -> str:
     """The game that is played: named itself, or that of a run."""
-    from games.vectors import held_out
+    from games.names import held_out
     from marl.networks.policy import Policy
     from scenarios.runs import Run
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from games.common.errors import InputError
+from games.load import vector
 from games.simulators.metrics import metric
 from games.simulators.references import Reference, gap
-from games.vectors import vector
 from marl.evaluation.actors import Uniform
 from marl.evaluation.comparison import table
 from marl.evaluation.episodes import evaluate

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from games.load import vector
 from games.simulators.simulator import Spec
-from games.vectors import vector
 from marl.evaluation.actors import Uniform
 from marl.evaluation.episodes import Played, evaluate
 from scenarios.figures import summary

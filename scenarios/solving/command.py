@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from games.common.errors import InputError, one_line
-from games.load import names_a_file
+from games.names import names_a_file
 from scenarios.interrupt import stop_signals
 from scenarios.solving.files import Files
 from scenarios.solving.tables import print_results, progress

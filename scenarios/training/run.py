@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from games import Strategy
 from games.common.errors import InputError
-from games.vectors import vector
+from games.load import vector
 from marl.learning.trainer import Trainer
 from marl.networks.policy import Policy
 from scenarios.runs import Run

@@ -15,10 +15,11 @@ from pydantic import Field, field_validator, model_validator
 
 from games.common.errors import InputError, did_you_mean
 from games.common.settings import Table
+from games.load import vector
+from games.names import altered, held_out
 from games.simulators.legal_actions import random_actions
 from games.simulators.metrics import EVALUATED, Metric, metric
 from games.simulators.simulator import Spec
-from games.vectors import altered, held_out, vector
 from marl.evaluation.exact import Exact, ExactLog
 from marl.learning.plan import Plan
 from marl.learning.size import require_size

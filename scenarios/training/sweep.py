@@ -21,8 +21,8 @@ from games.common.errors import InputError, one_line
 from games.common.settings import checked
 from games.common.storage import write_atomically
 from games.common.workers import WorkerError, running_ray
+from games.load import vector
 from games.simulators.metrics import EVALUATED, Metric, metric
-from games.vectors import vector
 from marl.learning.size import require_processes
 from marl.rllib.resources import bundles
 from scenarios import store

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from games.common.errors import InputError
+from games.load import vector
 from games.simulators.metrics import EVALUATED
-from games.vectors import vector
 from scenarios.terminal import print_gap, print_table
 
 if TYPE_CHECKING:

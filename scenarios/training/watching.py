@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from games.common.errors import InputError, one_line
+from games.load import vector
+from games.names import PETTINGZOO, parse
 from games.simulators.simulator import Observation
 from games.simulators.vector import SimulatorVector, Vector
-from games.vectors import PETTINGZOO, parse, vector
 
 PICTURES = (".gif", ".png")
 MOST_PICTURES = 5_000  # of one game: they are held in memory, up to a megabyte each

@@ -296,7 +296,8 @@ TORN = (
 
 def game_strings(rng: random.Random) -> Iterator[Case]:
     """Games of ours with what cannot be, and what is no name of a game."""
-    from games.vectors import SIMULATORS, _attribute, _types
+    from games.making import types_of
+    from games.names import SIMULATORS
 
     while True:
         how = rng.random()
@@ -310,7 +311,7 @@ def game_strings(rng: random.Random) -> Iterator[Case]:
             game = name[:at] + rng.choice("qzx") + name[at:]
         else:
             name = rng.choice([*SIMULATORS])
-            types = _types(_attribute(SIMULATORS[name])) or {}
+            types = types_of(SIMULATORS.load(name)) or {}
             numbers = [key for key, hint in types.items() if hint in (int, float)]
             truths = [key for key, hint in types.items() if hint is bool]
             key = rng.choice(numbers + truths)
@@ -457,7 +458,7 @@ def damaged(content: bytes, rng: random.Random) -> bytes:
 
 @functools.cache
 def _policy() -> bytes:
-    from games.vectors import vector
+    from games.load import vector
     from marl.networks.network import Network
     from marl.networks.policy import Policy
 

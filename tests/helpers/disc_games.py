@@ -2,7 +2,7 @@
 
 import torch
 
-from games.vectors import simulator
+from games.load import simulator
 from marl.networks.network import Network
 from marl.networks.policy import Policy
 

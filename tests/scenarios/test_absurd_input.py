@@ -8,7 +8,7 @@ import pytest
 import games
 from games.common import memory
 from games.inventory.network import SupplyNetwork
-from games.vectors import vector
+from games.load import vector
 from marl.learning.size import count_weights
 from marl.networks.policy import Policy
 from marl.tabular.method import find as find_method

@@ -398,8 +398,8 @@ def test_the_page_has_every_key():
 
 
 def test_the_pages_simulator_trains(tmp_path, monkeypatch):
+    from games.load import simulator
     from games.simulators.check import check_simulator
-    from games.vectors import simulator
 
     blocks = PAGE.read_text().split("```python\n")[1:]
     (code,) = [b.split("```")[0] for b in blocks if "class Meeting" in b]

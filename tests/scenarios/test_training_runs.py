@@ -19,8 +19,8 @@ import torch
 import analysis
 import games
 from games.common.workers import running_ray
+from games.load import vector
 from games.navigation.navigation import Navigation
-from games.vectors import vector
 from marl.learning.trainer import train
 from scenarios import Run
 from scenarios.cli import _main

@@ -21,6 +21,7 @@ from games.finite.gambit.depth import TOKEN, require_readable
 from games.finite.gambit.text import efg_text, nfg_text
 from games.finite.game import CHANCE, NODE_BUDGET, TERMINAL, Game
 from games.finite.normal_form import NormalForm
+from games.finite.playable import Playable
 from games.finite.sequence_form import SequenceForm
 
 STRING = r'"(?:[^"\\]|\\.)*"'
@@ -40,7 +41,7 @@ def pygambit() -> Any:
 
 
 @dataclass(frozen=True, eq=False)
-class GambitGame:
+class GambitGame(Playable):
     """A game tree that Gambit holds. Payoffs at inner nodes count for all plays through them."""
 
     name: str

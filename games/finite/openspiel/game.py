@@ -14,11 +14,12 @@ from games.finite.enumerate import enumerate_game
 from games.finite.game import NODE_BUDGET
 from games.finite.openspiel.refusals import REFUSALS, reason, silent_stderr
 from games.finite.openspiel.states import HistoryState, names_by_history
+from games.finite.playable import Playable
 from games.finite.sequence_form import SequenceForm
 
 
 @dataclass(frozen=True, eq=False)
-class OpenSpielGame:
+class OpenSpielGame(Playable):
     """A finite game that OpenSpiel knows.
 
     Simultaneous moves are turned into turns with hidden actions; `openspiel` is that turn-based

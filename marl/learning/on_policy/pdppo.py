@@ -42,9 +42,9 @@ from pydantic import Field
 from torch import Tensor
 
 from games.common.errors import InputError
+from games.listing import suited, suiting
 from games.simulators.post_decision import PostDecision
 from games.simulators.simulator import Simulator
-from games.vectors import suited, suiting
 from marl.learning.on_policy.advantages import Estimates, backwards, played
 from marl.learning.on_policy.ppo import PPO
 from marl.rollouts.trajectory import Trajectory

@@ -21,8 +21,8 @@ from torch import Tensor, nn
 from games.common.errors import InputError
 from games.common.memory import require_memory
 from games.common.seeds import seeds
+from games.listing import suited, suiting
 from games.simulators.simulator import Observation, Simulator, Spec, Step, no_edges
-from games.vectors import suited, suiting
 from marl.learning.method import RLlibMethod
 from marl.learning.schedule import Schedule
 from marl.networks.distributions import distribution

@@ -21,7 +21,7 @@ from games.common.intervals import standard_error, student
 from games.common.seeds import seeds
 from games.finite.sequence_form import Float64
 from games.inventory.inventory import QUANTITIES, Inventory, State
-from games.vectors import simulator
+from games.load import simulator
 from marl.evaluation.actors import Player
 from marl.rules.inventory.player import Ordering
 

@@ -7,7 +7,7 @@ from scipy import stats
 from analysis import backlogged, lost_sales, serial, transshipment_bound
 from analysis.inventory.optima import clipped_normal
 from analysis.inventory.reference import held_against, reference
-from games.vectors import simulator, vector
+from games.load import simulator, vector
 from marl.evaluation.episodes import Played
 from marl.rules.inventory import compare, tune
 from scenarios.figures import summary

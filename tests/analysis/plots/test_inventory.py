@@ -25,8 +25,8 @@ from analysis.plots import network as plot_network
 from games import InputError
 from games.inventory.draw import DOTS, KEY, ON_ITS_WAY, STOCK, WAITING, places
 from games.inventory.network import SupplyNetwork
+from games.load import simulator
 from games.simulators.pictures import animate
-from games.vectors import simulator
 from scenarios.training.result import TrainingResult
 from scenarios.training.work import draw
 

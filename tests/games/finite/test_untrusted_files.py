@@ -12,9 +12,9 @@ import pytest
 import torch
 
 import games
+from games.load import vector
 from games.simulators.simulator import Role, Spec
 from games.simulators.spec_json import spec_from_json, spec_to_json
-from games.vectors import vector
 from marl.evaluation.episodes import evaluate
 from marl.networks.network import Network
 from marl.networks.policy import Policy, _digest

@@ -15,8 +15,8 @@ from games import InputError
 from games.adapters.pettingzoo.parallel_env import parallel_env
 from games.inventory.inventory import Inventory
 from games.inventory.network import SupplyNetwork
+from games.load import simulator
 from games.simulators.simulator import Step, put, take
-from games.vectors import simulator
 from marl.learning.pathwise.hdpo import play
 
 SEEDS = range(40)

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from benchmarks.inventory.plain_torch import Plain, drawn
-from games.vectors import simulator
+from games.load import simulator
 from marl.learning.pathwise.hdpo import Players, pathwise_gradient
 from marl.networks.linear import Linear
 from marl.networks.network import Network

@@ -16,7 +16,9 @@ from games.inventory.demand import Normal, Poisson, Season
 from games.inventory.network import Link, Location, SupplyNetwork
 from games.inventory.series import Series
 from games.inventory.settings import network
-from games.vectors import SIMULATORS, list_simulators, simulator, vector
+from games.listing import list_simulators
+from games.load import simulator, vector
+from games.names import SIMULATORS
 
 DATA = Path(__file__).parents[2] / "data"
 

@@ -12,12 +12,12 @@ from scipy.stats import binom
 
 from games import InputError, check_simulator, parallel_env
 from games.common.seeds import seeds
+from games.load import simulator
 from games.lot_sizing.instances import draw
 from games.lot_sizing.lot_sizing import LotSizing, State
 from games.simulators.legal_actions import random_actions
 from games.simulators.post_decision import PostDecision
 from games.simulators.simulator import take
-from games.vectors import simulator
 from marl.evaluation.actors import Uniform
 from marl.evaluation.episodes import evaluate
 from marl.rules.lot_sizing.bound import Item, lagrangian_bound

@@ -9,9 +9,9 @@ import torch
 from pettingzoo.test import parallel_api_test, parallel_seed_test
 
 from games import InputError, check_simulator, parallel_env
+from games.load import simulator
 from games.navigation.navigation import Navigation
 from games.navigation.safe_navigation import SafeNavigation
-from games.vectors import simulator
 
 DYNAMICS = ("single_integrator", "double_integrator")
 WIDE = dict(zeta_least=0.01, zeta_most=100.0, eta_least=0.2, eta_most=5.0)

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
+from marl.learning.training import Training
 from scipy import stats
 
 from games import InputError, check_simulator, parallel_env
@@ -17,7 +18,6 @@ from games.simulators.spec_json import spec_from_json, spec_to_json
 from marl.evaluation.episodes import evaluate
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan
-from marl.learning.training import Training
 from marl.networks.distributions import MASKED, MultiCategorical, distribution
 from marl.networks.network import Network
 from marl.networks.policy import Policy

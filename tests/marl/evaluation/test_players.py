@@ -10,8 +10,8 @@ import torch
 from games import InputError, Strategy, as_form, load
 from games.common.seeds import seeds
 from games.finite.kernels import plans
+from games.load import simulator
 from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
-from games.vectors import simulator
 from marl.evaluation.actors import Memoryless
 from marl.evaluation.comparison import compare
 from marl.evaluation.episodes import evaluate
@@ -156,7 +156,7 @@ def test_all_kinds_of_players_compare_in_the_same_games():
 
 
 def _spec(name):
-    from games.vectors import vector
+    from games.load import vector
 
     return vector(name, 1).spec
 

@@ -20,7 +20,7 @@ from ray.exceptions import RayTaskError
 import marl.rllib.resources
 from games.common.errors import InputError
 from games.common.workers import WorkerError, _environment, _shut_out, running_ray
-from games.vectors import vector
+from games.load import vector
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan, Resources, SelfPlay
 from marl.learning.trainer import Trainer, train

@@ -12,9 +12,9 @@ from torch import Tensor
 
 from games import InputError
 from games.common.workers import running_ray
+from games.load import simulator
 from games.simulators.check import check_simulator
 from games.simulators.simulator import Observation, Role, Spec, Step
-from games.vectors import simulator
 from marl.evaluation.episodes import evaluate
 from marl.learning.pathwise.hdpo import HDPO, Players, loss, pathwise_gradient, play
 from marl.learning.plan import Plan, Resources, SelfPlay

@@ -12,10 +12,10 @@ from scipy.stats import binom
 
 from games import InputError
 from games.common.workers import running_ray
+from games.load import vector
 from games.lot_sizing.lot_sizing import LotSizing, State
 from games.simulators.legal_actions import random_actions
 from games.simulators.vector import SimulatorVector
-from games.vectors import vector
 from marl.evaluation.episodes import evaluate
 from marl.learning.method import find
 from marl.learning.on_policy.advantages import Played, advantages

@@ -24,8 +24,8 @@ from ray.rllib.utils.postprocessing.value_predictions import compute_value_targe
 
 from games import InputError
 from games.common.settings import checked
+from games.load import vector
 from games.simulators.simulator import Observation, Role, Spec, Step
-from games.vectors import vector
 from marl.learning.on_policy.advantages import Estimates, Played, advantages
 from marl.learning.on_policy.ppo import PPO, loss
 from marl.learning.plan import Plan

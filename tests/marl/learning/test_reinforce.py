@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from games.common.workers import running_ray
+from games.load import vector
 from games.simulators.simulator import Role
-from games.vectors import vector
 from marl.evaluation.episodes import evaluate
 from marl.learning.on_policy.ppo import loss as ppo_loss
 from marl.learning.on_policy.reinforce import REINFORCE, loss

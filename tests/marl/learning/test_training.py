@@ -18,8 +18,8 @@ from torch import Tensor
 
 from games import InputError
 from games.common.workers import running_ray
+from games.load import vector
 from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
-from games.vectors import vector
 from marl.evaluation.actors import Uniform
 from marl.evaluation.episodes import evaluate
 from marl.learning.checkpoint import POLICY

@@ -13,10 +13,10 @@ from games import InputError
 from games.common.settings import checked
 from games.inventory.inventory import Inventory
 from games.inventory.network import SupplyNetwork
+from games.load import simulator
 from games.navigation.navigation import Navigation
 from games.simulators.simulator import Observation, Role, Spec
 from games.simulators.vector import SimulatorVector
-from games.vectors import simulator
 from marl.learning.pathwise.hdpo import Players, pathwise_gradient
 from marl.networks.edge_encoder import Round, topology
 from marl.networks.network import Network

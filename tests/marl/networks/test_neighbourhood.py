@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from games import InputError
-from games.vectors import altered, simulator
+from games.load import simulator
+from games.names import altered
 from marl.evaluation.episodes import evaluate
 from marl.evaluation.neighbourhood import alone, hops, neighbourhood
 from marl.rules.navigation import Heterogeneous, Priority

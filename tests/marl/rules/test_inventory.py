@@ -16,7 +16,7 @@ from analysis.inventory.lost_sales import base_stock_cost, best_base_stock, best
 from games import InputError
 from games.inventory.inventory import Inventory
 from games.inventory.network import SupplyNetwork
-from games.vectors import simulator
+from games.load import simulator
 from marl.evaluation.episodes import evaluate
 from marl.networks.network import Network
 from marl.networks.policy import Policy

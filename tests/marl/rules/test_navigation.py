@@ -11,8 +11,9 @@ from scipy import stats
 from scipy.spatial.distance import cdist
 
 from games import InputError
+from games.load import simulator
+from games.names import altered
 from games.navigation.safe_navigation import SafeNavigation
-from games.vectors import altered, simulator
 from marl.evaluation import episodes as evaluation
 from marl.evaluation.actors import Uniform
 from marl.evaluation.episodes import evaluate
