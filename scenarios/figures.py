@@ -6,27 +6,14 @@ import math
 
 import numpy as np
 
+from analysis.references import held_against
 from games.finite.sequence_form import Float64
-from games.simulators.references import Reference, gap
+from games.simulators.references import gap
 from games.simulators.simulator import Spec
 from marl.evaluation.episodes import Played
 
 HELD = "cost"
 """The metric that references are of."""
-
-
-def reference(game: str) -> Reference | None:
-    """What a game costs at best in the long run, or a bound below that, if it is known."""
-    from analysis.inventory.reference import reference as found
-
-    return found(game)
-
-
-def held_against(game: str) -> Reference | None:
-    """The same, if what games cost as they are played can be held against it."""
-    from analysis.inventory.reference import held_against as found
-
-    return found(game)
 
 
 def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:

@@ -22,8 +22,6 @@ from games.common.errors import InputError
 from games.inventory.demand import Normal, Poisson
 from games.inventory.inventory import Inventory
 from games.inventory.network import Link, SupplyNetwork
-from games.load import simulator
-from games.names import SIMULATORS, parse
 from games.simulators.references import Reference
 
 FARTHEST = 3  # lead time of a store with normal demand, whose states are many more
@@ -33,42 +31,25 @@ WORN_OFF = 50  # periods after which a game's beginning is forgotten
 LONG = 1000  # periods that count, beside which its beginning is little
 
 
-def reference(game: str | Inventory) -> Reference | None:
-    """The long-run average cost that no policy of a network is below.
+def look(game: Inventory, as_played: bool = False) -> Reference | None:
+    """The long-run average cost that no policy of a network is below; `analysis.references` asks.
 
     Args:
-        game: by name, or itself; of how it is played nothing matters here.
+        game: of which only the network matters, or also how it is played.
+        as_played: whether games cost what they do as they are played. A short game can be cheaper
+            than its network's long-run optimum, as it begins with something on hand; one with
+            traces of its own cheaper than all demand. Then there is nothing to hold it against.
 
     Returns:
         the optimum of one store and of stages in series, a lower bound of stores behind a centre or
-        behind warehouses; None of all others, and of games that are none of inventory.
+        behind warehouses; None of all others.
     """
-    made = _made(game)
-    return None if made is None else of_network(made.network)
-
-
-def held_against(game: str | Inventory) -> Reference | None:
-    """The reference, if what games cost as they are played can be held against it.
-
-    A short game can be cheaper than its network's long-run optimum, as it begins with something
-    on hand; one with traces of its own cheaper than all demand.
-    """
-    made = _made(game)
-    if made is None or made.discount < 1 or made.traces is not None:
-        return None
-    if made.ignore < WORN_OFF and made.periods - made.ignore < LONG:
-        return None
-    return of_network(made.network)
-
-
-def _made(game: str | Inventory) -> Inventory | None:
-    if isinstance(game, Inventory):
-        return game
-    target, _ = parse(game.strip())
-    if not target.startswith("inventory.") or target not in SIMULATORS:
-        return None
-    made = simulator(game)
-    return made if isinstance(made, Inventory) else None
+    if as_played:
+        if game.discount < 1 or game.traces is not None:
+            return None
+        if game.ignore < WORN_OFF and game.periods - game.ignore < LONG:
+            return None
+    return of_network(game.network)
 
 
 @lru_cache(maxsize=64)
@@ -82,7 +63,7 @@ def _by_text(text: str) -> Reference | None:
 
 
 def of_network(network: SupplyNetwork) -> Reference | None:
-    """As `reference`, of the network alone."""
+    """As `look`, of the network alone."""
     if not _is_plain(network):
         return None
     return _by_text(network.model_dump_json())

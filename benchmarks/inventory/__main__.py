@@ -247,7 +247,7 @@ def waiting(
     name: str, game: str, rule: Any, steps: int, games: int = 4096, *settings: str
 ) -> tuple[float, float, Any]:
     """HDPO where customers wait: optimum, seconds, and the gap to the optimal rule's cost."""
-    from analysis.inventory.reference import reference
+    from analysis.references import reference
     from games.load import simulator
 
     policy, seconds, _ = trained(name, f"game={game}", lasting(name, steps), *settings)
@@ -322,7 +322,7 @@ SERIAL_STEPS = 1500
 
 def transshipment() -> list[str]:
     """HDPO against the bound of pooled stock."""
-    from analysis.inventory.reference import reference
+    from analysis.references import reference
     from games.load import simulator
 
     rows, gaps = [], []

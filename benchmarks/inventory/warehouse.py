@@ -142,7 +142,7 @@ def warehouse(quick: bool = False, say: Callable[[str], None] = lambda _: None) 
         quick: see that it runs; the figures mean nothing.
         say: is told of every run when it is over.
     """
-    from analysis.inventory.reference import reference
+    from analysis.references import reference
     from marl.rules.inventory import Costs
 
     bound = reference(GAME)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from analysis.references import held_against
 from games.common.errors import InputError
 from games.load import vector
 from games.simulators.metrics import metric
@@ -16,7 +17,7 @@ from marl.evaluation.actors import Uniform
 from marl.evaluation.comparison import table
 from marl.evaluation.episodes import evaluate
 from marl.evaluation.players import player
-from scenarios.figures import HELD, by_game, held_against
+from scenarios.figures import HELD, by_game
 from scenarios.playing.scenario import PlayingScenario
 
 if TYPE_CHECKING:

@@ -11,9 +11,9 @@ from games.load import vector
 from games.simulators.simulator import Spec
 from marl.evaluation.actors import Uniform
 from marl.evaluation.episodes import Played, evaluate
+from marl.evaluation.watching import MOST_PICTURES, Watching
 from scenarios.figures import summary
 from scenarios.terminal import print_gap, print_table
-from scenarios.training.watching import MOST_PICTURES, Watching
 
 MOST_AGENTS = 8  # whose returns are told one by one
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, field_validator, model_validator
 
+from analysis.references import held_against
 from games.common.errors import InputError, did_you_mean
 from games.common.settings import Table
 from games.load import vector
@@ -26,7 +27,6 @@ from marl.learning.size import require_size
 from marl.learning.trainer import Trainer, train
 from marl.networks.policy import Policy
 from scenarios.experiment import Experiment
-from scenarios.figures import held_against
 from scenarios.installed import installed
 
 EXACT = ("nash_conv", "exploitability")  # of a policy, which are known without playing

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from analysis.references import reference
 from games.common.errors import InputError
 from games.common.seeds import seeds
 from games.common.workers import WorkerError
@@ -18,7 +19,7 @@ from marl.evaluation.episodes import Played, evaluate
 from marl.evaluation.exact import ExactLog
 from marl.learning.trainer import Trainer
 from marl.networks.policy import Policy
-from scenarios.figures import by_game, reference, summary
+from scenarios.figures import by_game, summary
 from scenarios.interrupt import Interrupted
 from scenarios.store import STRATEGY
 from scenarios.training import store

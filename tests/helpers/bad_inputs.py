@@ -667,7 +667,6 @@ def load_everything() -> None:
     import scenarios.playing.one
     import scenarios.training.kind
     import scenarios.training.sweep
-    import scenarios.training.watching
 
     with contextlib.redirect_stdout(io.StringIO()):
         scenarios.cli._main(["solve", "kuhn_poker", "--iterations", "3"])

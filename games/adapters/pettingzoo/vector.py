@@ -11,14 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from games.adapters.pettingzoo.drivers import Broken, Parallel, Turns, driver, said
+from games.adapters.pettingzoo.copies import Copy
+from games.adapters.pettingzoo.drivers import Broken, driver, said
 from games.adapters.pettingzoo.spaces import Legal, Misfit, agent_of, roles_of
 from games.adapters.pettingzoo.values import agents, choices, flag, info_mask, number, table
 from games.common.errors import InputError, one_line
@@ -52,7 +52,7 @@ class PettingZooVector:
         if num_envs < 1:
             raise InputError(f"{name}: {num_envs} games cannot be played; take at least 1")
         try:
-            self._games = [_Game(driver(make(), name)) for _ in range(num_envs)]
+            self._games = [Copy(driver(make(), name), name) for _ in range(num_envs)]
             env = self._games[0].env
             names = list(env.possible_agents)
             seen = [env.observation_space(agent) for agent in names]
@@ -171,7 +171,21 @@ class PettingZooVector:
             game.joined = {self._names[i] for i in saved["joined"]}
         return self._observation()
 
-    def _dumped(self, played: Sequence[_Game]) -> list[bytes] | None:
+    def picture(self, game: int = 0) -> np.ndarray:
+        """What the environment's own renderer shows, uint8 [H, W, 3].
+
+        Raises:
+            InputError: it cannot be drawn, or was not made with `render_mode=rgb_array`.
+        """
+        try:
+            shown = self._games[game].env.env.render()
+        except Exception as error:  # others' code
+            raise InputError(f"{self.spec.name} cannot be drawn: {one_line(error)}") from None
+        if not isinstance(shown, np.ndarray):
+            raise InputError(f"{self.spec.name} gives no picture with render_mode=rgb_array")
+        return np.asarray(shown[..., :3], np.uint8).copy()
+
+    def _dumped(self, played: Sequence[Copy]) -> list[bytes] | None:
         try:
             return [game.env.dump() for game in played]
         except Exception:  # whatever cannot be pickled says so in its own way
@@ -184,11 +198,11 @@ class PettingZooVector:
         try:
             seen, infos = game.env.reset(game.seed)
         except Exception as error:
-            raise self._raised(game, error) from error
+            raise game.raised(error) from error
         with self._reading(game):
             game.live = agents(game.env.in_play())
             game.joined = set(game.live)
-            self._require_known(game, "agents", game.live)
+            game.require_known("agents", game.live, self._index)
             if not game.live:
                 raise InputError(f"{self.spec.name}: nobody plays after reset(seed={game.seed})")
             self._terminated[b] = self._truncated[b] = False
@@ -205,9 +219,9 @@ class PettingZooVector:
         try:
             seen, rewards, terminated, truncated, infos = game.env.step(chosen)
         except Broken as error:
-            raise self._broken(game, *error.args) from None
+            raise game.broken(*error.args) from None
         except Exception as error:
-            raise self._raised(game, error) from error
+            raise game.raised(error) from error
         with self._reading(game):
             self._settle(b, rewards, terminated, truncated)
             self._see(b, table(seen, "observations"), table(infos, "infos"))
@@ -219,36 +233,35 @@ class PettingZooVector:
         given = {"reward": rewards, "termination": terminated, "truncation": truncated}
         for what, by_agent in given.items():
             if missing := game.live - table(by_agent, f"{what}s").keys():
-                raise self._broken(game, min(missing, key=str), f"its {what} is missing")
-        self._require_known(game, "agents", now)
+                raise game.broken(min(missing, key=str), f"its {what} is missing")
+        game.require_known("agents", now, self._index)
         for what, by_agent in given.items():
-            self._require_known(game, f"{what}s", by_agent.keys())
+            game.require_known(f"{what}s", by_agent.keys(), self._index)
 
         joined = now - game.live
         if back := joined & game.joined:
-            raise self._broken(game, min(back, key=str), "it is back though it had left")
+            raise game.broken(min(back, key=str), "it is back though it had left")
         game.joined |= joined
         done = set()
         for agent in game.live | joined:
             i = index[agent]
-            try:
-                if flag(terminated.get(agent, False)):
-                    self._terminated[b, i] = True
-            except Misfit as error:
-                raise self._broken(game, agent, f"its termination {error}") from None
-            try:
-                if flag(truncated.get(agent, False)):
-                    self._truncated[b, i] = True
-            except Misfit as error:
-                raise self._broken(game, agent, f"its truncation {error}") from None
+            for what, said_so, ended in (
+                ("termination", terminated, self._terminated),
+                ("truncation", truncated, self._truncated),
+            ):
+                try:
+                    if flag(said_so.get(agent, False)):
+                        ended[b, i] = True
+                except Misfit as error:
+                    raise game.broken(agent, f"its {what} {error}") from None
             if self._terminated[b, i] or self._truncated[b, i]:
                 done.add(agent)
         if vanished := game.live - now - done:
             text = "it left neither terminated nor truncated"
-            raise self._broken(game, min(vanished, key=str), text)
+            raise game.broken(min(vanished, key=str), text)
         if (lingering := now & done) and lingering != now:  # if all are done it is over anyway
             text = "it is done but still among env.agents"
-            raise self._broken(game, min(lingering, key=str), text)
+            raise game.broken(min(lingering, key=str), text)
         self._credit(b, rewards, game.live | joined)
         game.live = now - done
         if not game.live:  # over
@@ -261,10 +274,10 @@ class PettingZooVector:
             try:
                 reward = number(given)
             except Misfit as error:
-                raise self._broken(game, agent, f"its reward {error}") from None
+                raise game.broken(agent, f"its reward {error}") from None
             self._reward[b, self._index[agent]] = reward
             if reward and agent not in playing and agent not in game.env.unburied:
-                raise self._broken(game, agent, f"it is paid {reward} though it is not in play")
+                raise game.broken(agent, f"it is paid {reward} though it is not in play")
 
     def _see(self, b: int, seen: Mapping[Any, Any], infos: Mapping[Any, Any]) -> None:
         """Fill row b of nodes, acting and mask; agents cut off just now still see."""
@@ -284,29 +297,27 @@ class PettingZooVector:
                 what = seen[agent]
                 how.write(what, nodes[i, : how.features])
             except LookupError:
-                raise self._broken(
-                    game, agent, "its observation is missing or lacks a key"
-                ) from None
+                raise game.broken(agent, "its observation is missing or lacks a key") from None
             except (Misfit, TypeError, ValueError, AttributeError) as error:
-                raise self._broken(game, agent, f"its observation {one_line(error)}") from None
+                raise game.broken(agent, f"its observation {one_line(error)}") from None
             if agent not in acting or agent not in game.live:
                 continue
             self._acting[b, i] = True
             try:
                 legal = choices(what["action_mask"]) if how.masked else info_mask(infos.get(agent))
             except KeyError:
-                raise self._broken(game, agent, "its observation lacks its action_mask") from None
+                raise game.broken(agent, "its observation lacks its action_mask") from None
             except Misfit as error:
-                raise self._broken(game, agent, f"its {error}") from None
+                raise game.broken(agent, f"its {error}") from None
             if legal is None:
                 continue
             width = self._legal.widths[i]
             if legal.size != width:
                 text = f"its action mask has {legal.size} entries for {width} choices"
-                raise self._broken(game, agent, text)
+                raise game.broken(agent, text)
             mask[i, :width] = legal
             if not self._legal.choice_left(i, mask[i]):
-                raise self._broken(game, agent, "its action mask leaves it nothing to do")
+                raise game.broken(agent, "its action mask leaves it nothing to do")
 
     def _observation(self, acting: np.ndarray | None = None) -> Observation:
         nodes = torch.from_numpy(self._nodes.copy())
@@ -322,47 +333,16 @@ class PettingZooVector:
             return
         place = tuple(np.argwhere(~np.isfinite(array))[0])
         game = self._games[place[0]]
-        raise self._broken(game, self._names[place[1]], f"its {what} is {array[place]}")
-
-    def _require_known(self, game: _Game, what: str, agents: Any) -> None:
-        if unknown := agents - self._index.keys():
-            raise self._broken(
-                game, min(unknown, key=str), f"{what} name it but possible_agents does not"
-            )
+        raise game.broken(self._names[place[1]], f"its {what} is {array[place]}")
 
     @contextmanager
-    def _reading(self, game: _Game) -> Iterator[None]:
+    def _reading(self, game: Copy) -> Iterator[None]:
         """Whatever cannot be read of what an environment gave is said to be its fault."""
         try:
             yield
         except InputError:
             raise
         except Misfit as error:
-            raise self._broken(game, None, str(error)) from None
+            raise game.broken(None, str(error)) from None
         except (TypeError, ValueError, AttributeError, LookupError) as error:
-            raise self._broken(game, None, f"what it gave cannot be read: {said(error)}") from error
-
-    def _broken(self, game: _Game, agent: Any, text: str) -> InputError:
-        who = "" if agent is None else f"{agent}: "
-        return InputError(
-            f"{self.spec.name}: {who}at step {game.steps} {text} (seed {game.seed}); "
-            "fix the environment"
-        )
-
-    def _raised(self, game: _Game, error: Exception) -> InputError:
-        return InputError(
-            f"{self.spec.name}: at step {game.steps} (seed {game.seed}) the environment raised "
-            f"{said(error)}"
-        )
-
-
-@dataclass
-class _Game:
-    """One copy and where it is."""
-
-    env: Parallel | Turns
-    generator: np.random.Generator = field(default_factory=np.random.default_rng)  # of its seeds
-    seed: int = 0
-    steps: int = 0
-    live: set[Any] = field(default_factory=set)  # in play
-    joined: set[Any] = field(default_factory=set)  # in play now or before
+            raise game.broken(None, f"what it gave cannot be read: {said(error)}") from error

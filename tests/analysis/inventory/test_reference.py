@@ -6,7 +6,7 @@ from scipy import stats
 
 from analysis import backlogged, lost_sales, serial, transshipment_bound
 from analysis.inventory.optima import clipped_normal
-from analysis.inventory.reference import held_against, reference
+from analysis.references import held_against, reference
 from games.load import simulator, vector
 from marl.evaluation.episodes import Played
 from marl.rules.inventory import compare, tune

@@ -22,8 +22,8 @@ from games.navigation.safe_navigation import SafeNavigation
 from marl.evaluation.actors import Uniform
 from marl.evaluation.comparison import compare
 from marl.evaluation.episodes import evaluate
+from marl.evaluation.watching import Watching
 from marl.rules.navigation import Fixed, Heterogeneous, sweep
-from scenarios.training.watching import Watching
 
 SWAP = "safe_navigation(agents=3,layout=swap,max_steps=100)"
 
@@ -517,6 +517,6 @@ def test_games_without_pictures_are_refused(tmp_path):
 
 
 def test_a_game_of_too_many_pictures(tmp_path, monkeypatch):
-    monkeypatch.setattr("scenarios.training.watching.MOST_PICTURES", 9)
+    monkeypatch.setattr("marl.evaluation.watching.MOST_PICTURES", 9)
     with pytest.raises(InputError, match="more than 9 pictures; draw a game of fewer steps"):
         watched("safe_navigation(agents=2,layout=swap)", Fixed(3.0), tmp_path / "play.gif")
