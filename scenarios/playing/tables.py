@@ -50,7 +50,7 @@ def _cells(row: dict[str, Any], found: Comparison, begins: bool) -> dict[str, st
     }
     other = row["player"] != found.to
     if any(each["player"] != found.to for each in found.rows):
-        cells[f"less {found.to}"] = _shown(row["difference"], f"+{form}") if other else ""
+        cells[f"difference to {found.to}"] = _shown(row["difference"], f"+{form}") if other else ""
         cells["95% of that"] = _interval(row, "difference_", f"+{form}") if other else ""
         cells["relative"] = _shown(row["relative"], "+.2%") if other else ""
     if found.reference is not None:
