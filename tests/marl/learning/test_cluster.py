@@ -25,7 +25,7 @@ from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan, Resources, SelfPlay
 from marl.learning.trainer import Trainer, train
 from marl.networks.network import Network
-from marl.rllib.algorithm import algorithm_config
+from marl.rllib.config import algorithm_config
 from marl.rllib.faults import of_learner, play
 from marl.rllib.resources import bundles
 from marl.rllib.runner import ROLLOUT, BatchedRunner

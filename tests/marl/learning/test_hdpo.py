@@ -407,7 +407,10 @@ def test_numbers_that_are_not_finite():
     [
         (plan("kuhn_poker"), "method hdpo: no gradients pass through kuhn_poker: play navigation"),
         (plan("pettingzoo:mpe2.simple_spread_v3"), "method hdpo: no gradients pass through pett"),
-        (plan("tests.helpers.grid_simulator:Exits()"), "no gradients pass through tests.helpers"),
+        (
+            plan("tests.helpers.grid_simulator:Exits()"),
+            "method hdpo: no gradients pass through tests.helpers",
+        ),
         (plan(f"{HERE}:Choice()"), "method hdpo: .*: store chooses among whole numbers"),
         (plan(resources=Resources(env_runners=1)), "method hdpo plays in its learners: set reso"),
         (plan(resources=Resources(learners=65)), "65 learners have 64 games: give method.num_envs"),

@@ -34,7 +34,8 @@ from marl.networks.distributions import distribution
 from marl.networks.network import Network
 from marl.networks.packing import Input
 from marl.networks.policy import names
-from marl.rllib.algorithm import _together, algorithm_config
+from marl.rllib.algorithm import _together
+from marl.rllib.config import algorithm_config
 from marl.rllib.ppo import PPOLearner
 from marl.rollouts.rollout import Rollout
 from marl.rollouts.trajectory import Trajectory
