@@ -33,10 +33,8 @@ CONCEPTS: Registry[Callable[..., Equilibrium]] = Registry(
 )
 """Functions of a game and of options by keyword that return an `Equilibrium`, by name.
 
->>> from analysis.equilibria.equilibrium import Equilibrium
->>> @CONCEPTS.register("first-actions")
-... def first_actions(game, *, progress=None) -> Equilibrium:
-...     \'\'\'Everybody takes its first action; no equilibrium by itself.\'\'\'
+`CONCEPTS.register(name)` is a decorator for a function of your own; docs/guides/equilibria.md has
+an example.
 """
 
 
@@ -57,6 +55,8 @@ def solve(game: Game | SequenceForm, concept: str = "nash", **options: Any) -> E
         InputError: an unknown concept, or an option that it does not have or that does not fit.
         GameError, Unverified, RuntimeError: see the function behind it.
     """
+    if "progress" not in options_of(concept):  # a user's own need not report any
+        options.pop("progress", None)
     return finder(concept)(game, **checked(concept, options))
 
 

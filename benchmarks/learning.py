@@ -15,23 +15,21 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from functools import partial
-from importlib import import_module
 from importlib.metadata import version
 from typing import Any
 
 for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
     os.environ[variable] = "1"
 
-import gymnasium  # noqa: E402
 import numpy as np  # noqa: E402
 import torch  # noqa: E402
 from ray.rllib.algorithms.algorithm import Algorithm  # noqa: E402
 from ray.rllib.algorithms.ppo import PPOConfig  # noqa: E402
-from ray.rllib.env.multi_agent_env import MultiAgentEnv  # noqa: E402
 
 from benchmarks.page import table  # noqa: E402
+from benchmarks.peers import Bare, NoGame, OneGame  # noqa: E402
+from benchmarks.turns import PAIRS, compared, in_turn  # noqa: E402
 from games.common.workers import running_ray  # noqa: E402
-from games.navigation.navigation import Navigation  # noqa: E402
 from marl.learning.on_policy.ppo import PPO  # noqa: E402
 from marl.learning.plan import Plan, Resources  # noqa: E402
 from marl.learning.schedule import at  # noqa: E402
@@ -43,7 +41,6 @@ WIDTHS = (256, 256)
 GRAPH_WIDTHS = (64, 64)
 GAMES = 64
 FRAGMENTS = {4: 64, 16: 32}  # steps of each game between two updates, by the number of agents
-PAIRS = 3
 PETTINGZOO: dict[str, dict[str, Any]] = {  # modules and parameters
     "mpe2.simple_spread_v3": {"N": 3},
     "pettingzoo.classic.connect_four_v3": {},
@@ -69,69 +66,7 @@ def sections(quick: bool, only: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-# --- the peer
-
-
-class OneGame(MultiAgentEnv):
-    """One game of navigation, as RLlib's own runner wants it; no check and no copy too many."""
-
-    inside = 0.0  # CPU seconds that all of them spent in `step`
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__()
-        self.simulator = Navigation(agents=config["agents"])
-        self.generator = torch.Generator().manual_seed(0)
-        spec = self.simulator.spec
-        self.agents = self.possible_agents = list(range(spec.num_agents))
-        seen = gymnasium.spaces.Box(-np.inf, np.inf, (spec.features,), np.float32)
-        self.observation_spaces = dict.fromkeys(self.agents, seen)
-        self.action_spaces = dict.fromkeys(self.agents, spec.roles[0].action_space)
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
-        self.state = self.simulator.reset(1, self.generator)
-        return self._seen(), {}
-
-    def _seen(self) -> dict[int, np.ndarray]:
-        return dict(enumerate(self.simulator.observe(self.state).nodes[0].numpy()))
-
-    def step(self, actions: dict[Any, Any]) -> Any:
-        began = time.process_time()
-        given = np.clip([actions[agent] for agent in self.agents], -1.0, 1.0)
-        self.state, step = self.simulator.step(
-            self.state, torch.from_numpy(given)[None], self.generator
-        )
-        seen = self._seen()
-        reward, terminated, truncated = (
-            dict(enumerate(found[0].tolist()))
-            for found in (step.reward, step.terminated, step.truncated)
-        )
-        terminated["__all__"] = all(terminated.values())  # type: ignore[index]
-        truncated["__all__"] = all(truncated.values())  # type: ignore[index]
-        OneGame.inside += time.process_time() - began
-        return seen, reward, terminated, truncated, {}
-
-
-class NoGame(OneGame):
-    """Observations of the same shapes, drawn beforehand: what is left is RLlib's own time."""
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config)
-        shape = self.simulator.max_steps + 1, len(self.agents), self.simulator.spec.features
-        drawn = np.random.default_rng(0).normal(size=shape).astype(np.float32)
-        self.drawn = [dict(enumerate(seen)) for seen in drawn]
-        self.nothing = dict.fromkeys(self.agents, 0.0)
-        self.flags = {
-            flag: dict.fromkeys([*self.agents, "__all__"], flag) for flag in (False, True)
-        }
-
-    def reset(self, *, seed: Any = None, options: Any = None) -> Any:
-        self.time = 0
-        return self.drawn[0], {}
-
-    def step(self, actions: dict[Any, Any]) -> Any:
-        self.time += 1
-        cut = self.time == self.simulator.max_steps
-        return self.drawn[self.time], self.nothing, self.flags[False], self.flags[cut], {}
+# --- the plan of both
 
 
 def plan_of(agents: int, **options: Any) -> Plan:
@@ -239,24 +174,6 @@ def against_rllib(numbers: tuple[int, ...]) -> list[str]:
             spent,
         ),
     ]  # fmt: skip
-
-
-def in_turn(calls: list[Callable[[], Any]]) -> list[list[float]]:
-    """CPU seconds of each call, the calls taking turns."""
-    seconds: list[list[float]] = [[] for _ in calls]
-    for _ in range(PAIRS):
-        for k, call in enumerate(calls):
-            began = time.process_time()
-            call()
-            seconds[k].append(time.process_time() - began)
-    return seconds
-
-
-def compared(ours: np.ndarray, game: np.ndarray, none: np.ndarray) -> list[str]:
-    """Median rates and median ratios of what was measured in turn."""
-    mine, theirs, alone = (f"{np.median(rates):,.0f}" for rates in (ours, game, none))
-    ratios = [f"**{np.median(ours / rates):.1f}**" for rates in (game, none)]
-    return [mine, theirs, ratios[0], alone, ratios[1]]
 
 
 def where_it_goes(training: RLlibTrainer) -> list[str]:
@@ -400,36 +317,6 @@ def others(numbers: tuple[int, ...]) -> list[str]:
             ["game", "bare", "ours", "ratio", "1 env runner", "2 env runners", "ratio"], rows
         ),
     ]  # fmt: skip
-
-
-class Bare:
-    """An environment of PettingZoo's and random actions, without anything of ours."""
-
-    def __init__(self, module: str, parameters: dict[str, Any]) -> None:
-        found = import_module(module)
-        self.play = self._in_turn
-        make = found.env
-        if hasattr(found, "parallel_env"):
-            make, self.play = found.parallel_env, self._in_parallel
-        self.env = make(**parameters)
-        self.random = np.random.default_rng(0)
-
-    def _in_parallel(self, steps: int) -> None:
-        self.env.reset(seed=0)
-        sizes = {agent: self.env.action_space(agent).n for agent in self.env.agents}
-        for _ in range(steps):
-            if not self.env.agents:
-                self.env.reset()
-            self.env.step({a: int(self.random.integers(sizes[a])) for a in self.env.agents})
-
-    def _in_turn(self, steps: int) -> None:
-        self.env.reset(seed=0)
-        for _ in range(steps):
-            seen, _, terminated, truncated, _ = self.env.last()
-            if terminated or truncated:
-                self.env.reset()
-                seen = self.env.last()[0]
-            self.env.step(int(self.random.choice(np.flatnonzero(seen["action_mask"]))))
 
 
 def main() -> None:

@@ -164,7 +164,7 @@ def _trigger_gains(plan: CorrelationPlan, player: int, concept: Trigger) -> list
     for trigger in trigger_points(form, player, concept):
         leaves, place = leaves_at(form, player, trigger.sequences)
         other = form.leaf_sequence[leaves, 1 - player]
-        weight = plan.probability[pairs.number(player, trigger.told, other)]
+        weight = plan.probability[pairs.number(player, trigger.recommended, other)]
         value = np.bincount(place, weight * paid[leaves], minlength=len(trigger.sequences))
         sub = trigger.treeplex
         for j in reversed(range(len(sub.information_sets))):

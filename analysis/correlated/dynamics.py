@@ -30,6 +30,7 @@ from analysis.correlated.regret_minimiser import RegretMinimiser, weights_of
 from analysis.equilibria.equilibrium import Equilibrium
 from games import Game, InputError, SequenceForm, as_form
 from games.common.errors import did_you_mean
+from games.common.pace import Pace
 from games.common.progress import Progress
 from games.finite.sequence_form import Float64
 
@@ -62,7 +63,7 @@ def correlated_dynamics(
         iterations: how many at most.
         target: stop when no player gains more, in units of utility; nothing at all if None.
         seconds: stop after this time.
-        progress: told now and then how far it is; it stops when that returns True.
+        progress: called now and then with how far it is; it stops when that returns True.
         seed: start from a random profile; from the uniform one if None.
         memory: bytes for the profiles.
 
@@ -79,18 +80,15 @@ def correlated_dynamics(
         form, concept, seed, min(iterations, max(2, memory // (8 * form.arrays.num_sequences)))
     )
     enough = 0.0 if target is None else target
-    step, check = 1, 1
+    pace, check = Pace(players.play), 1
     while players.iteration < iterations:
-        chunk_began = time.perf_counter()
-        players.play(min(step, iterations - players.iteration, check - players.iteration))
-        now = time.perf_counter()
-        step = max(1, int(step * min(2.0, 0.1 / max(now - chunk_began, 1e-9))))
-        late = seconds is not None and now - began >= seconds
+        pace.take(min(iterations, check) - players.iteration)
+        late = seconds is not None and time.perf_counter() - began >= seconds
         if players.iteration == check or late or players.iteration == iterations:
             players.measure()
             check = max(check + 1, int(1.1 * check))
-        told = f"{concept} dynamics: iteration {players.iteration:,}, gap {players.gap:.3g}"
-        if players.gap <= enough or late or (progress is not None and progress(told)):
+        message = f"{concept} dynamics: iteration {players.iteration:,}, gap {players.gap:.3g}"
+        if players.gap <= enough or late or (progress is not None and progress(message)):
             break
     players.measure()
     return players.equilibrium(time.perf_counter() - began)
@@ -105,13 +103,10 @@ def profiles_of_play(
     """
     capacity = max(2, MEMORY // (8 * form.arrays.num_sequences))
     players = RegretMinimiser(form, "nfcce", None, min(looks[-1], capacity))
-    step, stop = 1, False
+    pace, stop = Pace(players.play), False
     for look in looks:
         while players.iteration < look and not stop:
-            began = time.perf_counter()
-            players.play(min(step, look - players.iteration))
-            spent = time.perf_counter() - began
-            step = max(1, int(step * min(2.0, 0.1 / max(spent, 1e-9))))
+            pace.take(look - players.iteration)
             stop = progress is not None and progress(f"dynamics: iteration {players.iteration:,}")
         weights = weights_of(players.kept, 2)
         played = players.profiles[: players.kept]

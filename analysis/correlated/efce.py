@@ -108,7 +108,7 @@ def fits_program(game: Game | SequenceForm, concept: str) -> bool:
 
 
 def _laid_out(game: Game | SequenceForm, form: SequenceForm) -> NormalForm:
-    """The normal form, if every combination can be told at every leaf."""
+    """The normal form, if every combination can be followed to every leaf."""
     sizes = [num_reduced(player) for player in form.players]
     if math.prod(sizes) * len(form.leaf_utility) > ENTRIES:
         raise GameError(
@@ -142,10 +142,10 @@ def _by_profiles(
             if i != player:
                 others *= own[:, form.leaf_sequence[:, i]]
         for trigger in trigger_points(form, player, concept):
-            told = reach[player][:, trigger.told]
+            recommended = reach[player][:, trigger.recommended]
 
-            def deviated(leaves: np.ndarray, told=told, others=others) -> Entries:
-                return _entries(p, told[:, None] * others[:, leaves])
+            def deviated(leaves: np.ndarray, recommended=recommended, others=others) -> Entries:
+                return _entries(p, recommended[:, None] * others[:, leaves])
 
             def followed(leaves: np.ndarray) -> Entries:
                 return _entries(p, followed_by_all[:, leaves])

@@ -24,10 +24,10 @@ MOST_INCENTIVES = 20_000_000  # numbers in the matrix of a program; it takes min
 
 
 def swap_utilities(game: NormalForm, p: Float64, player: int) -> Float64:
-    """[told, played]: utility, times the probability of the first, of playing the second."""
-    told = np.moveaxis(p, player, 0).reshape(p.shape[player], -1)
+    """[drawn, played]: utility, times the probability of the first, of playing the second."""
+    drawn = np.moveaxis(p, player, 0).reshape(p.shape[player], -1)
     pay = np.moveaxis(game.payoffs[..., player], player, 0).reshape(p.shape[player], -1)
-    return told @ pay.T
+    return drawn @ pay.T
 
 
 def num_incentives(game: NormalForm) -> int:
@@ -54,11 +54,11 @@ def incentives(game: NormalForm, concept: Concept) -> csr_matrix:
     for i, count in enumerate(game.num_actions):
         profile = np.moveaxis(number, i, 0).reshape(count, -1)  # [own action, the others']
         pay = np.moveaxis(game.payoffs[..., i], i, 0).reshape(count, -1)
-        told, played = np.nonzero(~np.eye(count, dtype=bool))
-        row = told * (count - 1) + played - (played > told) if concept == "ce" else played
+        drawn, played = np.nonzero(~np.eye(count, dtype=bool))
+        row = drawn * (count - 1) + played - (played > drawn) if concept == "ce" else played
         rows.append(np.repeat(total + row, pay.shape[1]))
-        columns.append(profile[told].ravel())
-        values.append((pay[played] - pay[told]).ravel())
+        columns.append(profile[drawn].ravel())
+        values.append((pay[played] - pay[drawn]).ravel())
         total += count * (count - 1) if concept == "ce" else count
     shape = (total, number.size)
     entries = np.concatenate(values)

@@ -83,7 +83,7 @@ def gains(game: NormalForm, p: Float64, concept: Concept) -> Float64:
     """
     best = np.empty(game.num_players)
     for i in range(game.num_players):
-        swap = swap_utilities(game, p, i)  # [told, played]
+        swap = swap_utilities(game, p, i)  # [drawn, played]
         followed = np.diagonal(swap)
         if concept == "ce":
             best[i] = (swap.max(axis=1) - followed).sum()

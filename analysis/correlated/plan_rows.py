@@ -49,9 +49,9 @@ def add_incentives(
     form = pairs.form
     for trigger in trigger_points(form, player, concept):
 
-        def deviated(leaves: np.ndarray, told: int = trigger.told) -> Entries:
+        def deviated(leaves: np.ndarray, recommended: int = trigger.recommended) -> Entries:
             other = form.leaf_sequence[leaves, 1 - player]
-            return np.arange(len(leaves)), xi[pairs.number(player, told, other)], 1.0
+            return np.arange(len(leaves)), xi[pairs.number(player, recommended, other)], 1.0
 
         def followed(leaves: np.ndarray) -> Entries:
             return np.arange(len(leaves)), xi[pairs.leaves[leaves]], 1.0

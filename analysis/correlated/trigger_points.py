@@ -26,7 +26,7 @@ class TriggerPoint:
     far as it is correlated with what was recommended up to the trigger.
     """
 
-    told: int  # the last sequence that had been recommended and followed
+    recommended: int  # the last sequence that was recommended and followed
     treeplex: Treeplex  # the information sets that are played anew
     sequences: np.ndarray  # [S']  its sequences in the player's own numbers; -1 for none
     followed: np.ndarray  # the player's sequences there if it had followed
@@ -78,16 +78,15 @@ def trigger_points(form: SequenceForm, player: int, concept: Trigger) -> list[Tr
     for j in range(sets):
         sub, sequences = _subtree(own, np.array(sorted(below[j])))
         first, count = int(own.first_sequence[j]), int(own.num_actions[j])
-        recommended = range(first, first + count)
+        actions = range(first, first + count)
         if concept == "efce":
             found += [
-                TriggerPoint(s, sub, sequences, np.array(sorted(follow_below[s])))
-                for s in recommended
+                TriggerPoint(s, sub, sequences, np.array(sorted(follow_below[s]))) for s in actions
             ]
         else:
-            inside = sorted(np.concatenate([follow_below[s] for s in recommended]))
-            told = int(own.parent_sequence[j])
-            found.append(TriggerPoint(told, sub, sequences, np.array(inside)))
+            inside = sorted(np.concatenate([follow_below[s] for s in actions]))
+            above = int(own.parent_sequence[j])
+            found.append(TriggerPoint(above, sub, sequences, np.array(inside)))
     return found
 
 

@@ -114,7 +114,7 @@ def fixed_point(trigger_arrays, tree_arrays, sets, weights, answer, going_on, pl
         elif total > 0.0:
             for k in range(actions):
                 own[k] = above * flow[k] / total
-        else:  # nobody wishes to leave, and any play will do: that of the lowest trigger
+        else:  # no trigger has regret, so any play will do: that of the lowest one
             e = unit_first[units[set_start[j + 1] - 1]]
             for k in range(actions):
                 own[k] = above * answer[e + k]

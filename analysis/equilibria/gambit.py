@@ -249,7 +249,7 @@ def call(
 ) -> Any:
     """The result of `work`, which may spend long in C++ where no signal reaches it.
 
-    With a limit or somebody to tell it runs in a process of its own, which can be ended.
+    With a limit or a `progress` it runs in a process of its own, which can be ended.
 
     Raises:
         TimeoutError: the limit was reached, or `progress` asked to stop.

@@ -135,10 +135,8 @@ def nash(
                     return answer
                 near.append(answer)
             else:
-                told = None if watch.progress is None else watch.ask
-                found = equilibria_by(
-                    name, game, form, units, which, tolerance, watch.seconds, told
-                )
+                ask = None if watch.progress is None else watch.ask
+                found = equilibria_by(name, game, form, units, which, tolerance, watch.seconds, ask)
                 if found:
                     return found[0] if which == "one" else found
                 # A finite game has an equilibrium, though perhaps none in pure strategies.
@@ -177,7 +175,7 @@ def _candidates(
 
 
 class _Watch:
-    """A `Progress` for one solver, which has so many seconds; it remembers what it was told."""
+    """A `Progress` for one solver, which has so many seconds; it remembers a wish to stop."""
 
     def __init__(self, seconds: float | None, progress: Progress | None) -> None:
         self.seconds, self.progress = seconds, progress
@@ -185,7 +183,7 @@ class _Watch:
         self.stopped = False
 
     def ask(self, message: str) -> bool:
-        """Whether somebody wishes to stop."""
+        """Whether the user wishes to stop."""
         if self.progress is not None and self.progress(message):
             self.stopped = True
         return self.stopped

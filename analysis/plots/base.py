@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours, told apart by everybody; purple for their yellow, which is faint.
+# Okabe and Ito's colours, which everybody can tell apart; purple for their yellow, which is faint.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6A3D9A")
 STYLES = ("-", "--")
 MOST_ACTIONS = 16  # with names in a legend

@@ -165,7 +165,7 @@ def replicator(
     rows = [x]
     # An absolute error of y is a relative error of the shares; y itself may grow without end.
     solver = DOP853(growth, 0.0, y, time, rtol=1e-13, atol=rtol)
-    told = clock.monotonic()
+    reported = clock.monotonic()
     while len(rows) < points:
         failure = solver.step()
         if solver.status == "failed":
@@ -177,8 +177,8 @@ def replicator(
         done = solver.status == "finished"
         while len(rows) < points and (done or times[len(rows)] <= solver.t):
             rows.append(shares_of(inside(times[len(rows)])))
-        if progress is not None and clock.monotonic() - told > 0.1:
-            told = clock.monotonic()
+        if progress is not None and clock.monotonic() - reported > 0.1:
+            reported = clock.monotonic()
             if progress(f"{dynamics}: time {solver.t:.6g} of {time:.6g}"):
                 break
     states = tuple(np.array(column) for column in zip(*rows, strict=True))

@@ -46,7 +46,7 @@ def bayesian_stackelberg(
         game: the types and their payoffs.
         seconds: when to stop; the best commitment by then is returned with its `bound`.
         tolerance: the largest gain of the follower, times the size of the payoffs.
-        progress: told how far it is; stops the search by returning True.
+        progress: called with a message on how far it is; stops the search by returning True.
 
     Returns:
         Equilibrium: `strategy` has the leader's mixture and each type's pure response; `gap` is

@@ -125,7 +125,7 @@ def eraser(
         schedules: numbers of targets, a set for each schedule; without, any one target.
         seconds: when to stop; the best coverage by then is returned with its `bound`.
         tolerance: the largest gain of the attacker, times the size of its payoffs.
-        progress: told how far it is; stops the search by returning True.
+        progress: called with a message on how far it is; stops the search by returning True.
 
     Raises:
         InputError: a schedule that is empty or names a target that is not there.

@@ -62,7 +62,7 @@ def multiple_lps(
         leader: 0 or 1.
         ties: what an indifferent follower does.
         tolerance: the largest gain of the follower, times the size of the payoffs.
-        progress: told which program it is at; stops the search by returning True, and the best
+        progress: called before each program; stops the search by returning True, and the best
             commitment so far is returned with its bound.
 
     Returns:

@@ -72,7 +72,7 @@ class Budget:
 
 
 def refuse_hopeless(start: State, name: str, node_budget: int, *, samples: bool = False) -> None:
-    """Refuse at once a game that is far too large, so that nobody waits for the budget to run out.
+    """Refuse at once a game that is far too large, before the budget runs out.
 
     Knuth (1975): along a uniformly random play, the product of the branching factors has the
     number of terminals as its mean, and that times the seconds a move bounds the walk's time. By

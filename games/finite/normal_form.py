@@ -271,5 +271,5 @@ def _one_choice(name: str, labels: Sequence[str]) -> Treeplex:
 
 
 def _counted(number: int) -> str:
-    """As it is, or its order of magnitude."""
+    """A number in full, or its order of magnitude if it is huge."""
     return f"{number:,}" if number < 10**9 else f"10^{len(str(number)) - 1}"

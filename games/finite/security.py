@@ -99,7 +99,7 @@ class SecurityGame(Playable):
         return coverage * self.defender_covered + (1 - coverage) * self.defender_uncovered
 
     def attacker_values(self, coverage: Float64) -> Float64:
-        """The same for the attacker, [T]."""
+        """What the attacker gets [T] if it attacks each target, given the coverage [T]."""
         return coverage * self.attacker_covered + (1 - coverage) * self.attacker_uncovered
 
     def _numbers(self, column: str) -> Float64:
@@ -161,9 +161,9 @@ class SecurityGame(Playable):
         )
 
     def root(self) -> TableState:
-        """Of the matrix game."""
+        """The first node of the matrix game."""
         return self.normal_form.root()
 
     def sequence_form(self, *, node_budget: int = NODE_BUDGET, cached: bool = True) -> SequenceForm:
-        """Of the matrix game."""
+        """The sequence form of the matrix game."""
         return self.normal_form.form

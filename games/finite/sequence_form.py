@@ -131,14 +131,14 @@ class SequenceForm:
 
 
 def has_chance(form: SequenceForm) -> bool:
-    """Whether chance decides anything that somebody could tell."""
+    """Whether chance decides anything that makes a difference to players or payoffs."""
     return bool(np.any(form.leaf_chance < 1.0 - 1e-12))
 
 
 def utilities(form: SequenceForm) -> Float64:
     """What the players get at each leaf, [L, N]; 0 where chance never leads.
 
-    Where leaves were merged it is the average over chance that nobody can tell apart.
+    Where leaves were merged it is the average over chance outcomes that no player can tell apart.
     """
     chance = form.leaf_chance[:, None]
     nothing = np.zeros_like(form.leaf_utility)

@@ -150,6 +150,6 @@ def _number(text: str, where: str) -> float:
 
 
 def _in_file(path: Path, error: InputError) -> InputError:
-    """The same, told with the file where the message does not begin with it."""
+    """The same error with the file in front, unless the message begins with it."""
     message = str(error)
     return error if message.startswith(str(path)) else InputError(f"{path}: {message}")

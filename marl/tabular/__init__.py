@@ -8,16 +8,17 @@
 """
 
 from marl.tabular.method import Method, Solver, find, list_methods
-from marl.tabular.solve import Evaluation, Solution, Stop, iterate, solve
+from marl.tabular.solve import solve
+from marl.tabular.solving import Evaluation, Solution, Solving, Stop
 
 __all__ = [
     "Evaluation",
     "Method",
     "Solution",
     "Solver",
+    "Solving",
     "Stop",
     "find",
-    "iterate",
     "list_methods",
     "solve",
 ]

@@ -4,29 +4,32 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from importlib import import_module
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from games import Game, InputError, SequenceForm, Strategy
-from games.common.errors import did_you_mean
+from games.common.registry import Registry
 from games.common.settings import Table, checked
 
-# A new method is one class in one file and one line here; nothing is imported until asked for.
-REGISTRY = {
-    "cfr": "marl.tabular.cfr:CFR",
-    "cfr+": "marl.tabular.cfr:CFRPlus",
-    "lcfr": "marl.tabular.cfr:LCFR",
-    "dcfr": "marl.tabular.cfr:DCFR",
-    "pcfr+": "marl.tabular.cfr:PCFRPlus",
-    "dcfr+": "marl.tabular.cfr:DCFRPlus",
-    "pdcfr+": "marl.tabular.cfr:PDCFRPlus",
-    "hs-pcfr+": "marl.tabular.cfr:HSPCFRPlus",
-    "mmd": "marl.tabular.mmd:MMD",
-    "mccfr": "marl.tabular.mccfr:MCCFR",
-}
+REGISTRY: Registry[type[Method]] = Registry(
+    "method",
+    {
+        "cfr": "marl.tabular.cfr:CFR",
+        "cfr+": "marl.tabular.cfr:CFRPlus",
+        "lcfr": "marl.tabular.cfr:LCFR",
+        "dcfr": "marl.tabular.cfr:DCFR",
+        "pcfr+": "marl.tabular.cfr:PCFRPlus",
+        "dcfr+": "marl.tabular.cfr:DCFRPlus",
+        "pdcfr+": "marl.tabular.cfr:PDCFRPlus",
+        "hs-pcfr+": "marl.tabular.cfr:HSPCFRPlus",
+        "mmd": "marl.tabular.mmd:MMD",
+        "mccfr": "marl.tabular.mccfr:MCCFR",
+    },
+)
+"""Methods by name; `REGISTRY.register(name)` is a decorator for a class of your own, which is also
+found as "module:Class". Nothing is imported until it is asked for."""
 DEFAULT = "cfr+"
 
 State = dict[str, NDArray[Any]]
@@ -65,7 +68,7 @@ class Method(Table, ABC):
     samples: ClassVar[bool] = False
     """Whether the method plays a game out and so needs no sequence form."""
     scheduled: ClassVar[bool] = False
-    """Whether what an iteration does depends on how many there are to be."""
+    """Whether what an iteration does depends on how many there will be."""
 
     @abstractmethod
     def start(self, game: Game | SequenceForm, *, iterations: int, seed: int) -> Solver:
@@ -102,10 +105,10 @@ def list_methods() -> list[dict[str, str]]:
 
 
 def _load(name: str) -> type[Method]:
-    if not isinstance(name, str) or name not in REGISTRY:
-        raise InputError(f"unknown method {name!r}: {did_you_mean(str(name), REGISTRY)}")
-    module, attribute = REGISTRY[name].split(":")
-    return getattr(import_module(module), attribute)
+    found = REGISTRY.load(name)
+    if not (isinstance(found, type) and issubclass(found, Method)):
+        raise InputError(f"method {name}: {found!r} is no subclass of marl.tabular.Method")
+    return found
 
 
 def floats(state: State, name: str, size: int) -> NDArray[np.float64]:

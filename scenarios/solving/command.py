@@ -203,8 +203,7 @@ def _iterate(
 ) -> None:
     """The part of `solve` that runs a method of `marl.tabular`."""
     from games import load
-    from marl.tabular import iterate
-    from marl.tabular.solve import conclude
+    from marl.tabular import Solving
     from scenarios.lookup import parse
     from scenarios.solving.run import Result
 
@@ -224,9 +223,8 @@ def _iterate(
         raise InputError(f"{chosen.name} follows a schedule: say its length with --iterations")
     with progress(scenario.stop.iterations) as show:
         playable = scenario.prepare()
-        solver = chosen.start(
-            playable, iterations=max(scenario.stop.iterations, 1), seed=scenario.seed
-        )
+        solving = Solving(playable, chosen, scenario.stop, seed=scenario.seed)
+        solver = solving.solver
         if files.wanted:
             from scenarios.solving import writing
 
@@ -234,16 +232,12 @@ def _iterate(
                 writing.check_sampled(files, scenario.game)
             else:
                 writing.check(files, load(scenario.game), "nash", {})
-        history = []
         with stop_signals() as stopped:
-            for point in iterate(solver, scenario.stop):
-                if point is not None:
-                    history.append(point)
-                last = history[-1]
-                show(chosen.name, solver.iteration, last, last.seconds)
+            for _ in solving:
+                show(chosen.name, solver.iteration, solving.history[-1], solving.seconds)
                 if stopped():
                     break
-        solution = conclude(solver, chosen.name, playable, tuple(history), scenario.seed)
+        solution = solving.solution()
     print_results([Result.of(chosen.name, scenario.game, solution)], as_json)
     if files.wanted:
         writing.write_iterated(files, load(scenario.game), solver.form, solution)

@@ -11,8 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from games import Game, InputError, SequenceForm, Strategy, load
-from marl.tabular import Evaluation, Method, Solution, iterate
-from marl.tabular.solve import conclude
+from marl.tabular import Evaluation, Method, Solution, Solving
 from scenarios.interrupt import Interrupted
 from scenarios.runs import Progress, Run
 from scenarios.solving import store
@@ -163,35 +162,31 @@ class _Leg:
     ) -> None:
         scenario = run.scenario
         self.path, self.scenario, self.label, self.method = run.path, scenario, label, method
-        self.game = game
         horizon = scenario.stop.iterations if method.scheduled else None
         self.identity = repr(
             (scenario.game, method.name, method.model_dump(), scenario.seed, horizon)
         )
-        self.solver = method.start(
-            game, iterations=max(scenario.stop.iterations, 1), seed=scenario.seed
-        )
-        self.history, self.seconds = store.load_checkpoint(
+        self.solving = Solving(game, method, scenario.stop, seed=scenario.seed)
+        self.solver = self.solving.solver
+        self.solving.history, self.solving.seconds = store.load_checkpoint(
             run.path, label, self.identity, self.solver
         )
 
+    @property
+    def history(self) -> list[Evaluation]:
+        return self.solving.history
+
     def run(self, stopped: Callable[[], bool], progress: Progress | None) -> Solution:
         path, scenario = self.path, self.scenario
-        began = saved = 0.0
-        spent = self.seconds
-        for point in iterate(self.solver, scenario.stop, spent):
-            if not began:  # what came before the first point was compilation
-                began = saved = time.perf_counter()
-            self.seconds = spent + time.perf_counter() - began
-            new = point is not None and (
-                not self.history or self.history[-1].iteration < point.iteration
-            )
-            if new and point is not None:
-                self.history.append(point)
+        saved = 0.0
+        for point in self.solving:
+            if not saved:  # what came before the first point was compilation
+                saved = time.perf_counter()
+            if point is not None:
                 store.append_metrics(path, self.label, point)
             if progress is not None:
                 last = self.history[-1] if self.history else None
-                progress(self.label, self.solver.iteration, last, self.seconds)
+                progress(self.label, self.solver.iteration, last, self.solving.seconds)
             if stopped():
                 self.save()
                 raise Interrupted(
@@ -202,13 +197,11 @@ class _Leg:
                 self.save()
                 saved = time.perf_counter()
         self.save()
-        solution = conclude(
-            self.solver, self.method.name, self.game, tuple(self.history), scenario.seed
-        )
+        solution = self.solving.solution()
         solution.strategy.save(store.strategy_file(path, scenario, self.label))
         return solution
 
     def save(self) -> None:
         store.save_checkpoint(
-            self.path, self.label, self.identity, self.solver, self.history, self.seconds
+            self.path, self.label, self.identity, self.solver, self.history, self.solving.seconds
         )

@@ -418,7 +418,7 @@ from games import Strategy, as_form
 
 
 @CONCEPTS.register("uniform-play")
-def uniform_play(game, *, seconds: float = 1.0, progress=None) -> Equilibrium:
+def uniform_play(game, *, seconds: float = 1.0) -> Equilibrium:
     """Everybody plays at random."""
     form = as_form(game)
     strategy = Strategy.uniform(form)

@@ -1,4 +1,4 @@
-"""How deep the tree of an `.efg` file is, told from its text.
+"""How deep the tree of an `.efg` file is, from its text.
 
 Gambit's reader calls itself for every move and does not look at its stack: beyond some depth the
 process ends in a segmentation fault. So the depth has to be known before the reader is asked.
@@ -11,7 +11,7 @@ import threading
 
 STACK_OF_A_MOVE = 1_600  # bytes: the reader takes 640, Gambit's expected payoffs 1,260
 MOST_MOVES = 5_000  # as in a walk, see games.finite.budget
-ORDINARY_STACK = 1 << 20  # bytes, where nobody can say
+ORDINARY_STACK = 1 << 20  # bytes, where the system does not say
 SHORTEST_NODE = len('c""1{"a"1}0')
 
 TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]|[^\s{}",]+', re.DOTALL)

@@ -116,7 +116,7 @@ def _first_moves(name: str) -> str:
     except Exception as error:
         if is_openspiels(original) or isinstance(error, MemoryError):
             return reason(error)
-        # A Python game of somebody's: whoever plays it says where it went wrong.
+        # A user's Python game: an error in it is raised where the game is played.
     return ""
 
 

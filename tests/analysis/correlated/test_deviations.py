@@ -12,11 +12,13 @@ import pytest
 
 import analysis
 import games
+from analysis.correlated import triggers
 from analysis.correlated.deviations import correlated_gains, distances, trigger_gains
 from analysis.equilibria.equilibrium import Joint
 from games import NormalForm, Strategy
 from games.finite.enumerate import enumerate_game
 from games.finite.game import CHANCE
+from games.finite.reduced import reduced_plans
 from games.finite.strategy import uniform_behaviour
 from tests.conftest import KUHN, LEDUC, form
 
@@ -188,7 +190,7 @@ def test_trigger_gains_against_all_pure_continuations(name, concept):
     for i, player in enumerate(compiled.players):
         start = int(compiled.arrays.players[i])
         own = slice(start, start + player.num_sequences)
-        continuations = games.normal_form.reduced_plans(player)
+        continuations = reduced_plans(player)
         found = trigger_gains(joint, concept)[i]
         owner = np.concatenate(
             [[-1], np.repeat(np.arange(len(player.num_actions)), player.num_actions)]
@@ -335,7 +337,7 @@ def test_what_cannot_be_measured():
 
 
 def test_too_many_deviations(monkeypatch):
-    monkeypatch.setattr(analysis.correlated.triggers, "BUDGET", 1000)
+    monkeypatch.setattr(triggers, "BUDGET", 1000)
     joint, _ = mixture(form(LEDUC), 2, 0)
     with pytest.raises(games.InputError, match="more than 1,000 numbers"):
         correlated_gains(joint, "efce")

@@ -11,6 +11,7 @@ import pytest
 import analysis
 import games
 import marl
+from analysis.correlated import triggers as places
 from analysis.correlated.deviations import correlated_gains
 from analysis.correlated.dynamics import correlated_dynamics
 from analysis.correlated.regret_minimiser import RegretMinimiser
@@ -226,7 +227,7 @@ def test_what_cannot_be_run(monkeypatch):
         correlated_dynamics(form(KUHN), "ce")
     with pytest.raises(games.InputError, match="iterations=0"):
         correlated_dynamics(form(KUHN), "efcce", iterations=0)
-    monkeypatch.setattr(analysis.correlated.triggers, "BUDGET", 1000)
+    monkeypatch.setattr(places, "BUDGET", 1000)
     with pytest.raises(games.InputError, match="or the concept nfcce"):
         correlated_dynamics(form(LEDUC), "efce")
     assert len(triggers(form(LEDUC), "nfcce").player) == 2

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from games.vectors import vector
 
 import marl
 import scenarios
 from games import InputError
 from games.common.workers import running_ray
-from games.vectors import vector
 from marl.evaluation.episodes import evaluate
 from marl.learning.method import METHODS
 from marl.rollouts.trajectory import Trajectory

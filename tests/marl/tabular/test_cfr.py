@@ -244,13 +244,46 @@ def test_evaluations_are_the_same_however_a_run_is_cut():
     seen = []
     whole = tabular.solve(form(LEDUC), "cfr+", iterations=500, callback=seen.append)
     assert tuple(seen) == whole.evaluations
-    solver = tabular.find("cfr+").start(form(LEDUC), iterations=500, seed=0)
+    config, stop = tabular.find("cfr+"), tabular.Stop(iterations=500)
+    solver = tabular.Solving(form(LEDUC), config, stop).solver
     cut = {}
     for end in (137, 138, 402, 500):  # none of them on the grid
-        points = tabular.iterate(solver, tabular.Stop(iterations=end))
-        cut |= {p.iteration: p.nash_conv for p in points if p is not None}
+        solving = tabular.Solving(form(LEDUC), config, tabular.Stop(iterations=end))
+        solving.solver = solver
+        cut |= {p.iteration: p.nash_conv for p in solving if p is not None}
     assert [cut.pop(end) > 0 for end in (137, 138, 402)] == [True] * 3
     assert cut == {p.iteration: p.nash_conv for p in whole.evaluations}
+
+
+class Uniform(tabular.Method):
+    """Plays at random, and learns nothing."""
+
+    name = "at-random"
+    patience: int = 1
+
+    def start(self, game, *, iterations=1, seed=0):
+        solver = tabular.find("cfr").start(game, iterations=1, seed=0)
+        solver.step = lambda count=1: setattr(solver, "iteration", solver.iteration + count)
+        solver.strategy = lambda: games.Strategy.uniform(game)
+        return solver
+
+
+def test_a_method_of_ones_own(monkeypatch):
+    """Found by the place of its class, and by the name that it is registered by."""
+    expected = analysis.nash_conv(form(KUHN), games.Strategy.uniform(form(KUHN)))
+    for name in (f"{__name__}:Uniform", "at-random"):
+        found = tabular.solve(form(KUHN), name, iterations=3, patience=2)
+        assert (found.iterations, found.nash_conv) == (3, expected)
+        registry = tabular.method.REGISTRY
+        monkeypatch.setattr(registry, "_entries", dict(registry._entries))
+        registry.register("at-random")(Uniform)
+    assert {
+        "method": "at-random",
+        "description": "Plays at random, and learns nothing.",
+        "parameters": "patience=1",
+    } in tabular.list_methods()
+    with pytest.raises(games.InputError, match=r"no subclass of marl\.tabular\.Method"):
+        tabular.find("games:load")
 
 
 BAD_CALLS = [
