@@ -39,6 +39,8 @@ class PlayingScenario(Experiment):
         for text in players:
             if not isinstance(text, str):
                 raise InputError(f"players: {text!r} is no text such as 'fixed(zeta=1)'")
+            if not text.strip():
+                raise InputError("players: a name is missing; write a,b,c, such as uniform")
             if players.count(text) > 1:
                 raise InputError(f"players: {text} is given twice")
         return {text: text for text in players}

@@ -33,7 +33,8 @@ def print_comparison(found: Comparison, as_json: bool, where: dict[str, Any]) ->
         last = row["metric"]
     if last == HELD:
         rows += _reference(found)
-    print_table(f"{found.game}, {found.episodes:,} games each", rows)
+    title = f"{found.game}, {found.episodes:,} games each"
+    print_table(f"{title}, compared with {found.to}" if _are_several(found) else title, rows)
     if found.reference is not None:
         print(f"{found.reference.kind} in the long run by {found.reference.source}")
     if where:
@@ -49,8 +50,8 @@ def _cells(row: dict[str, Any], found: Comparison, begins: bool) -> dict[str, st
         "95%": _interval(row, "", form),
     }
     other = row["player"] != found.to
-    if any(each["player"] != found.to for each in found.rows):
-        cells[f"difference to {found.to}"] = _shown(row["difference"], f"+{form}") if other else ""
+    if _are_several(found):
+        cells["difference"] = _shown(row["difference"], f"+{form}") if other else ""
         cells["95% of that"] = _interval(row, "difference_", f"+{form}") if other else ""
         cells["relative"] = _shown(row["relative"], "+.2%") if other else ""
     if found.reference is not None:
@@ -58,6 +59,10 @@ def _cells(row: dict[str, Any], found: Comparison, begins: bool) -> dict[str, st
         cells[f"gap to the {kind}, %"] = _shown(row.get("gap", math.nan), ".2f")
         cells["95% of it"] = _interval(row, "gap_", ".2f")
     return cells
+
+
+def _are_several(found: Comparison) -> bool:
+    return any(row["player"] != found.to for row in found.rows)
 
 
 def _reference(found: Comparison) -> list[dict[str, str]]:
