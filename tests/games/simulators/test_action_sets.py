@@ -7,7 +7,6 @@ import gymnasium
 import numpy as np
 import pytest
 import torch
-from marl.learning.training import Training
 from scipy import stats
 
 from games import InputError, check_simulator, parallel_env
@@ -18,6 +17,7 @@ from games.simulators.spec_json import spec_from_json, spec_to_json
 from marl.evaluation.episodes import evaluate
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan
+from marl.learning.trainer import train
 from marl.networks.distributions import MASKED, MultiCategorical, distribution
 from marl.networks.network import Network
 from marl.networks.policy import Policy
@@ -245,7 +245,7 @@ def test_a_policy_learns_within_the_budget(tmp_path):
     """Every action of training and of play passes `check_actions` and the game's own assertion."""
     method = PPO(num_envs=64, rollout_length=8, learning_rate=3e-3, discount=1.0)
     plan = Plan(game=NAME, method=method, network=Network(hidden=(32,)), seed=1)
-    with Training(plan) as training:
+    with train(plan) as training:
         while training.updates < 25:
             training.step()
         policy = training.policy()

@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from games.vectors import vector
 
 import marl
 import scenarios
 from games import InputError
 from games.common.workers import running_ray
+from games.load import vector
 from marl.evaluation.episodes import evaluate
 from marl.learning.method import METHODS
 from marl.rollouts.trajectory import Trajectory
@@ -118,7 +118,7 @@ import torch
 
 import marl
 from games.common.seeds import seeds
-from games.vectors import vector
+from games.load import vector
 from marl.learning.checkpoint import POLICY, saved_policy, whole_folder
 from marl.learning.schedule import at
 from marl.networks.distributions import distribution
