@@ -15,7 +15,7 @@ help:
 	@echo "make demo       install what solves games, then solve Leduc poker: progress, a table, a picture"
 	@echo "make test       install everything, then run the test suite on all cores"
 	@echo "make test-slow  the tests that take minutes"
-	@echo "make lint       ruff, mypy and the import contract"
+	@echo "make lint       ruff, mypy, import rules, circles and lengths"
 	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/reports/export.md"
 	@echo "make limits     how large a game each equilibrium takes; writes docs/reports/limits.md"
 	@echo "make bench      compare with OpenSpiel, RLlib, OSQP; writes docs/reports/benchmarks.md"
@@ -53,6 +53,7 @@ lint: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.house
 
 bench: install
 	$(BIN)/python -m benchmarks.bench

@@ -1,0 +1,1 @@
+"""Five short scripts: solve, train, a game of your own, a method of your own, judge a policy."""
