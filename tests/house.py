@@ -61,8 +61,8 @@ def crowded() -> dict[str, int]:
 
 
 def lengths() -> dict[str, int]:
-    """Lines of every module of the product."""
-    known = modules(PRODUCT)
+    """Lines of every module of the product and of the benchmarks."""
+    known = modules((*PRODUCT, "benchmarks"))
     return {name: len(path.read_text().splitlines()) for name, path in known.items()}
 
 
