@@ -1,4 +1,8 @@
-"""What a game is: trees and tables from anywhere, their sequence form, and strategies over it."""
+"""Games: found by `load` under any name, solved by their sequence form, played by their vectors.
+
+`common` serves all rooms; `finite` holds trees and tables, `simulators` what steps in batches,
+`adapters` games that others wrote; each further folder is a domain, which no other room imports.
+"""
 
 from games.common.errors import GameError, InputError, UnenumerableGameError
 from games.common.lazy import later

@@ -173,8 +173,16 @@ class Step:
 class Simulator(Protocol):
     """B games at once; see the module's docstring for what an author promises.
 
-    Agents are numbered 0 to N - 1. A simulator that can be drawn has a method
-    `frame(state, game=0) -> uint8 [H, W, 3]` beside these.
+    Agents are numbered 0 to N - 1. Beside these a simulator may have any of:
+
+    - `reference() -> games.simulators.references.Reference`: what the metric `cost` of its games is
+      at best, or a bound below that; None if it is not known.
+    - `frame(state, game=0) -> uint8 [H, W, 3]`: a picture of one game.
+    - `frames(states, first=0) -> list of pictures`: of the first game's states from that number on,
+      where a picture shows what was before it.
+    - `substeps(state, actions) -> list of states`: what a step goes through, from the state on.
+    - `root() -> games.finite.game.State`: the root of its tree, if the game is finite.
+    - `horizon`: the steps of every game, if they are the same for all.
     """
 
     @property

@@ -18,9 +18,10 @@ from games.simulators.simulator import Decided, Observation, Simulator, Spec, St
 class Vector(Protocol):
     """B games at work, each started anew once it is over: what a runner plays.
 
-    `SimulatorVector` makes one of a simulator; `games.adapters.pettingzoo.vector` and
-    `games.adapters.openspiel` make one of games that others wrote. Unlike a simulator it has a
-    state of its own.
+    `SimulatorVector` makes one of a simulator; `games.adapters` of games that others wrote, and of
+    trees and tables. Unlike a simulator it has a state of its own. It may have
+    `picture(game=0) -> uint8 [H, W, 3]`, what a game looks like now, and
+    `told(actions, game=0) -> list[str]`, in words where a game is and what is played next.
     """
 
     @property
