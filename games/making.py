@@ -39,6 +39,25 @@ def make_game(
     Raises:
         InputError: a parameter that is unknown, missing, or does not fit; whatever `make` raises.
     """
+    given = _checked(make, given, name, described)
+    try:
+        with enough_for(name):
+            return make(**given)
+    except InputError:
+        raise
+    except Exception as error:  # others' code
+        raise InputError(
+            f"{name}: cannot be made: {type(error).__name__}: {one_line(error)}"
+        ) from error
+
+
+def _checked(
+    make: Callable[..., Any],
+    given: Mapping[str, Any],
+    name: str,
+    described: Callable[..., Any] | None,
+) -> Mapping[str, Any]:
+    """The parameters as `make` takes them; InputError for one that it does not."""
     types = types_of(make)
     known = set(types) if types is not None else _parameters(described or make)
     if known is not None:
@@ -51,15 +70,7 @@ def make_game(
         for key, parameter in inspect.signature(make).parameters.items():
             if parameter.default is parameter.empty and key not in given:
                 raise InputError(f"{name}: {key} is missing: write {key}=...")
-    try:
-        with enough_for(name):
-            return make(**given)
-    except InputError:
-        raise
-    except Exception as error:  # others' code
-        raise InputError(
-            f"{name}: cannot be made: {type(error).__name__}: {one_line(error)}"
-        ) from error
+    return given
 
 
 def types_of(make: Callable[..., Any]) -> dict[str, Any] | None:
