@@ -114,6 +114,8 @@ class LotSizing:
         role = Role("planner", space, features)
         return Spec("lot_sizing", (role,), (0,), num_nodes=1, metrics=METRICS)
 
+    checks_actions = True
+
     @property
     def differentiable(self) -> bool:
         return False

@@ -104,6 +104,8 @@ class Navigation(Parameters):
             metrics=METRICS,
         )
 
+    checks_actions = True
+
     @property
     def differentiable(self) -> bool:
         return True

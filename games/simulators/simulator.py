@@ -183,6 +183,7 @@ class Simulator(Protocol):
     - `substeps(state, actions) -> list of states`: what a step goes through, from the state on.
     - `root() -> games.finite.game.State`: the root of its tree, if the game is finite.
     - `horizon`: the steps of every game, if they are the same for all.
+    - `checks_actions = True`: `SimulatorVector` leaves the check of actions before a step to it.
     """
 
     @property
