@@ -62,9 +62,9 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
         to: whom the others are compared with.
 
     Returns:
-        one row a player and metric: player, agents, metric, games, mean, standard_error, low and
-        high (its 95% interval, see `interval`), least and most of a game. And if `to` is given:
-        difference, the mean of paired differences to that player, difference_low and
+        one row a player and metric (the return, of games that report nothing): player, agents,
+        metric, games, mean, standard_error, low and high (its 95% interval, see `interval`), least
+        and most of a game. And if `to` is given: difference, the mean of paired differences to that player, difference_low and
         difference_high by Student's t; and relative, relative_low and relative_high, the ratio of
         the means less 1 (see `relative`), which is nan where the other's mean is 0.
 
@@ -81,7 +81,7 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
         )
     rows = []
     for player, games in played.items():
-        for name, each in games.info.items():
+        for name, each in (games.info or {"return": games.own}).items():
             low, high = interval(each, metric(name, games.metrics).yes_or_no)
             row = {
                 "player": player,
@@ -96,7 +96,7 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
                 "most": each.max(),
             }
             if to is not None:
-                other = played[to].info[name]
+                other = (played[to].info or {"return": played[to].own})[name]
                 row["difference"] = (each - other).mean()
                 row["difference_low"], row["difference_high"] = student(each - other)
                 row["relative"], row["relative_low"], row["relative_high"] = relative(each, other)

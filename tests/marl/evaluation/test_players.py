@@ -151,6 +151,9 @@ def test_all_kinds_of_players_compare_in_the_same_games():
     )
     played = {name: evaluate(one, "kuhn_poker", episodes=20) for name, one in players.items()}
     assert {name: len(one.returns) for name, one in played.items()} == dict.fromkeys(players, 20)
+    returns = compare("kuhn_poker", players, episodes=20, to="uniform")
+    assert returns["metric"].tolist() == ["return"] * 3
+    assert returns["mean"].tolist() == [one.own.mean() for one in played.values()]
     frame = compare(DISCS, {k: player(k, DISCS) for k in ("uniform", "yielding")}, episodes=3)
     assert set(frame["player"]) == {"uniform", "yielding"}
 
