@@ -46,10 +46,10 @@ class EmpiricalGame:
     @cached_property
     def half_widths(self) -> Float64:
         """Of the intervals, [A1, ..., AN, N]: Student's, as the returns' spread is estimated."""
-        from scipy.special import stdtrit
+        from games.common.intervals import errors_to_a_side
 
-        freedom = np.maximum(self.episodes - 1, 1).astype(np.float64)
-        return stdtrit(freedom, (1 + self.confidence) / 2)[..., None] * self.standard_errors
+        count = np.maximum(self.episodes, 2).astype(np.float64)
+        return errors_to_a_side(count, self.confidence)[..., None] * self.standard_errors
 
     @property
     def intervals(self) -> Float64:

@@ -111,14 +111,14 @@ class Goal(NamedTuple):
 
     def missing(self, batches: Mapping[int, Sample]) -> int:
         """How many more episodes to play: at most as many again as there were so far."""
-        from scipy.special import stdtrit
+        from games.common.intervals import errors_to_a_side
 
         if not batches:
             return self.episodes
         if self.precision is None:
             return 0
         sample = pooled(batches)
-        quantile = stdtrit(sample.episodes - 1, (1 + self.confidence) / 2)
+        quantile = errors_to_a_side(sample.episodes, self.confidence)
         excess = quantile * sample.standard_error.max() / self.precision
         if excess <= 1:
             return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,9 +37,18 @@ def around(mean: float, error: float, count: float | None = None) -> tuple[float
         count: of the values that the error was estimated from, for Student's t; None: not known,
             so many that the normal distribution does.
     """
-    freedom = math.inf if count is None else count - 1
-    half = float(stdtrit(freedom, (1 + CONFIDENCE) / 2)) * error
+    half = float(errors_to_a_side(math.inf if count is None else count)) * error
     return mean - half, mean + half
+
+
+def errors_to_a_side(count: Any, confidence: float = CONFIDENCE) -> Any:
+    """How many standard errors lie to either side of a mean of so many values: Student's t.
+
+    Args:
+        count: a number, or an array of them; at least 2.
+        confidence: between 0 and 1.
+    """
+    return stdtrit(count - 1, (1 + confidence) / 2)
 
 
 def standard_error(each: Float64) -> float:

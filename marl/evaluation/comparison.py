@@ -64,9 +64,10 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
     Returns:
         one row a player and metric (the return, of games that report nothing): player, agents,
         metric, games, mean, standard_error, low and high (its 95% interval, see `interval`), least
-        and most of a game. And if `to` is given: difference, the mean of paired differences to that player, difference_low and
-        difference_high by Student's t; and relative, relative_low and relative_high, the ratio of
-        the means less 1 (see `relative`), which is nan where the other's mean is 0.
+        and most of a game. And if `to` is given: difference, the mean of paired differences to that
+        player, difference_low and difference_high by Student's t; and relative, relative_low and
+        relative_high, the ratio of the means less 1 (see `relative`), which is nan where the
+        other's mean is 0.
 
     Raises:
         InputError: nobody played, or not all as many games, or fewer than 2; an unknown `to`.

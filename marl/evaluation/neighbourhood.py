@@ -63,6 +63,7 @@ def neighbourhood(seen: Observation, agent: int, hops: int, game: int = 0) -> Ob
         edge_features=seen.edge_features[inside][heard],
         acting=seen.acting[game, agent].view(1, 1),
         action_mask=seen.action_mask[game, agent][None, None],
+        text=None if seen.text is None else [[seen.text[game][agent]]],
     )
 
 
