@@ -1,7 +1,6 @@
 """A game of your own: a simulator in one class; `schelling run` trains on it by its name."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from gymnasium.spaces import Discrete
@@ -22,10 +21,10 @@ class Fishery:
     anglers: int = 3
     differentiable = False
 
-    @cached_property
+    @property
     def spec(self):
-        role = Role("angler", Discrete(4), features=1)
-        return Spec("fishery", (role,), (0,) * self.anglers, num_nodes=self.anglers)
+        angler, seats = Role("angler", Discrete(4), features=1), (0,) * self.anglers
+        return Spec("fishery", (angler,), seats, num_nodes=self.anglers)
 
     def reset(self, batch, generator):
         return Lake(torch.ones(batch), torch.zeros(batch, dtype=torch.int64))
@@ -34,10 +33,8 @@ class Fishery:
         catch = actions[..., 0] / (3 * self.anglers) * state.fish[:, None]  # [B, N]
         left = state.fish - catch.sum(dim=1)
         over = (state.year == 19)[:, None].expand(-1, self.anglers)
-        step = Step(catch, over, torch.zeros_like(over), {"left": left})
-        return Lake(left + left * (1 - left) / 2, state.year + 1), step
+        return Lake(left * (3 - left) / 2, state.year + 1), Step(catch, over, over & False)
 
     def observe(self, state):
         nodes = state.fish[:, None, None].repeat(1, self.anglers, 1)
-        mask = torch.ones(*nodes.shape[:2], 4, dtype=torch.bool)
-        return Observation(nodes, *no_edges(nodes), mask[..., 0], mask)
+        return Observation(nodes, *no_edges(nodes), nodes[..., 0] >= 0, nodes.repeat(1, 1, 4) >= 0)

@@ -10,8 +10,6 @@ from marl import tabular
 class FictitiousPlay(tabular.Method):
     """Fictitious play (Brown 1951): everybody best-responds to the average play of the others."""
 
-    name = "fictitious-play"
-
     def start(self, game, *, iterations, seed):
         return Play(games.as_form(game))
 
@@ -38,4 +36,4 @@ class Play:
 
 
 if __name__ == "__main__":
-    print(tabular.solve(games.load("kuhn_poker"), FictitiousPlay(), iterations=1000).nash_conv)
+    print(tabular.solve(games.load("kuhn_poker"), FictitiousPlay(), iterations=1000))

@@ -13,7 +13,7 @@ SAYS = {
     "solve": "value -0.0856064",  # Leduc's value, as published
     "train": "of uniform play: 0.917",  # Kuhn poker's, as OpenSpiel says
     "own_game": "",
-    "own_method": "0.0",  # NashConv: below a tenth, as Robinson (1951) promises in the limit
+    "own_method": "values -0.055",  # Kuhn poker's is -1/18
     "judge_a_policy": "yielding",
 }
 

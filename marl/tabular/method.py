@@ -65,10 +65,16 @@ class Method(Table, ABC):
     """Base of every method's config: the fields are the method's parameters, defaults included."""
 
     name: ClassVar[str]
+    """What scenarios call it; "module:Class" if it does not say."""
     samples: ClassVar[bool] = False
     """Whether the method plays a game out and so needs no sequence form."""
     scheduled: ClassVar[bool] = False
     """Whether what an iteration does depends on how many there will be."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **_: Any) -> None:
+        if "name" not in vars(cls):
+            cls.name = f"{cls.__module__}:{cls.__qualname__}"
 
     @abstractmethod
     def start(self, game: Game | SequenceForm, *, iterations: int, seed: int) -> Solver:

@@ -56,6 +56,13 @@ class Solution:
     evaluations: tuple[Evaluation, ...]
     values_standard_error: Float64 | None = None  # [N] where `values` were sampled
 
+    def __repr__(self) -> str:
+        values = ", ".join(f"{v:.6g}" for v in self.values)
+        return (
+            f"Solution({self.method} on {self.strategy.game}: values {values}, NashConv "
+            f"{self.nash_conv:.1e} after {self.iterations:,} iterations)"
+        )
+
     @property
     def value(self) -> float:
         """The first player's expected utility: in a two-player zero-sum game, *the* value."""
