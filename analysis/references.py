@@ -1,8 +1,8 @@
-"""What a game costs at best, as far as that is known: asked of any game, by one call.
+"""What a game is worth at best, as far as that is known: asked of any game, by one call.
 
 A simulator may say it itself, by a method `reference()` that gives a
-`games.simulators.references.Reference` in units of the metric `cost` of its games, or None. For
-others it is looked up by class in `REFERENCES`, where anybody may register an answer.
+`games.simulators.references.Reference`, or None; that names the metric it is of. For others it is
+looked up by class in `REFERENCES`, where anybody may register an answer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ played, from its beginning to its end, can be held against."""
 
 
 def reference(game: Any) -> Reference | None:
-    """The cost that no policy of a game is below, on average; None where none is known.
+    """What no policy of a game is better than, on average; None where nothing is known.
 
     Args:
         game: by name, or itself; of how it is played, for how long and from where, nothing
@@ -38,7 +38,7 @@ def reference(game: Any) -> Reference | None:
 
 
 def held_against(game: Any) -> Reference | None:
-    """The reference, if what games cost as they are played can be held against it; else None.
+    """The reference, if games as they are played can be held against it; else None.
 
     Args:
         game: by name, or itself.

@@ -12,17 +12,14 @@ from games.simulators.references import gap
 from games.simulators.simulator import Spec
 from marl.evaluation.episodes import Played
 
-HELD = "cost"
-"""The metric that references are of."""
-
 
 def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
     """[E] each, all that is known of whole games.
 
     Args:
         played: games of one policy.
-        game: which; where it is known what it costs at best, `gap` is how far above that a game
-            is, in percent.
+        game: which; where it is known what it is worth at best, `gap` is how much worse than that
+            a game is, in percent.
         spec: of the game.
     """
     found = {"return": played.own, "episode_steps": played.steps, **played.info}
@@ -33,8 +30,9 @@ def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
         roles = np.array(spec.role_of)
         for k, role in enumerate(spec.roles):
             found[f"return_{role.name}"] = played.returns[:, roles == k].mean(axis=1)
-    if HELD in found and (least := held_against(game)) is not None:
-        found["gap"] = 100 * (found[HELD] / least.value - 1)
+    best = held_against(game)
+    if best is not None and best.metric in found:
+        found["gap"] = best.shortfall(found[best.metric])
     return found
 
 
@@ -43,8 +41,8 @@ def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
 
     What is not finite is left out.
     Against somebody also `wins`, the share of games with a return above 0; of several roles the
-    return of each. Where it is known what the game costs at best, also that, `optimum` or
-    `lower_bound`, and the `gap` to it in percent, with its 95% interval.
+    return of each. Where it is known what the game is worth at best, also that, `optimum`,
+    `lower_bound` or `upper_bound`, and the `gap` to it in percent, with its 95% interval.
     """
     values = by_game(played, game, spec)
     values.pop("gap", None)
@@ -54,8 +52,9 @@ def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
         found[name] = float(each.mean())
         if count > 1:
             found[f"{name}_error"] = float(each.std(ddof=1) / math.sqrt(count))
-    if count > 1 and HELD in values and (best := held_against(game)) is not None:
-        above = gap(values[HELD], best)
+    best = held_against(game)
+    if count > 1 and best is not None and best.metric in values:
+        above = gap(values[best.metric], best)
         found[best.kind.replace(" ", "_")] = best.value
         found |= {"gap": above.mean, "gap_low": above.low, "gap_high": above.high}
     return {name: value for name, value in found.items() if math.isfinite(value)}

@@ -40,9 +40,9 @@ def print_table(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def print_gap(found: dict[str, float]) -> None:
-    """How far a cost is from the least that it can be, with the 95% interval over games."""
+    """How far a metric is from the best that it can be, with the 95% interval over games."""
     if "gap" in found:
-        known = "optimum" if "optimum" in found else "lower_bound"
+        known = next(kind for kind in ("optimum", "lower_bound", "upper_bound") if kind in found)
         print(
             f"{known.replace('_', ' ')} {found[known]:.4f}, gap {found['gap']:.2f}% "
             f"(95%: {found['gap_low']:.2f} to {found['gap_high']:.2f})"

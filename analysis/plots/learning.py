@@ -25,7 +25,7 @@ COUNTS = ("update", "steps", "games")  # no metrics
 # What a reader looks for first, in this order; all else the game reports comes after it.
 FIRST = ("nash_conv", "cost", "gap", "return", "success", "spl", "all_arrived", "wins")
 LAST = ("entropy", "kl", "gradient_norm")  # how learning goes: the first two, or else the third
-REFERENCES = ("optimum", "lower_bound")  # lines, not panels
+REFERENCES = ("optimum", "lower_bound", "upper_bound")  # lines, not panels
 MOST_PANELS = 9
 FEW_UPDATES = 200  # that are drawn as they are
 FEW_POINTS = 30  # that are marked one by one
@@ -66,7 +66,8 @@ def learning(
         names: metrics to draw, evaluations included. If not given: NashConv, the cost, the return,
             success and what else the game reports, then entropy and divergence, or else the
             gradient's norm.
-        reference: of the cost a period; if not given, the one that evaluations noted.
+        reference: what is drawn as a line in its metric's panel; if not given, the one that
+            evaluations noted, of the cost a period.
         final: means of the evaluation that training ended with and their standard errors, NAME and
             NAME_error; drawn at the last step with its 95% interval. `TrainingResult.evaluation`.
 
@@ -195,7 +196,7 @@ def _panel(
     for value in targets:
         ax.axhline(value, color="0.45", lw=1.0, ls=":", label="target")
     ax.set_title(_title(name, reference), size=10)
-    if reference is not None and name == "cost":
+    if reference is not None and name == reference.metric:
         ax.axhline(
             reference.value, color=HELD_AGAINST, lw=1.3, ls="--", zorder=3,
             label=f"{reference.kind} in the long run, {reference.value:.4g}",
@@ -269,7 +270,7 @@ def _frame(
 
 
 def _title(name: str, reference: Reference | None = None) -> str:
-    if reference is not None and name == "cost":
+    if reference is not None and name == reference.metric == "cost":
         return "cost a period"
     if reference is not None and name == "gap":
         return f"gap to the {reference.kind}, %"

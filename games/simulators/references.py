@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from games.common.errors import InputError
 from games.common.intervals import student
@@ -15,24 +15,38 @@ from games.common.intervals import student
 
 @dataclass(frozen=True)
 class Reference:
-    """A cost that a policy is held against.
+    """The value of a metric that policies are held against.
+
+    An "optimum", a "lower bound" of what one wants little of (a cost), or an "upper bound" of what
+    one wants much of (a return). An optimum of what one wants much of says `better="more"`.
 
     Raises:
         InputError: a value that is not positive, of which nothing can be a percentage.
     """
 
-    value: float  # a period
-    kind: Literal["optimum", "lower bound"]
+    value: float
+    kind: Literal["optimum", "lower bound", "upper bound"]
     source: str  # one line: how it was found
+    metric: str = "cost"  # of which; a name of `Spec.metrics`, or "return"
+    better: Literal["less", "more"] = "less"
 
     def __post_init__(self) -> None:
         if not 0 < self.value < math.inf:
-            raise InputError(f"reference={self.value}: a gap in percent needs a positive cost")
+            raise InputError(
+                f"reference={self.value}: a gap in percent needs a positive {self.metric}"
+            )
+        if self.kind == "upper bound":
+            object.__setattr__(self, "better", "more")
+
+    def shortfall(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
+        """By how many percent of it each of some values is worse than the reference."""
+        percent = 100 * (values / self.value - 1)
+        return -percent if self.better == "more" else percent
 
 
 @dataclass(frozen=True)
 class Gap:
-    """How far a cost lies above a reference, in percent of it, with a 95% interval."""
+    """How much worse than a reference a mean is, in percent of it, with a 95% interval."""
 
     mean: float
     low: float
@@ -42,19 +56,22 @@ class Gap:
         return f"{self.mean:.2f}% ({self.low:.2f} to {self.high:.2f})"
 
 
-def gap(cost: ArrayLike, reference: Reference | float) -> Gap:
-    """The gap of the mean of independent traces, by Student's t.
+def gap(values: ArrayLike, reference: Reference | float) -> Gap:
+    """The gap of the mean of independent games to a reference, by Student's t.
 
     Args:
-        cost: [R] cost a period of each of at least two traces.
+        values: [R] the reference's metric in each of at least two games.
+        reference: a number stands for a lower bound of a cost.
 
     Raises:
-        InputError: fewer traces, a cost that is no number, a reference that is not positive.
+        InputError: fewer games, a value that is no number, a reference that is not positive.
     """
     if not isinstance(reference, Reference):
         reference = Reference(float(reference), "lower bound", "given")
-    traces = np.asarray(cost, np.float64)
+    traces = np.asarray(values, np.float64)
     if traces.ndim != 1 or len(traces) < 2 or not np.isfinite(traces).all():
-        raise InputError(f"cost: shape {traces.shape}; the finite costs of two traces or more")
-    percent = 100 * (traces / reference.value - 1)
+        raise InputError(
+            f"{reference.metric}: shape {traces.shape}; the finite values of two traces or more"
+        )
+    percent = reference.shortfall(traces)
     return Gap(float(percent.mean()), *student(percent))

@@ -175,8 +175,8 @@ class Simulator(Protocol):
 
     Agents are numbered 0 to N - 1. Beside these a simulator may have any of:
 
-    - `reference() -> games.simulators.references.Reference`: what the metric `cost` of its games is
-      at best, or a bound below that; None if it is not known.
+    - `reference() -> games.simulators.references.Reference`: what a metric of its games is
+      at best, or a bound of that; None if it is not known.
     - `frame(state, game=0) -> uint8 [H, W, 3]`: a picture of one game.
     - `frames(states, first=0) -> list of pictures`: of the first game's states from that number on,
       where a picture shows what was before it.

@@ -17,7 +17,7 @@ from marl.evaluation.actors import Uniform
 from marl.evaluation.comparison import table
 from marl.evaluation.episodes import evaluate
 from marl.evaluation.players import player
-from scenarios.figures import HELD, by_game
+from scenarios.figures import by_game
 from scenarios.playing.scenario import PlayingScenario
 
 if TYPE_CHECKING:
@@ -37,11 +37,11 @@ class Comparison:
     episodes: int
     seed: int
     to: str  # the player with whom the others are compared
-    reference: Reference | None  # of the cost
+    reference: Reference | None
     rows: list[dict[str, Any]]
     """One a metric and player, those of a metric together: all that
     `marl.evaluation.comparison.table` says, how the metric is printed (`form`), which way is
-    `better`, and of a cost with a reference `gap`, `gap_low` and `gap_high` in percent."""
+    `better`, and of the reference's metric `gap`, `gap_low` and `gap_high` in percent."""
 
     @property
     def frame(self) -> pd.DataFrame:
@@ -112,9 +112,9 @@ def compare(
         )  # fmt: skip
     least = held_against(game)
     rows = _rows(scenario, played, least)
-    costs = any(row["metric"] == HELD for row in rows)
+    held = least is not None and any(row["metric"] == least.metric for row in rows)
     return Comparison(
-        game, scenario.episodes, scenario.seed, scenario.first, least if costs else None, rows
+        game, scenario.episodes, scenario.seed, scenario.first, least if held else None, rows
     )
 
 
@@ -132,8 +132,8 @@ def _rows(
     for row in rows:
         kind = metric(row["metric"], spec.metrics)
         row |= {"better": kind.better, "form": kind.form}
-        if row["metric"] == HELD and least is not None:
-            above = gap(figures[row["player"]].info[HELD], least)
+        if least is not None and row["metric"] == least.metric:
+            above = gap(figures[row["player"]].info[least.metric], least)
             row |= dict(zip(GAP, (above.mean, above.low, above.high), strict=True))
     return sorted(rows, key=lambda row: names.index(row["metric"]))
 

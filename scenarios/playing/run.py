@@ -82,8 +82,7 @@ class _Work:
 
     def _draw(self, found: Comparison) -> None:
         from analysis.plots.players import comparison
-        from scenarios.figures import HELD
 
-        lines = {} if found.reference is None else {HELD: found.reference}
+        lines = {} if found.reference is None else {found.reference.metric: found.reference}
         title = f"{found.game}, {found.episodes:,} games each"
         comparison(found.frame, references=lines, title=title).savefig(self.path / PICTURE, dpi=150)

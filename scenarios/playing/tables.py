@@ -6,7 +6,6 @@ import json
 import math
 from typing import TYPE_CHECKING, Any
 
-from scenarios.figures import HELD
 from scenarios.terminal import print_table
 
 if TYPE_CHECKING:
@@ -25,13 +24,13 @@ def print_comparison(found: Comparison, as_json: bool, where: dict[str, Any]) ->
         print(json.dumps(found.to_json() | where))
         return
     rows = []
-    last = ""
+    last, held = "", "" if found.reference is None else found.reference.metric
     for row in found.rows:
-        if last == HELD != row["metric"]:
+        if last and last == held != row["metric"]:
             rows += _reference(found)
         rows.append(_cells(row, found, row["metric"] != last))
         last = row["metric"]
-    if last == HELD:
+    if last and last == held:
         rows += _reference(found)
     title = f"{found.game}, {found.episodes:,} games each"
     print_table(f"{title}, compared with {found.to}" if _are_several(found) else title, rows)
@@ -66,10 +65,10 @@ def _are_several(found: Comparison) -> bool:
 
 
 def _reference(found: Comparison) -> list[dict[str, str]]:
-    """A row of what costs can be at best."""
+    """A row of what a metric can be at best."""
     if found.reference is None:
         return []
-    row = next(row for row in found.rows if row["metric"] == HELD)
+    row = next(row for row in found.rows if row["metric"] == found.reference.metric)
     blank = dict.fromkeys(_cells(row, found, True), "")
     value = f"{found.reference.value:{row['form']}}"
     return [blank | {"player": found.reference.kind, "mean": value}]

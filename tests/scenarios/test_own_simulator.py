@@ -162,3 +162,14 @@ def test_it_is_named_where_it_stands(folder):
     found = last_json(schelling(folder, "play", game, *options, registered=False))
     cost = {r["player"]: r["mean"] for r in found["rows"] if r["metric"] == "cost"}
     assert cost == {"always": 1, "shelf_of_my_own:Always(units=0)": 3}
+
+
+def test_what_one_wants_much_of_is_held_against_a_bound_above_it():
+    """Percent below an upper bound, by hand; intervals are SciPy's in test_exact."""
+    from games.simulators.references import Reference, gap
+
+    best = Reference(50.0, "upper bound", "relaxed", metric="return")
+    assert best.better == "more"
+    found = gap([40.0, 45.0], best)
+    assert found.mean == pytest.approx(15.0)  # 20 and 10 percent below
+    assert found.low < 15 < found.high
