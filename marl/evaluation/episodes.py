@@ -83,7 +83,7 @@ def evaluate(
     of: Any = game
     if game is None and not isinstance(of := getattr(player, "game", None), str):
         raise InputError("a rule has no game of its own: say which one to play")
-    name = of if isinstance(of, str) else of.name
+    name = of if isinstance(of, str) else getattr(of, "name", type(of).__name__)
     if episodes < 1:
         raise InputError(f"{name}: {episodes} episodes cannot be played; play at least 1")
 
