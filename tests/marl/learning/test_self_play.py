@@ -389,6 +389,7 @@ def test_self_play_comes_near_equilibrium(scenario, target, steps, seed):
     written = tomllib.loads((files("scenarios") / "library" / f"{scenario}.toml").read_text())
     known = {key: value for key, value in written.items() if key in Plan.model_fields}
     plan = Plan.model_validate(known | {"seed": seed})
+    plan = plan.model_copy(update={"method": plan.method.over(written["stop"]["steps"])})
     log, lowest = ExactLog(plan, Exact(every=5)), math.inf
     with train(plan) as training:
         while training.steps < steps and lowest > target:
