@@ -226,7 +226,7 @@ class Navigation(Parameters):
         A subclass that draws itself, by a `frame` of its own, is drawn without them.
         """
         if type(self).frame is not Navigation.frame:
-            return [self.frame(state) for state in states[first:]]
+            return [self.frame(state, 0) for state in states[first:]]
         return attribute_of(f"{DRAW}:frames", "renderer")(self, states, first)
 
     @property
