@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from games import NODE_BUDGET, InputError, OpenSpielGame, SequenceForm, Strategy, load
+from games import NODE_BUDGET, Game, InputError, OpenSpielGame, SequenceForm, Strategy, load, vector
 from games.adapters.openspiel import OpenSpielVector, features
+from games.adapters.tree import TreeVector
 from games.common.errors import GameError
 from games.common.settings import Table
 from games.finite.kernels import plans, plans_to_behaviour, respond
@@ -30,30 +31,31 @@ if TYPE_CHECKING:
 
 
 class InformationSets:
-    """The J information sets of a finite OpenSpiel game as a network sees them, gathered once."""
+    """The J information sets of a finite game as a network sees them, gathered once."""
 
     form: SequenceForm
     player: NDArray[np.int32]  # [J] whose they are; they stand in the form's order
     features: Tensor  # [J, F] float32
     mask: Tensor  # [J, A] bool  legal actions, by the game's own ids
 
-    def __init__(self, game: str | OpenSpielGame, *, node_budget: int = NODE_BUDGET) -> None:
+    def __init__(self, game: str | Game, *, node_budget: int = NODE_BUDGET) -> None:
         """
         Args:
-            game: an OpenSpiel game, or its string; simultaneous moves become turns.
+            game: a tree or a table, or its name; OpenSpiel's simultaneous moves become turns.
             node_budget: the most histories to visit.
 
         Raises:
             UnenumerableGameError: more histories than `node_budget`.
-            GameError: no game of OpenSpiel's, imperfect recall, or no tensors for a network to see.
+            GameError: no finite game, imperfect recall, or no tensors for a network to see.
         """
         found = load(game) if isinstance(game, str) else game
-        if not isinstance(found, OpenSpielGame):
+        games = vector(found, 1)
+        if not isinstance(games, OpenSpielVector | TreeVector):
             raise GameError(
-                f"{found.name}: networks see the tensors of OpenSpiel's games, which this is not; "
-                "`schelling solve` finds its equilibria"
+                f"{found.name}: what a network plays is exactly known in trees and tables, which "
+                "this is not; evaluate it by playing"
             )
-        self.spec = OpenSpielVector(found.name, 1).spec
+        self.spec = games.spec
         self.form = found.sequence_form(node_budget=node_budget)
         self.player, first_action, actions, self._is_action = self.form.rows
         count = len(self.player)
@@ -62,7 +64,10 @@ class InformationSets:
         mask = np.zeros((count, self.spec.mask_width), bool)
         mask[self._row, self._column] = True
         self.mask = torch.from_numpy(mask)
-        self.features = torch.from_numpy(_seen(found, self.form, self.spec.features))
+        if isinstance(found, OpenSpielGame):
+            self.features = torch.from_numpy(_seen(found, self.form, self.spec.features))
+        else:  # one-hot, in the form's order
+            self.features = torch.eye(count)
 
     @torch.no_grad()
     def behaviour(self, policy: Policy) -> Float64:
@@ -139,14 +144,14 @@ def refuse_memory(width: int, game: str) -> None:
         )
 
 
-def strategy(policy: Policy, game: str | OpenSpielGame | None = None) -> Strategy:
+def strategy(policy: Policy, game: str | Game | None = None) -> Strategy:
     """What a policy plays at every information set of a finite game, by default its own.
 
     To ask again as it learns, keep the game's `InformationSets`.
 
     Raises:
         InputError: the policy has a memory, or does not fit the game.
-        UnenumerableGameError: the game is too large; GameError: none of OpenSpiel's.
+        UnenumerableGameError: the game is too large; GameError: no finite game.
     """
     return InformationSets(game or policy.game).strategy(policy)
 
