@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from analysis.references import held_against
+from games.common.intervals import standard_error
 from games.finite.sequence_form import Float64
 from games.simulators.references import gap
 from games.simulators.simulator import Spec
@@ -26,7 +27,7 @@ def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
     alone = not len(played.seat) or played.seat[0] < 0
     if not alone:
         found["wins"] = (played.own > 0).astype(float)
-    elif len(spec.roles) > 1:
+    elif len(spec.roles) > 1 and played.returns.shape[1] == spec.num_agents:
         roles = np.array(spec.role_of)
         for k, role in enumerate(spec.roles):
             found[f"return_{role.name}"] = played.returns[:, roles == k].mean(axis=1)
@@ -51,7 +52,7 @@ def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
     for name, each in values.items():
         found[name] = float(each.mean())
         if count > 1:
-            found[f"{name}_error"] = float(each.std(ddof=1) / math.sqrt(count))
+            found[f"{name}_error"] = standard_error(each)
     best = held_against(game)
     if count > 1 and best is not None and best.metric in values:
         above = gap(values[best.metric], best)

@@ -58,6 +58,8 @@ class TreeVector:
     """
 
     resumable = True
+    with_text = False
+    """Whether observations name the information set of the player to move."""
 
     def __init__(self, game: Game, num_envs: int) -> None:
         if num_envs < 1:
@@ -193,4 +195,13 @@ class TreeVector:
         nodes = torch.zeros((*seen.shape, self.spec.features))
         nodes.scatter_(2, seen.clamp_min(0)[..., None], (seen >= 0).float()[..., None])
         acting = torch.arange(self.spec.num_agents) == torch.from_numpy(self._mover)[:, None]
-        return Observation(nodes, *no_edges(nodes), acting, torch.from_numpy(self._mask.copy()))
+        mask = torch.from_numpy(self._mask.copy())
+        text = self._text() if self.with_text else None
+        return Observation(nodes, *no_edges(nodes), acting, mask, text)
+
+    def _text(self) -> list[list[str]]:
+        """[B][N] the name of the information set of whoever is to move; "" of the others."""
+        return [
+            [state.information_state_string(i) if i == m else "" for i in range(len(self._row))]
+            for state, m in zip(self._states, self._mover, strict=True)
+        ]

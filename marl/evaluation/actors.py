@@ -1,7 +1,9 @@
 """Who plays: what a game shows goes in, actions for all seats come out, memory is its own affair.
 
 A `Player` plays any game that suits it: a policy, a rule, a planner, a strategy, a person. Seated
-in one game it is an `Actor`, which is asked for the actions of all agents of B games jointly.
+in one game it is an `Actor`, which is asked for the actions of all agents of B games jointly. A
+player that has to be shown a game in a view of its own, with the same rules and the same chance,
+has `shown(game)`, which gives that game.
 
 What an actor may have besides, each by its name:
 
@@ -14,7 +16,7 @@ What an actor may have besides, each by its name:
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
@@ -54,6 +56,12 @@ class Player(Protocol):
         Raises:
             InputError: the player does not suit the game; one line says why.
         """
+
+
+def shown(player: Player, game: Any) -> Any:
+    """A game, by name or itself, in the view that a player needs."""
+    own = getattr(player, "shown", None)
+    return game if own is None else own(game)
 
 
 class Memoryless:

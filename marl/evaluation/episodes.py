@@ -18,7 +18,7 @@ from games.load import vector
 from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation
 from games.simulators.vector import Vector
-from marl.evaluation.actors import Actor, Player
+from marl.evaluation.actors import Actor, Player, shown
 
 AT_ONCE = 256  # games
 
@@ -98,6 +98,7 @@ def evaluate(
         if watch is not None:
             watch(games, seen, actions)
 
+    of = shown(player, of)
     parts = []
     for start in range(0, episodes, AT_ONCE):
         count = min(AT_ONCE, episodes - start)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,13 +15,6 @@ from scenarios.terminal import Json, Seed, say
 if TYPE_CHECKING:
     from scenarios.playing.one import Games
     from scenarios.playing.scenario import PlayingScenario
-
-
-class Opponent(StrEnum):
-    """Who plays the other seats."""
-
-    self = "self"
-    random = "random"
 
 
 def play(
@@ -50,7 +42,9 @@ def play(
     game: Annotated[
         str | None, typer.Option(help="Another game, such as one with more agents.")
     ] = None,
-    against: Annotated[Opponent, typer.Option(help="Who plays the other seats.")] = Opponent.self,
+    against: Annotated[
+        str, typer.Option(help="Who plays the other seats: self, random, or any player.")
+    ] = "self",
     best: Annotated[bool, typer.Option("--best", help="The best policy, not the last.")] = False,
     render: Annotated[
         Path | None, typer.Option(help="Draw one game: .gif, or its end as .png.")
@@ -92,7 +86,7 @@ class _Asked:
     game: str | None
     episodes: int
     greedy: bool
-    against: Opponent
+    against: str
     render: Path | None
     as_text: bool
     seed: int | None
@@ -102,7 +96,7 @@ class _Asked:
         """The games of that name, played as was asked."""
         from scenarios.playing.one import Games
 
-        return Games(name, self.seed or 0, self.greedy, self.against is Opponent.random)
+        return Games(name, self.seed or 0, self.greedy, self.against)
 
 
 def _play_run(asked: _Asked, best: bool) -> None:
@@ -176,6 +170,6 @@ def _scenario(asked: _Asked, name: str, texts: list[str], to: str | None) -> Pla
 
     data = {
         "name": "play", "game": name, "players": texts, "episodes": asked.episodes,
-        "seed": asked.seed or 0, "greedy": asked.greedy, "against": asked.against.value, "to": to,
+        "seed": asked.seed or 0, "greedy": asked.greedy, "against": asked.against, "to": to,
     }  # fmt: skip
     return checked(PlayingScenario, data, "play")

@@ -13,7 +13,7 @@ from games.common.errors import InputError
 from games.load import vector
 from games.simulators.metrics import metric
 from games.simulators.references import Reference, gap
-from marl.evaluation.actors import Uniform
+from marl.evaluation.actors import Uniform, shown
 from marl.evaluation.comparison import table
 from marl.evaluation.episodes import evaluate
 from marl.evaluation.players import player
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COMPARED = ("difference", "difference_low", "difference_high", "relative")
 GAP = ("gap", "gap_low", "gap_high")
+SELF, RANDOM = "self", "random"
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,27 @@ def seated(scenario: PlayingScenario) -> dict[str, Any]:
     for label, text in scenario.players.items():
         found[label] = player(text, scenario.game)
         try:
-            found[label].for_game(scenario.game, spec)
+            seen = shown(found[label], scenario.game)
+            found[label].for_game(seen, spec if seen == scenario.game else vector(seen, 1).spec)
         except InputError as error:
             raise InputError(f"{label}: {error}") from None
     return found
+
+
+def opponent(text: str, game: str) -> Any:
+    """Who plays the other seats: None for "self", a player for all else.
+
+    Raises:
+        InputError: an unknown player, or one that does not suit the game.
+    """
+    if text == SELF:
+        return None
+    try:
+        rival = Uniform() if text == RANDOM else player(text, game)
+        rival.for_game(game, vector(game, 1).spec)
+    except InputError as error:
+        raise InputError(f"against {text}: {error}") from None
+    return rival
 
 
 def compare(
@@ -103,12 +121,12 @@ def compare(
         InputError: see `marl.evaluation.episodes.evaluate`.
     """
     game, played = scenario.game, {}
-    spec = vector(game, 1).spec
+    rival = opponent(scenario.against, game)
     for done, (label, who) in enumerate(players.items()):
         progress(done, len(players))
         played[label] = evaluate(
             who, game, episodes=scenario.episodes, seed=scenario.seed, greedy=scenario.greedy,
-            against=Uniform(spec) if scenario.against == "random" else None, pause=pause,
+            against=rival, pause=pause,
         )  # fmt: skip
     least = held_against(game)
     rows = _rows(scenario, played, least)
@@ -126,6 +144,8 @@ def _rows(
     for label, games in played.items():
         known = by_game(games, scenario.game, spec)
         known.pop("gap", None)  # a column of its own
+        if not games.info and games.seat[0] < 0:  # a game that says nothing but who won
+            known |= {f"return_{i}": each for i, each in enumerate(games.returns.T)}
         figures[label] = dataclasses.replace(games, info=known)
     rows = table(figures, scenario.first).to_dict("records")
     names = list(dict.fromkeys(row["metric"] for row in rows))

@@ -9,10 +9,10 @@ from typing import Any
 
 from games.load import vector
 from games.simulators.simulator import Spec
-from marl.evaluation.actors import Uniform
 from marl.evaluation.episodes import Played, evaluate
 from marl.evaluation.watching import MOST_PICTURES, Watching
 from scenarios.figures import summary
+from scenarios.playing.comparing import SELF, opponent
 from scenarios.terminal import print_gap, print_table
 
 MOST_AGENTS = 8  # whose returns are told one by one
@@ -25,7 +25,7 @@ class Games:
     name: str
     seed: int = 0
     greedy: bool = False
-    against_random: bool = False  # else the player plays all seats
+    against: str = SELF  # who plays the other seats
 
     @property
     def spec(self) -> Spec:
@@ -42,8 +42,8 @@ class Games:
 
     @property
     def _how(self) -> dict[str, Any]:
-        against = {"against": Uniform(self.spec)} if self.against_random else {}
-        return {"seed": self.seed, "greedy": self.greedy, **against}
+        rival = opponent(self.against, self.name)
+        return {"seed": self.seed, "greedy": self.greedy, "against": rival}
 
 
 def watching(name: str, picture: Path | None, as_text: bool) -> Watching | None:

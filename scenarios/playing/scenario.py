@@ -25,9 +25,9 @@ class PlayingScenario(Experiment):
     """Whole games of each player."""
     greedy: bool = False
     """Policies play their likeliest actions, not drawn ones."""
-    against: Literal["self", "random"] = "self"
-    """Who plays the other seats: the player itself, or somebody who draws legal actions; the
-    player's own seat then changes from game to game."""
+    against: str = "self"
+    """Who plays the other seats: the player itself, "random" for legal actions drawn uniformly, or
+    anybody who could be among the players; the player's own seat then changes from game to game."""
     to: str | None = None
     """The label of the player with whom the others are compared; the first if not given."""
 

@@ -6,25 +6,42 @@ of its kind are, and takes its time (seconds for one store, a minute for a large
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from games.common.errors import InputError
-from games.inventory.inventory import Inventory
+from games.inventory.inventory import QUANTITIES, Inventory
+from games.inventory.views import PLANNER
+from games.names import altered
 from games.simulators.simulator import Observation, Spec
 from marl.evaluation.actors import Actor, Memoryless
 from marl.rules.inventory.oracle import perfect_information
 from marl.rules.inventory.play import paths
 from marl.rules.inventory.player import RulePlayer, require_planner
 from marl.rules.inventory.tuning import RULES, tune
-from marl.rules.suits import made_for
+from marl.rules.suits import made_for, simulator_of
 
-PLAYS = "inventory.SETTING(view=planner,actions=quantities,...)"
+PLAYS = "inventory.SETTING(...)"
+RULES_SEE: dict[str, Any] = {"view": PLANNER, "actions": QUANTITIES}
+"""What rules are shown and do, whatever learned policies are and do in the same games."""
 Numbers = float | tuple[float, ...] | None
 """Of all locations alike, or one for each; None: tuned."""
+
+
+def in_quantities(game: Any) -> Any:
+    """The same network and demand, shown to one planner who says quantities.
+
+    Args:
+        game: by name, or an `Inventory`; anything else stays what it is.
+    """
+    if isinstance(game, Inventory):
+        return replace(game, **RULES_SEE)
+    if isinstance(game, str) and simulator_of(game) is not None:
+        return altered(game, RULES_SEE)
+    return game
 
 
 class ByName:
@@ -33,6 +50,10 @@ class ByName:
     kind: ClassVar[str]  # in marl.rules.inventory.tuning.RULES
     plays: ClassVar[str] = PLAYS
     made_for: ClassVar[type] = Inventory
+
+    def shown(self, game: Any) -> Any:
+        """The game as a rule sees it; see `in_quantities`."""
+        return in_quantities(game)
 
     def for_game(self, game: Any, spec: Spec) -> Actor:
         """The rule in a game.
@@ -121,6 +142,10 @@ class PerfectInformation:
 
     plays: ClassVar[str] = PLAYS
     made_for: ClassVar[type] = Inventory
+
+    def shown(self, game: Any) -> Any:
+        """The game as a planner sees it; see `in_quantities`."""
+        return in_quantities(game)
 
     def for_game(self, game: Any, spec: Spec) -> Foreseeing:
         """Raises InputError of another game or view."""

@@ -246,3 +246,24 @@ def test_an_actor_reads_what_is_written():
     )
     with pytest.raises(InputError, match="does not say its information sets"):
         actor.act(replace(seen, text=None), None)
+
+
+@pytest.mark.parametrize("view", ["planner", "graph"])
+def test_rules_meet_policies_in_whatever_view_these_are_shown(view):
+    """The rule is shown its own view of the same demand: its costs do not depend on the other's."""
+    name = f"inventory.lost_sales(lead_time=2,penalty=9,periods=60,view={view})"
+    own = "inventory.lost_sales(lead_time=2,penalty=9,periods=60,view=planner,actions=quantities)"
+    text = "base-stock(level=20)"
+    here = evaluate(player(text, name), name, episodes=8, seed=3)
+    there = evaluate(player(text, own), own, episodes=8, seed=3)
+    np.testing.assert_array_equal(here.info["cost"], there.info["cost"])
+    # Chance is the same for all: after as many steps the generator stands where it does elsewhere.
+    after = []
+    for game in (simulator(name), simulator(own)):
+        generator = torch.Generator().manual_seed(5)
+        state = game.reset(4, generator)
+        for _ in range(5):
+            width = game.spec.action_width
+            state, _ = game.step(state, torch.ones(4, game.spec.num_agents, width), generator)
+        after.append(generator.get_state())
+    assert torch.equal(*after)
