@@ -22,7 +22,7 @@ from analysis.equilibria.zero_sum import sequence_form_lp
 from analysis.populations.alpharank import AlphaRank, alpharank
 from analysis.populations.empirical import EmpiricalGame, empirical_game
 from analysis.populations.evolution import replicator
-from analysis.solve import solve
+from analysis.solve import CONCEPTS, solve
 from analysis.stackelberg.bayesian import bayesian_stackelberg
 from analysis.stackelberg.commitment import commitment
 from analysis.stackelberg.security import eraser, origami
@@ -36,6 +36,7 @@ _LATER = dict.fromkeys(
 ) | dict.fromkeys(("Reference", "gap"), "games.simulators.references")
 
 __all__ = [
+    "CONCEPTS",
     "AlphaRank",
     "BestResponse",
     "EmpiricalGame",

@@ -51,7 +51,7 @@ def test_commands_of_the_readme(tmp_path, monkeypatch, capsys):
     """Every `schelling` line of the README, in order, in an empty folder."""
     monkeypatch.chdir(tmp_path)
     lines = re.findall(r"^schelling (.*?)\s*(?:#.*)?$", PAGES[0].read_text(), flags=re.M)
-    assert len(lines) == 12
+    assert len(lines) == 13
     import shlex
 
     for line in lines:
