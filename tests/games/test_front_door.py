@@ -17,7 +17,8 @@ from games.names import SIMULATORS, altered, held_out, parse
 from games.navigation.navigation import Navigation
 from games.simulators.metrics import metric
 from games.simulators.vector import SimulatorVector
-from marl.evaluation.episodes import Uniform, evaluate
+from marl.evaluation.actors import Uniform
+from marl.evaluation.episodes import evaluate
 from marl.evaluation.exact import InformationSets
 from marl.evaluation.watching import Watching
 from scenarios import Run

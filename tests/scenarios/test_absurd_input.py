@@ -55,7 +55,7 @@ ABSURD = [
     (["checkpoint.best=eval_success"], "needs evaluation.every = 10"),
     (["checkpoint.best=eval_gap", "evaluation.every=1"], "no metric 'eval_gap'"),
     (["method.discount=true"], "discount: input should be a number, not true or false (given: T"),
-    (["method.num_envs=true"], "games: input should be a number, not true or false"),
+    (["method.num_envs=true"], "num_envs: input should be a number, not true or false"),
     (["stop.steps=true"], "stop.steps: input should be a number"),
     (["network.hidden=[true]"], "network.hidden: input should be a number"),
     (
@@ -113,7 +113,7 @@ SWEEPS = [
     (["--set-grid", "network.hidden=[8],[100000,100000]"], "network.hidden = [100000, 100000]"),
     (["--seeds", "1000000000"], "1,000,000,000 runs"),
     (["--parallel", "1000000000", "--seeds", "1000"], "at once"),
-    (["--set-grid", "method.num_envs=true"], "games: input should be a number"),
+    (["--set-grid", "method.num_envs=true"], "num_envs: input should be a number"),
 ]
 
 

@@ -281,7 +281,7 @@ def test_names_of_what_is_measured(whole):
     found = {key for row in read(whole.path) for key in row if not key.startswith("eval_")}
     assert found - own == {"success", "arrived", "safe", "collisions", "seconds"}
     assert own <= found
-    plan = parse(KUHN, "x", ["method.parameter_sharing=agent"]).plan
+    plan = parse(KUHN, "x", ["method.parameter_sharing=none"]).plan
     with train(plan) as training:
         found = {key for _ in range(3) for key in training.step()}
         assert found == plan.method.measured(plan, training.spec)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
+from scipy import stats
 
 import analysis
 import games
@@ -253,7 +254,8 @@ def test_the_evaluation_at_the_end_has_an_interval():
     (container,) = ax.containers
     point, _, (bar,) = container
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (4000, 4.2)
-    np.testing.assert_allclose(bar.get_segments()[0][:, 1], [4.2 - 0.196, 4.2 + 0.196])
+    half = 0.1 * stats.norm.ppf(0.975)
+    np.testing.assert_allclose(bar.get_segments()[0][:, 1], [4.2 - half, 4.2 + half])
     assert container.get_label() == "evaluation at the end, 95%"
 
 

@@ -757,7 +757,7 @@ def test_learners_know_when_games_are_over_without_a_look():
             return after, Unasked(**vars(step))
 
     class Zeros:
-        num_envs = 5
+        games = 5
 
         def act(self, seen):
             return torch.zeros(5, 1, 3)

@@ -153,9 +153,9 @@ REFUSED = [
     (lambda: InformationSets("chess"), UnenumerableGameError, "histories"),
     (lambda: InformationSets(LEDUC, node_budget=1000), UnenumerableGameError, "1,000 histories"),
     (
-        lambda: InformationSets(games.NormalForm.from_payoffs([[1.0]], [[0.0]])),
+        lambda: InformationSets("navigation(agents=2)"),
         GameError,
-        "OpenSpiel's games",
+        "known in trees and tables",
     ),
     (lambda: ExactLog(Plan(game=KUHN, network=Network(memory=4))), InputError, "memory = 0"),
     (lambda: Average(form(KUHN)).strategy(), InputError, "no strategies"),
