@@ -10,8 +10,9 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
-from games.common.registry import PATH, Registry
+from games.common.registry import PATH, Registry, attribute_of
 from scenarios.experiment import Experiment
+from scenarios.installed import installed
 
 
 class Kind(Protocol):
@@ -23,6 +24,9 @@ class Kind(Protocol):
     @property
     def methods(self) -> Collection[str]:
         """The methods by whose name a scenario without `kind` is known as one of this kind."""
+
+    def takes(self, method: Any) -> bool:
+        """Whether a class of a user's own is a method of this kind's scenarios."""
 
     def contents(self, data: Mapping[str, Any]) -> list[str]:
         """Who solves, learns or plays by a TOML file that was read but not checked, for lists."""
@@ -57,13 +61,17 @@ KINDS: Registry[Kind] = Registry(
         "play": "scenarios.playing.kind:KIND",
     },
 )
-PLAY, TRAIN = "play", "train"
+PLAY = "play"
 
 
 def name_of(data: Mapping[str, Any]) -> str | None:
     """The kind of a scenario as it was read: by `kind`, or else by who plays and by its method.
 
-    A method that is named by where it stands ("module:Class") trains. None: an unknown method.
+    Which kind a method named by where it stands ("module:Class") is of, its class says, for which
+    its module is imported. None: a method that no kind knows.
+
+    Raises:
+        InputError: a module or a class that is not there.
     """
     if "kind" in data:
         return data["kind"]
@@ -72,7 +80,10 @@ def name_of(data: Mapping[str, Any]) -> str | None:
     method = data.get("method", {})
     name = method.get("name") if isinstance(method, Mapping) else method
     if isinstance(name, str):
-        if PATH.fullmatch(name):
-            return TRAIN
-        return next((kind for kind in KINDS if name in KINDS.load(kind).methods), None)
+        known = {kind: KINDS.load(kind) for kind in KINDS}
+        if not PATH.fullmatch(name):
+            return next((kind for kind in known if name in known[kind].methods), None)
+        with installed():
+            found = attribute_of(name, "method")
+        return next((kind for kind in known if known[kind].takes(found)), None)
     return next(iter(KINDS))  # which says what is wrong with the method, or takes its default

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from games.common.errors import InputError, did_you_mean, one_line
+from games.common.registry import PATH
 from games.common.settings import checked
 from scenarios.experiment import Experiment
 from scenarios.kinds import KINDS, name_of
@@ -88,6 +89,11 @@ def _model(data: Mapping[str, Any], source: str) -> type[Experiment]:
     if name is None:
         method = data["method"]
         method = method["name"] if isinstance(method, Mapping) else method
+        if isinstance(method, str) and PATH.fullmatch(method):
+            raise InputError(
+                f"{source}: method {method} is a subclass of neither marl.tabular.Method nor "
+                "marl.LearningMethod"
+            )
         every = [known for kind in KINDS for known in KINDS.load(kind).methods]
         raise InputError(f"{source}: unknown method {method!r}: {did_you_mean(method, every)}")
     try:

@@ -23,6 +23,9 @@ class Playing:
     changeable = ()
     methods: Collection[str] = ()
 
+    def takes(self, method: Any) -> bool:
+        return False
+
     def contents(self, data: Mapping[str, Any]) -> list[str]:
         return list(data["players"])
 

@@ -74,7 +74,9 @@ def solve(
     ] = None,
     method: Annotated[
         str | None,
-        typer.Option(help="A method of `schelling list methods`, or of the equilibrium's own."),
+        typer.Option(
+            help="A method of `schelling list methods`, module:Class, or the equilibrium's own."
+        ),
     ] = None,
     iterations: Annotated[
         int | None, typer.Option(help="The most iterations (1000, if no other limit is given).")
@@ -111,14 +113,15 @@ def solve(
         "--leader": leader,
     }  # fmt: skip
     asked = [flag for flag, value in exact_only.items() if value is not None]
-    if method in REGISTRY:
+    iterates = method is not None and (method in REGISTRY or ":" in method)
+    if iterates:
         if equilibrium not in (None, "nash"):
             raise InputError(f"{method} looks for nash; leave --equilibrium {equilibrium} out")
         if asked:
             raise InputError(
                 f"{method} iterates to one Nash equilibrium; leave {asked[0]} out, or --method"
             )
-    if method in REGISTRY or (
+    if iterates or (
         equilibrium is None and not asked and not names_a_file(game)
         and (method is None or method not in _exact_methods())
     ):  # fmt: skip

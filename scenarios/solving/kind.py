@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from games.common.errors import InputError
-from marl.tabular.method import DEFAULT, REGISTRY
+from marl.tabular.method import DEFAULT, REGISTRY, Method
 from scenarios.solving.tables import print_results, progress
 from scenarios.terminal import number, print_table
 
@@ -22,6 +22,9 @@ class Solving:
 
     changeable = ("stop", "checkpoint")
     methods: Collection[str] = REGISTRY
+
+    def takes(self, method: Any) -> bool:
+        return isinstance(method, type) and issubclass(method, Method)
 
     def contents(self, data: Mapping[str, Any]) -> list[str]:
         method = data.get("method", DEFAULT)

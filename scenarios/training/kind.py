@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
-from marl.learning.method import METHODS
+from marl.learning.method import METHODS, LearningMethod
 from scenarios.installed import installed
 
 if TYPE_CHECKING:
@@ -20,6 +20,9 @@ class Training:
 
     changeable = ("stop", "checkpoint", "evaluation", "resources")
     methods: Collection[str] = METHODS
+
+    def takes(self, method: Any) -> bool:
+        return isinstance(method, type) and issubclass(method, LearningMethod)
 
     def contents(self, data: Mapping[str, Any]) -> list[str]:
         method = data["method"]

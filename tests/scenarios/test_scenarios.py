@@ -1,5 +1,6 @@
 """Scenarios and the command: what is shipped, what is printed, and what is refused."""
 
+import json
 import os
 from pathlib import Path
 
@@ -178,3 +179,35 @@ def test_run_show_and_second_run(tmp_path, monkeypatch, capsys):
     assert _main(["resume", "runs/kuhn-1", "--json"]) == 0  # nothing left to do
     assert last_json(capsys.readouterr().out)["iterations"] == answer["iterations"]
     assert Path("runs/kuhn-1/metrics.csv").read_text() == metrics
+
+
+def test_a_solver_of_a_users_own(tmp_path, monkeypatch, capsys):
+    """Its class says that it solves; it runs, stops, goes on and is shown like every solver."""
+    source = (Path(__file__).parents[2] / "examples" / "own_method.py").read_text()
+    (tmp_path / "fictitious.py").write_text(source)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    name = "fictitious:FictitiousPlay"
+    (tmp_path / "own.toml").write_text(
+        f'game = "{KUHN}"\nstop.iterations = 50\n[method]\nname = "{name}"\n'
+    )
+    assert find("own.toml").kind == "solve"
+    for arguments in (
+        ["run", "own.toml", "--out", "run"],
+        ["resume", "run", "--set", "stop.iterations=100"],
+        ["show", "run"],
+        ["solve", KUHN, "--method", name, "--iterations", "100"],
+    ):
+        assert _main([*arguments, "--json"]) == 0
+    resumed, shown, solved = (
+        json.loads(line) for line in capsys.readouterr().out.splitlines()[-3:]
+    )
+    assert resumed["iterations"] == shown["iterations"] == solved["iterations"] == 100
+    assert resumed["nash_conv"] == shown["nash_conv"] == solved["nash_conv"] < 0.05
+    for wrong, said in (
+        ("fictitious:Play", "subclass of neither marl.tabular.Method nor marl.LearningMethod"),
+        ("fictitious:Fictitious", "did you mean FictitiousPlay"),
+        ("nowhere:Method", "there is no module 'nowhere'"),
+    ):
+        assert _main(["solve", KUHN, "--method", wrong]) == 2
+        assert said in capsys.readouterr().err
