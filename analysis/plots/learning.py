@@ -46,6 +46,7 @@ def learning(
     names: Sequence[str] | None = None,
     reference: Reference | None = None,
     final: Mapping[str, float] | None = None,
+    counts: str = "steps of all games",
 ) -> Figure:
     """What training measured after every update as lines, what was evaluated as points.
 
@@ -70,6 +71,7 @@ def learning(
             evaluations noted, of the cost a period.
         final: means of the evaluation that training ended with and their standard errors, NAME and
             NAME_error; drawn at the last step with its 95% interval. `TrainingResult.evaluation`.
+        counts: what the steps are, in words.
 
     Raises:
         InputError: a name that is no metric.
@@ -100,7 +102,7 @@ def learning(
     for ax in panels[len(shown) :]:
         ax.remove()
     for ax in panels[max(len(shown) - columns, 0) : len(shown)]:
-        ax.set_xlabel("steps of all games", size=9)
+        ax.set_xlabel(counts, size=9)
     _legend(figure, panels[: len(shown)], notes)
     return figure
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from games.common.errors import InputError
 from games.load import vector
 from games.simulators.metrics import EVALUATED
+from marl.learning.method import LearningMethod
 from scenarios.terminal import print_gap, print_table
 
 if TYPE_CHECKING:
@@ -47,6 +48,12 @@ def columns(scenario: TrainingScenario) -> tuple[Column, ...]:
     return (*FIRST, *shown, *LAST)
 
 
+def counts(scenario: TrainingScenario) -> str:
+    """What the method's steps are, in words; of environments just "steps"."""
+    counted = scenario.method.counts
+    return "steps" if counted == LearningMethod.counts else counted
+
+
 def followed(row: dict[str, float], key: str) -> float | None:
     """A metric; where it was not evaluated, as it was in training; None if it is unknown."""
     return row.get(key, row.get(key.removeprefix(EVALUATED)))
@@ -62,11 +69,11 @@ def training_progress(scenario: TrainingScenario) -> Iterator[Callable[[dict[str
 
     with Console(stderr=True, highlight=False).status("starting Ray") as line:
         seen: dict[str, float] = {}
-        steps, shown = scenario.stop.steps, columns(scenario)
+        steps, counted, shown = scenario.stop.steps, counts(scenario), columns(scenario)
 
         def show(row: dict[str, float]) -> None:
             seen.update(row)
-            parts = [f"update {row['update']:,.0f}", f"steps {row['steps']:,.0f}/{steps:,}"]
+            parts = [f"update {row['update']:,.0f}", f"{counted} {row['steps']:,.0f}/{steps:,}"]
             for name, key, form in shown:
                 if (value := followed(seen, key)) is not None:
                     parts.append(f"{name} {value:{form}}")
@@ -118,7 +125,7 @@ def _told(
     scenario: TrainingScenario, last: dict[str, float], evaluation: dict[str, float]
 ) -> dict[str, str]:
     """Columns of the most telling metrics; of evaluated ones also the standard error."""
-    row = {"steps": f"{last['steps']:,.0f}"} if "steps" in last else {}
+    row = {counts(scenario): f"{last['steps']:,.0f}"} if "steps" in last else {}
     for name, key, form in columns(scenario):
         plain = key.removeprefix(EVALUATED)
         if plain in evaluation:

@@ -17,6 +17,7 @@ from games.simulators.metrics import EVALUATED
 from marl.evaluation.actors import Uniform
 from marl.evaluation.episodes import Played, evaluate
 from marl.evaluation.exact import ExactLog
+from marl.learning.method import LearningMethod
 from marl.learning.trainer import Trainer
 from marl.networks.policy import Policy
 from scenarios.figures import by_game, summary
@@ -263,11 +264,14 @@ def draw(path: Path, scenario: TrainingScenario, result: TrainingResult) -> None
     """The picture of a run that is done."""
     from analysis.plots import learning as plot_learning
 
+    counted = scenario.method.counts
+    own = {} if counted == LearningMethod.counts else {"counts": counted}
     picture = plot_learning.learning(
         store.table(path),
         title=f"{scenario.game}, {scenario.method.name}",
         target=dict(scenario.stop.target),
         reference=reference(scenario.game),
         final=result.evaluation,
+        **own,
     )
     picture.savefig(path / PICTURE, dpi=150)

@@ -17,6 +17,7 @@ from games.load import vector
 from marl.evaluation.episodes import evaluate
 from marl.learning.method import METHODS
 from marl.rollouts.trajectory import Trajectory
+from scenarios.cli import _main
 
 torch.set_num_threads(1)
 EXITS = "tests.helpers.grid_simulator:Exits(num_agents=2,size=3)"
@@ -356,7 +357,7 @@ def test_a_file_of_something_else_is_refused(own, dataset):
         Trajectory.load(own / "nowhere.npz")
 
 
-def test_a_trainer_learns_from_a_data_set(own, dataset):
+def test_a_trainer_learns_from_a_data_set(own, dataset, capsys):
     """Steps are gradient steps: schedules follow them, and a run stops after so many."""
     found = scenario(
         own,
@@ -375,6 +376,8 @@ def test_a_trainer_learns_from_a_data_set(own, dataset):
     assert metrics["eval_return"].count() == 2
     assert result.evaluation["return"] == pytest.approx(BEST, abs=0.05)
     assert (own / "run" / "metrics.csv").stat().st_size > 1000
+    assert _main(["show", str(own / "run")]) == 0
+    assert "gradient steps" in capsys.readouterr().out
 
     stops = scenario(
         own,
