@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from games.common.errors import GameError, InputError, did_you_mean
+from games.common.extras import learning
 from games.common.registry import attribute_of
 from games.finite.game import Game
 from games.finite.openspiel import list_games, load_openspiel
@@ -17,7 +16,7 @@ from games.finite.playable import Loaded, Playable
 from games.maker import SIMULATOR
 from games.names import PETTINGZOO, SIMULATORS, SUFFIXES, names_a_file, parse
 
-LEARNING = ("torch", "torch_geometric", "gymnasium", "pettingzoo", "cloudpickle", "networkx")
+NEEDED = "games that learners play need torch"
 
 
 def load(game: Any) -> Loaded:
@@ -52,11 +51,11 @@ def load(game: Any) -> Loaded:
         _refuse_file(name)
     target, given = parse(name)
     if target.startswith(PETTINGZOO):
-        with _installed(name):
+        with learning(f"{name}: {NEEDED}"):
             found = attribute_of("games.adapters.pettingzoo.game:PettingZooGame", "adapter")
             return found.of_module(name)
     if target in SIMULATORS or ":" in target:
-        with _installed(name):
+        with learning(f"{name}: {NEEDED}"):
             return _made(name, target, given)
     if "." in target:
         _refuse_dotted(name, target)
@@ -75,7 +74,7 @@ def vector(game: Any, num_envs: int, device: Any = "cpu") -> Any:
         InputError: as `load`; games that cannot be played by learners. One line, with the fix.
     """
     found = load(game)
-    with _installed(found.name):
+    with learning(f"{found.name}: {NEEDED}"):
         return found.vector(num_envs, device)
 
 
@@ -172,17 +171,3 @@ def _refuse_file(name: str) -> None:
             "of your own"
         )
     raise InputError(f"{name}: {kind}; games are read from {', '.join(SUFFIXES)}{module}")
-
-
-@contextmanager
-def _installed(name: str) -> Iterator[None]:
-    """Turns a missing package that learners' games need into an InputError that says the fix."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in LEARNING:
-            raise
-        raise InputError(
-            f"{name}: games that learners play need more ({error.name} is missing): pip install "
-            "-c constraints.txt '.[learning]'"
-        ) from None

@@ -189,6 +189,9 @@ def _main(arguments: list[str]) -> int:
     except Interrupted as stopped:
         say(str(stopped))
         return INTERRUPTED
+    except ModuleNotFoundError as error:  # a package, not of an extra
+        say(f"error: {error.name} is missing: pip install -c constraints.txt . in the checkout")
+        return BAD_INPUT
     except (OSError, MemoryError, ArithmeticError, WorkerError) as error:
         if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
             say(f"error: {str(error.filename)[:60]} ...: file name too long")
@@ -212,10 +215,10 @@ def _require_same(changed: Experiment, scenario: Experiment, kind: Kind) -> None
 def _rows(kind: Listed, asked: bool) -> list[dict[str, str]]:
     """Rows of a table; of what needs an extra none, where all are listed and it is missing."""
     if kind in (Listed.simulators, Listed.learners, Listed.rules):
-        from scenarios.installed import installed
+        from games.common.extras import learning
 
         try:
-            with installed():
+            with learning():
                 if kind is Listed.learners:
                     from scenarios.training.learners import list_learners
 

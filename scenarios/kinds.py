@@ -10,9 +10,9 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
+from games.common.extras import learning
 from games.common.registry import PATH, Registry, attribute_of
 from scenarios.experiment import Experiment
-from scenarios.installed import installed
 
 
 class Kind(Protocol):
@@ -83,7 +83,7 @@ def name_of(data: Mapping[str, Any]) -> str | None:
         known = {kind: KINDS.load(kind) for kind in KINDS}
         if not PATH.fullmatch(name):
             return next((kind for kind in known if name in known[kind].methods), None)
-        with installed():
+        with learning():
             found = attribute_of(name, "method")
         return next((kind for kind in known if known[kind].takes(found)), None)
     return next(iter(KINDS))  # which says what is wrong with the method, or takes its default

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from games.common.errors import InputError, one_line
+from games.common.extras import missing
 
 LONGEST_CALL = 5.0  # seconds for a cluster to answer
 EXPECTED = "A worker died or was killed while executing a task"  # whoever called it tells of it
@@ -25,12 +26,15 @@ class WorkerError(RuntimeError):
 
 
 @contextmanager
-def running_ray(cpus: int | None = None, address: str | None = None) -> Iterator[Any]:
+def running_ray(
+    cpus: int | None = None, address: str | None = None, *, extra: str = "parallel"
+) -> Iterator[Any]:
     """The module `ray`, connected; what was started here is shut down at the end.
 
     Args:
         cpus: processes at once, on this machine; None: as many as it has.
         address: of a cluster that runs already; None: this machine alone.
+        extra: of pyproject.toml, that brings Ray and what else the caller needs.
 
     Raises:
         InputError: Ray is not installed, no cluster answers at the address, or it does not let us
@@ -40,10 +44,7 @@ def running_ray(cpus: int | None = None, address: str | None = None) -> Iterator
     try:
         import ray
     except ImportError:
-        raise InputError(
-            "several processes need Ray: in the checkout, pip install -c constraints.txt "
-            "'.[parallel]'"
-        ) from None
+        raise missing("several processes need Ray", extra) from None
     if ray.is_initialized():
         yield ray
         return

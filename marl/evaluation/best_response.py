@@ -122,7 +122,7 @@ def exploitability_lower_bound(
     seats = range(policy.spec.num_agents)
     response, learned = [], []
     cpus = 1 + resources.env_runners + resources.learners
-    with running_ray(cpus, resources.address):
+    with running_ray(cpus, resources.address, extra="learning"):
         for seat in seats:
             train_seed, choice_seed, play_seed = seeds(seed, 1, seat, count=3)
             plan = Plan(

@@ -44,7 +44,7 @@ class RLlibTrainer:
         torch.set_num_threads(plan.resources.torch_threads)
         require_gpu(plan.resources)
         cpus = 1 + math.ceil(sum(bundle.get("CPU", 0.0) for bundle in bundles(plan.resources)))
-        self._stack.enter_context(running_ray(cpus, plan.resources.address))
+        self._stack.enter_context(running_ray(cpus, plan.resources.address, extra="learning"))
         try:
             require_room(plan.resources)
             # RLlib takes its time to import: not before it is known that there is room.

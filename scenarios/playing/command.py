@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from games.common.errors import InputError
-from scenarios.installed import installed
+from games.common.extras import learning
 from scenarios.terminal import Json, Seed, say
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def play(
     named first plays too. With --render or --print the first of them is watched.
     """
     asked = _Asked(target, game, episodes, greedy, against, render, as_text, seed, as_json)
-    with installed():
+    with learning():
         if players is not None:
             if best:
                 raise InputError(

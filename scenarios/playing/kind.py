@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from games.common.errors import InputError
-from scenarios.installed import installed
+from games.common.extras import learning
 from scenarios.playing.scenario import PlayingScenario
 from scenarios.terminal import counting
 
@@ -33,7 +33,7 @@ class Playing:
         return PlayingScenario
 
     def run(self) -> type[PlayingRun]:
-        with installed():
+        with learning():
             from scenarios.playing.run import PlayingRun
 
         return PlayingRun
@@ -44,7 +44,7 @@ class Playing:
         return scenario
 
     def ready(self, scenario: PlayingScenario) -> AbstractContextManager[Any]:
-        with installed():
+        with learning():
             from scenarios.playing.comparing import seated
 
             return nullcontext(seated(scenario))

@@ -6,8 +6,8 @@ from collections.abc import Callable, Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
+from games.common.extras import learning
 from marl.learning.method import METHODS, LearningMethod
-from scenarios.installed import installed
 
 if TYPE_CHECKING:
     from scenarios.training.result import TrainingResult
@@ -29,7 +29,7 @@ class Training:
         return [method["name"] if isinstance(method, Mapping) else method]
 
     def model(self) -> type[TrainingScenario]:
-        with installed():
+        with learning("training needs torch and Ray"):
             from scenarios.training.scenario import TrainingScenario
 
         return TrainingScenario

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from games.common.extras import learning
 from marl.learning.method import METHODS, LearningMethod
-from scenarios.installed import installed
 
 
 def list_learners() -> list[dict[str, str]]:
@@ -23,5 +23,5 @@ def list_learners() -> list[dict[str, str]]:
 
 
 def _load(name: str) -> type[LearningMethod]:
-    with installed():
+    with learning("training needs torch and Ray"):
         return METHODS.load(name)

@@ -15,6 +15,7 @@ from pydantic import Field, field_validator, model_validator
 
 from analysis.references import held_against
 from games.common.errors import InputError, did_you_mean
+from games.common.extras import learning
 from games.common.settings import Table
 from games.load import vector
 from games.names import altered, held_out
@@ -27,7 +28,6 @@ from marl.learning.size import require_size
 from marl.learning.trainer import Trainer, train
 from marl.networks.policy import Policy
 from scenarios.experiment import Experiment
-from scenarios.installed import installed
 
 EXACT = ("nash_conv", "exploitability")  # of a policy, which are known without playing
 MOST_EPISODES = 1_000_000
@@ -199,7 +199,7 @@ class TrainingScenario(Plan, Experiment):
             InputError: as `check`, or a cluster that does not answer.
         """
         self.check()
-        with installed():
+        with learning("training needs torch and Ray"):
             return train(self.plan if steps is None else self.plan_over(steps))
 
     def check(self) -> None:

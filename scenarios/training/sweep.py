@@ -135,7 +135,7 @@ def _train(
         {"toml": v.scenario.to_toml(), "path": str(folder / v.name), "values": v.values}
         for v in todo
     ]
-    with running_ray(cpus * at_once, resources.address):
+    with running_ray(cpus * at_once, resources.address, extra="learning"):
         from ray import tune
 
         class Count(tune.Callback):

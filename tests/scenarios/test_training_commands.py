@@ -17,7 +17,7 @@ from scenarios import Run, find, list_scenarios
 from scenarios.cli import _main
 from scenarios.lookup import parse, split
 from scenarios.training.sweep import variants
-from tests.conftest import last_json
+from tests.conftest import KUHN, last_json
 from tests.scenarios.test_training_runs import TINY, Broken
 
 TRAINING = [row["scenario"] for row in list_scenarios() if row["kind"] == "train"]
@@ -354,6 +354,32 @@ def test_missing_extra_is_said(tmp_path):
     )
     assert done.returncode == 2
     assert "training needs torch and Ray (torch is missing): pip install" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+MISSING = [
+    ("torch", ["play", KUHN, "--players", "uniform"], "this needs torch (torch", "learning"),
+    ("torch", ["list", "rules"], "this needs torch (torch is missing)", "learning"),
+    ("torch", ["run", "order-rules"], "this needs torch (torch is missing)", "learning"),
+    ("torch", ["solve", "navigation"], "navigation: games that learners play need", "learning"),
+    ("ray", ["run", "spread"], "several processes need Ray", "learning"),
+    ("highspy", ["solve", KUHN, "--equilibrium", "efce"], "highspy is missing", ""),
+]
+
+
+@pytest.mark.parametrize(("package", "arguments", "said", "extra"), MISSING)
+def test_what_is_missing_is_one_line_with_its_command(package, arguments, said, extra, tmp_path):
+    code = (
+        f"import sys; sys.modules[{package!r}] = None\n"
+        f"from scenarios.cli import _main\nsys.exit(_main({arguments!r}))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 2
+    target = f"'.[{extra}]'" if extra else "."
+    assert done.stderr.startswith(f"error: {said}")
+    assert f": pip install -c constraints.txt {target} in the checkout" in done.stderr
     assert done.stderr.count("\n") == 1
 
 

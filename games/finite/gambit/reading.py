@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from games.common.errors import GameError, InputError, one_line
+from games.common.extras import missing
 from games.finite.enumerate import enumerate_game
 from games.finite.gambit.depth import TOKEN, require_readable
 from games.finite.gambit.text import efg_text, nfg_text
@@ -34,9 +35,7 @@ def pygambit() -> Any:
     try:
         import pygambit as module
     except ImportError:
-        raise InputError(
-            "this needs Gambit: in the checkout, pip install -c constraints.txt '.[gambit]'"
-        ) from None
+        raise missing("this needs Gambit", "gambit") from None
     return module
 
 
