@@ -73,7 +73,8 @@ def seated(scenario: PlayingScenario) -> dict[str, Any]:
     """The players of a scenario by label, all of whom can play its game.
 
     Raises:
-        InputError: an unknown game or player, or a player that does not suit the game.
+        InputError: an unknown game or player, or a player or an opponent that does not suit the
+            game.
     """
     spec = vector(scenario.game, 1).spec
     found = {}
@@ -84,6 +85,7 @@ def seated(scenario: PlayingScenario) -> dict[str, Any]:
             found[label].for_game(seen, spec if seen == scenario.game else vector(seen, 1).spec)
         except InputError as error:
             raise InputError(f"{label}: {error}") from None
+    opponent(scenario.against, scenario.game)  # an unknown one is told before a folder is made
     return found
 
 
