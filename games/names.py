@@ -45,6 +45,14 @@ PETTINGZOO = "pettingzoo:"
 SUFFIXES = (".efg", ".nfg", ".csv", ".npz", ".npy")
 
 
+def called(game: Any) -> str:
+    """What a game is called in messages, tables and files: its name, if it is one or has one."""
+    if isinstance(game, str):
+        return game
+    own = getattr(game, "name", None) or getattr(getattr(game, "spec", None), "name", None)
+    return own if isinstance(own, str) else type(game).__name__
+
+
 def names_a_file(name: str) -> bool:
     """Whether `games.load` takes this name for a file: by its suffix, in letters of either case."""
     return Path(name.strip()).suffix.lower() in SUFFIXES and not name.strip().endswith(")")

@@ -46,7 +46,7 @@ class Actor(Protocol):
 class Player(Protocol):
     """Who plays any game that suits."""
 
-    def for_game(self, game: str, spec: Spec) -> Actor:
+    def for_game(self, game: Any, spec: Spec) -> Actor:
         """The player seated in a game.
 
         Args:
@@ -88,6 +88,6 @@ class Uniform(Memoryless):
         assert self.spec is not None, "for_game says what is played"
         return random_actions(self.spec, seen, generator)
 
-    def for_game(self, game: str, spec: Spec) -> Uniform:
+    def for_game(self, game: Any, spec: Spec) -> Uniform:
         """The same in another game."""
         return Uniform(spec)

@@ -15,6 +15,7 @@ from games.common.intervals import standard_error
 from games.common.seeds import seeds
 from games.finite.sequence_form import Float64
 from games.load import vector
+from games.names import called
 from games.simulators.metrics import Metric
 from games.simulators.simulator import Observation
 from games.simulators.vector import Vector
@@ -83,7 +84,7 @@ def evaluate(
     of: Any = game
     if game is None and not isinstance(of := getattr(player, "game", None), str):
         raise InputError("a rule has no game of its own: say which one to play")
-    name = of if isinstance(of, str) else getattr(of, "name", type(of).__name__)
+    name = called(of)
     if episodes < 1:
         raise InputError(f"{name}: {episodes} episodes cannot be played; play at least 1")
 

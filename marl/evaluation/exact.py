@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from pydantic import Field
 from torch import Tensor
 
-from games import NODE_BUDGET, Game, InputError, OpenSpielGame, SequenceForm, Strategy, load, vector
+from games import NODE_BUDGET, InputError, OpenSpielGame, SequenceForm, Strategy, load, vector
 from games.adapters.openspiel import OpenSpielVector, features
 from games.adapters.tree import TreeVector
 from games.common.errors import GameError
 from games.common.settings import Table
 from games.finite.kernels import plans, plans_to_behaviour, respond
 from games.finite.sequence_form import Float64
+from games.names import called
 from marl.learning.plan import Plan
 from marl.networks.packing import Input
 from marl.networks.policy import Policy
@@ -38,7 +39,7 @@ class InformationSets:
     features: Tensor  # [J, F] float32
     mask: Tensor  # [J, A] bool  legal actions, by the game's own ids
 
-    def __init__(self, game: str | Game, *, node_budget: int = NODE_BUDGET) -> None:
+    def __init__(self, game: Any, *, node_budget: int = NODE_BUDGET) -> None:
         """
         Args:
             game: a tree or a table, or its name; OpenSpiel's simultaneous moves become turns.
@@ -48,7 +49,7 @@ class InformationSets:
             UnenumerableGameError: more histories than `node_budget`.
             GameError: no finite game, imperfect recall, or no tensors for a network to see.
         """
-        found = load(game) if isinstance(game, str) else game
+        found = load(game)
         games = vector(found, 1)
         if not isinstance(games, OpenSpielVector | TreeVector):
             raise GameError(
@@ -144,7 +145,7 @@ def refuse_memory(width: int, game: str) -> None:
         )
 
 
-def strategy(policy: Policy, game: str | Game | None = None) -> Strategy:
+def strategy(policy: Policy, game: Any = None) -> Strategy:
     """What a policy plays at every information set of a finite game, by default its own.
 
     To ask again as it learns, keep the game's `InformationSets`.
@@ -153,7 +154,7 @@ def strategy(policy: Policy, game: str | Game | None = None) -> Strategy:
         InputError: the policy has a memory, or does not fit the game.
         UnenumerableGameError: the game is too large; GameError: no finite game.
     """
-    return InformationSets(game or policy.game).strategy(policy)
+    return InformationSets(policy.game if game is None else game).strategy(policy)
 
 
 def nash_conv(form: SequenceForm, behaviour: Float64) -> float:
@@ -246,7 +247,7 @@ class ExactLog:
             InputError: the plan's networks have a memory, or the game is none of OpenSpiel's.
         """
         self.config = config or Exact()
-        refuse_memory(plan.network.memory, plan.game)
+        refuse_memory(plan.network.memory, called(plan.game))
         self.sets = InformationSets(plan.game, node_budget=self.config.node_budget)
         self.looks = 0
         self.average = Average(self.sets.form)

@@ -15,7 +15,7 @@ from games.common.errors import InputError, did_you_mean, one_line
 from games.common.registry import PATH, attribute_of
 from games.common.settings import Table, checked
 from games.finite.strategy import Strategy
-from games.names import parse
+from games.names import called, parse
 from marl.evaluation.actors import Player
 from marl.evaluation.strategies import StrategyPlayer
 from marl.networks.policy import Policy
@@ -107,9 +107,8 @@ def _suits(kind: Any, simulator: Any) -> bool:
 
 def _require_suited(name: str, kind: Any, game: Any) -> None:
     if not _suits(kind, simulator_of(game)):
-        called = game if isinstance(game, str) else getattr(game, "name", type(game).__name__)
         raise InputError(
-            f"{called}: {name} plays {kind.plays}, which this is not; rules that play it: "
+            f"{called(game)}: {name} plays {kind.plays}, which this is not; rules that play it: "
             f"{', '.join(suiting(game))}"
         )
 

@@ -6,10 +6,19 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Annotated, Any
 
-from pydantic import Field, InstanceOf, SerializeAsAny, field_validator, model_validator
+from pydantic import (
+    Field,
+    InstanceOf,
+    PlainSerializer,
+    SerializeAsAny,
+    field_validator,
+    model_validator,
+)
 
 from games.common.errors import InputError
 from games.common.settings import Table
+from games.load import load
+from games.names import called
 from marl.learning.method import LearningMethod, find
 from marl.networks.network import Network
 
@@ -59,8 +68,9 @@ class Dataset(Table):
 class Plan(Table):
     """All that training follows from."""
 
-    game: str
-    """An OpenSpiel string, `navigation(...)`, `pettingzoo:MODULE(...)`, `MODULE:ATTRIBUTE(...)`."""
+    game: Annotated[Any, PlainSerializer(called)]
+    """An OpenSpiel string, `navigation(...)`, `pettingzoo:MODULE(...)`, `MODULE:ATTRIBUTE(...)`; or
+    a game itself, which is sent to other processes if these play."""
     method: Annotated[
         SerializeAsAny[InstanceOf[LearningMethod]],
         Field(default_factory=partial(find, DEFAULT, {})),
@@ -73,6 +83,13 @@ class Plan(Table):
     """What is learned from, by methods that do not play."""
     seed: Annotated[int, Field(ge=0)] = 0
     """Of everything random."""
+
+    @field_validator("game")
+    @classmethod
+    def _is_a_game(cls, given: Any) -> Any:
+        if not isinstance(given, str):
+            load(given)  # refuses what is none
+        return given
 
     @field_validator("method", mode="before")
     @classmethod

@@ -20,6 +20,7 @@ from torch import Tensor
 from games.common.errors import InputError, one_line
 from games.common.seeds import seeds
 from games.common.storage import write_atomically
+from games.names import called
 from games.simulators.simulator import Observation, Spec
 from games.simulators.spec_json import spec_from_json, spec_to_json
 from marl.networks.distributions import distribution
@@ -41,7 +42,7 @@ class Policy:
 
     @classmethod
     def new(
-        cls, game: str, spec: Spec, config: Network, parameter_sharing: str = "role", seed: int = 0
+        cls, game: Any, spec: Spec, config: Network, parameter_sharing: str = "role", seed: int = 0
     ) -> Policy:
         """Untrained networks: one a role, or (`parameter_sharing="none"`) one an agent."""
         of_agent = names(spec, parameter_sharing)
@@ -49,14 +50,14 @@ class Policy:
         for k, name in enumerate(dict.fromkeys(of_agent)):
             role = spec.roles[spec.role_of[of_agent.index(name)]]
             networks[name] = config.build(role, spec, seeds(seed, 0, k)[0])
-        return cls(game, spec, config, networks, of_agent)
+        return cls(called(game), spec, config, networks, of_agent)
 
     @property
     def memory_width(self) -> int:
         """M of the widest network; 0 if none has a memory."""
         return max(network.memory_width for network in self.networks.values())
 
-    def for_game(self, game: str, spec: Spec) -> PolicyActor:
+    def for_game(self, game: Any, spec: Spec) -> PolicyActor:
         """The policy seated in a game, as an `Actor` of `marl.evaluation.actors`.
 
         Raises:
@@ -131,7 +132,7 @@ class Policy:
             raise InputError(f"{path} is not a saved policy ({one_line(error)[:120]})") from None
         return policy
 
-    def fitted(self, game: str, spec: Spec) -> Policy:
+    def fitted(self, game: Any, spec: Spec) -> Policy:
         """The same networks for another game with agents of the same roles, in any number.
 
         Raises:
@@ -152,12 +153,12 @@ class Policy:
             found = None if mine is None else self.networks[mine].for_role(role, spec)
             if mine is None or found is None:
                 raise InputError(
-                    f"{game} shows or asks other things of {role.name!r} than {self.game}, which "
-                    "this policy was trained on"
+                    f"{called(game)} shows or asks other things of {role.name!r} than {self.game}, "
+                    "which this policy was trained on"
                 )
             networks[mine] = found
         of_agent = tuple(by_role[spec.roles[k].name] for k in spec.role_of)
-        return Policy(game, spec, self.config, networks, of_agent)
+        return Policy(called(game), spec, self.config, networks, of_agent)
 
 
 class PolicyActor:

@@ -125,6 +125,8 @@ class TrainingScenario(Plan, Experiment):
     )  # fmt: skip
 
     kind: Literal["train"] = "train"
+    game: str
+    """An OpenSpiel string, `navigation(...)`, `pettingzoo:MODULE(...)`, `MODULE:ATTRIBUTE(...)`."""
     stop: TrainingStop = TrainingStop(target={})
     checkpoint: TrainingCheckpoint = TrainingCheckpoint()
     evaluation: Evaluation = Evaluation(parameters={})

@@ -43,6 +43,7 @@ from torch import Tensor
 
 from games.common.errors import InputError
 from games.listing import suited, suiting
+from games.names import called
 from games.simulators.post_decision import PostDecision
 from games.simulators.simulator import Simulator
 from marl.learning.on_policy.advantages import Estimates, backwards, played
@@ -184,12 +185,12 @@ def _nothing(p: Halves) -> HalfEstimates:
     return HalfEstimates(zero, torch.zeros_like(p.deciding), zero.clone(), zero.clone())
 
 
-def require_post_decision(game: str) -> PostDecision:
-    """The simulator of a name, if its steps come in halves; else InputError."""
-    made = suited(game, _halves)
+def require_post_decision(game: Any) -> PostDecision:
+    """The simulator of a game, if its steps come in halves; else InputError."""
+    made, name = suited(game, _halves), called(game)
     if made is None:
         raise InputError(
-            f"method pdppo: {game} has no post-decision states: play {suiting(_halves)}, or a "
+            f"method pdppo: {name} has no post-decision states: play {suiting(_halves)}, or a "
             "simulator of your own with decide and realise (games.simulators.post_decision)"
         )
     assert isinstance(made, PostDecision)

@@ -22,6 +22,7 @@ from games.common.errors import InputError
 from games.common.memory import require_memory
 from games.common.seeds import seeds
 from games.listing import suited, suiting
+from games.names import called
 from games.simulators.simulator import Observation, Simulator, Spec, Step, no_edges
 from marl.learning.method import RLlibMethod
 from marl.learning.schedule import Schedule
@@ -115,24 +116,24 @@ class Draw:
     seeds: tuple[int, ...]  # one a gradient step
 
 
-def require_differentiable(game: str) -> Simulator:
-    """The simulator of a name, if gradients pass through it; else InputError."""
-    made = suited(game, _passes)
+def require_differentiable(game: Any) -> Simulator:
+    """The simulator of a game, if gradients pass through it; else InputError."""
+    made, name = suited(game, _passes), called(game)
     if made is None:
         raise InputError(
-            f"method hdpo: no gradients pass through {game}: play {suiting(_passes)}, or a "
+            f"method hdpo: no gradients pass through {name}: play {suiting(_passes)}, or a "
             "simulator of your own that is differentiable"
         )
     for role in made.spec.roles:
         if role.sizes:
             raise InputError(
-                f"method hdpo: {game}: {role.name} chooses among whole numbers, through which no "
+                f"method hdpo: {name}: {role.name} chooses among whole numbers, through which no "
                 "gradient passes; learn with ppo"
             )
         box: Any = role.action_space
         if (np.isfinite(box.low) != np.isfinite(box.high)).any():
             raise InputError(
-                f"method hdpo: {game}: actions of {role.name} are cut off on one side, where no "
+                f"method hdpo: {name}: actions of {role.name} are cut off on one side, where no "
                 "gradient passes and a policy that gets there stays; give them no bound (inventory "
                 "games: actions=shares), or two"
             )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from torch import Tensor
 
 from games import InputError
 from games.common.workers import running_ray
-from games.load import vector
+from games.load import load, vector
 from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
 from marl.evaluation.actors import Uniform
 from marl.evaluation.episodes import evaluate
@@ -707,3 +708,33 @@ def test_an_update_that_explodes_stops_with_weights_that_are_numbers(name):
         with pytest.raises(FloatingPointError, match="learning_rate"):
             three_updates(training)
         assert all(value.isfinite().all() for value in weights(training.policy()).values())
+
+
+@pytest.mark.parametrize(
+    ("name", "game"),
+    [
+        (EXITS, Exits(num_agents=2, size=3)),
+        ("kuhn_poker", load("kuhn_poker")),
+        ("navigation(agents=2)", load("navigation(agents=2)").simulator()),
+    ],
+)
+def test_a_game_itself_is_trained_on_as_its_name_is(name, game, tmp_path):
+    found = []
+    for given in (name, pickle.loads(pickle.dumps(game))):
+        whole = Plan(game=given, method=PPO(num_envs=4, rollout_length=8), network=Network(**SMALL))
+        with train(pickle.loads(pickle.dumps(whole))) as training:
+            row = training.step()
+            policy = training.policy()
+        policy.save(tmp_path / "policy.pt")
+        assert isinstance(Policy.load(tmp_path / "policy.pt").game, str)
+        played = evaluate(policy, given, episodes=4).returns
+        found.append(({k: v for k, v in row.items() if "second" not in k}, played))
+    (by_name, returns), (by_itself, same) = found
+    assert by_name == pytest.approx(by_itself, rel=0, abs=0, nan_ok=True)
+    np.testing.assert_array_equal(returns, same)
+    assert isinstance(whole.model_dump_json(), str)
+
+
+def test_what_is_no_game_cannot_be_planned():
+    with pytest.raises(ValueError, match="a int is no game"):
+        Plan(game=3)
