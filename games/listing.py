@@ -47,11 +47,13 @@ def suiting(suits: Callable[[Simulator], bool]) -> str:
 
 def list_simulators() -> list[dict[str, str]]:
     """Every simulator that is known, and how others' are named: what it is and its parameters."""
-    rows, common = [], ""
+    rows, common = [], dict[str, str]()
     for name in SIMULATORS:
         made = SIMULATORS.load(name)
         own, shared = _listed(made)
-        common = max(common, ", ".join(shared), key=len)
+        if shared:
+            family = f"{name.partition('.')[0]}.SETTING"
+            common[family] = max(common.get(family, ""), ", ".join(shared), key=len)
         rows.append(
             {
                 "simulator": name,
@@ -60,7 +62,7 @@ def list_simulators() -> list[dict[str, str]]:
             }
         )
     others = {
-        "inventory.SETTING": ("what every setting takes besides", common),
+        **{family: ("what every setting takes besides", known) for family, known in common.items()},
         f"{PETTINGZOO}MODULE": ("a PettingZoo environment, such as mpe2.simple_spread_v3", ""),
         "MODULE:ATTRIBUTE": ("your own simulator, PettingZoo environment, or what makes one", ""),
         "GAME": ("an OpenSpiel game, sampled (`schelling list games`)", ""),

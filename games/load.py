@@ -14,7 +14,7 @@ from games.finite.game import Game
 from games.finite.openspiel import list_games, load_openspiel
 from games.finite.playable import Loaded, Playable
 from games.maker import SIMULATOR
-from games.names import PETTINGZOO, SIMULATORS, SUFFIXES, names_a_file, parse
+from games.names import PETTINGZOO, SIMULATORS, SUFFIXES, altered, names_a_file, parse
 
 NEEDED = "games that learners play need torch"
 
@@ -91,6 +91,20 @@ def simulator(game: Any) -> Any:
     return load(game).simulator()
 
 
+def held_out(name: str) -> str:
+    """The game in which a policy is judged that was trained in this one: what is new in it is new.
+
+    Of a game that plays recorded demand again and again, the same with demand that nobody trained
+    on. A simulator, or what makes one, says it by `held_out`, values of its parameters by name:
+    they replace what the name gives.
+    """
+    target, given = parse(name.strip())
+    if not given or target not in SIMULATORS:
+        return name
+    anew = getattr(SIMULATORS.load(target), "held_out", {})
+    return altered(name, {key: value for key, value in anew.items() if key in given})
+
+
 def _made(name: str, target: str, given: dict[str, Any]) -> Loaded:
     """The game of a simulator's name, or of `module:attribute`, which is made to see what it is."""
     making = attribute_of("games.making:make_game", "maker")
@@ -155,9 +169,14 @@ def _read(name: str) -> Loaded:
 
 def _refuse_dotted(name: str, target: str) -> None:
     """Raises InputError for a name with a dot that is neither a simulator's nor a file's."""
-    if get_close_matches(target, SIMULATORS) or target.startswith("inventory."):
+    if get_close_matches(target, SIMULATORS) or target.partition(".")[0] in _families():
         raise InputError(f"unknown simulator {target!r}: {did_you_mean(target, SIMULATORS)}")
     _refuse_file(name)
+
+
+def _families() -> set[str]:
+    """What stands before the dot in names of simulators."""
+    return {name.partition(".")[0] for name in SIMULATORS if "." in name}
 
 
 def _refuse_file(name: str) -> None:

@@ -104,15 +104,6 @@ def altered(name: str, parameters: Mapping[str, Any]) -> str:
     return f"{target}({','.join(f'{key}={value}' for key, value in written.items())})"
 
 
-def held_out(name: str) -> str:
-    """The game whose demand nobody trained on: without the traces that it plays again and again.
-
-    They are a simulator's parameter `traces`; None, or left out, is ever new ones.
-    """
-    target, given = parse(name.strip())
-    return altered(name, {"traces": None}) if target in SIMULATORS and "traces" in given else name
-
-
 def _value(node: ast.expr) -> Any:
     if isinstance(node, ast.Name):  # a word: true, false and none as TOML and OpenSpiel write them
         return {"true": True, "false": False, "none": None}.get(node.id.lower(), node.id)

@@ -54,6 +54,7 @@ def setting(**defaults: Any) -> Callable[[Callable[..., Made]], Callable[..., In
 
         made.__signature__ = signature  # type: ignore[attr-defined]
         made.shared = [p.name for p in play if p.name not in defaults]  # type: ignore[attr-defined]
+        made.held_out = {"traces": None}  # type: ignore[attr-defined]
         return makes_games(made)
 
     return decorate

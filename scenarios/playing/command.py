@@ -101,7 +101,7 @@ class _Asked:
 
 def _play_run(asked: _Asked, best: bool) -> None:
     """The policy of a run, or of a file, alone."""
-    from games.names import held_out
+    from games.load import held_out
     from marl.networks.policy import Policy
     from scenarios.playing.one import play_one, watching
     from scenarios.runs import Run
@@ -149,7 +149,7 @@ def _compare(asked: _Asked, players: str, to: str | None, out: Path | None) -> N
 
 def _game_of(asked: _Asked) -> str:
     """The game that is played: named itself, or that of a run."""
-    from games.names import held_out
+    from games.load import held_out
     from marl.networks.policy import Policy
     from scenarios.runs import Run
 

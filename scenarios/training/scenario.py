@@ -17,8 +17,8 @@ from analysis.references import held_against
 from games.common.errors import InputError, did_you_mean
 from games.common.extras import learning
 from games.common.settings import Table
-from games.load import vector
-from games.names import altered, held_out
+from games.load import held_out, vector
+from games.names import altered
 from games.simulators.legal_actions import random_actions
 from games.simulators.metrics import EVALUATED, Metric, metric
 from games.simulators.simulator import Spec

@@ -13,7 +13,8 @@ from games.adapters.pettingzoo.game import PettingZooGame
 from games.adapters.simulator import SimulatorGame
 from games.adapters.tree import TreeVector
 from games.listing import list_simulators, suited
-from games.names import SIMULATORS, altered, held_out, parse
+from games.load import held_out
+from games.names import SIMULATORS, altered, parse
 from games.navigation.navigation import Navigation
 from games.simulators.metrics import metric
 from games.simulators.vector import SimulatorVector
@@ -184,6 +185,7 @@ def test_names_are_altered_and_held_out():
     assert altered("navigation(agents=2)", {"agents": 3}) == "navigation(agents=3)"
     assert held_out("inventory.lost_sales(traces=8)") == "inventory.lost_sales(traces=None)"
     assert held_out("a/b.efg") == altered("a/b.efg", {}) == "a/b.efg"
+    assert held_out("inventory.lost_sales(periods=9)") == "inventory.lost_sales(periods=9)"
     assert parse("a/b-c.efg") == ("a/b-c.efg", {})
     with pytest.raises(games.InputError, match="OpenSpiel's parameters"):
         altered("kuhn_poker", {"players": 3})
