@@ -183,6 +183,8 @@ class Simulator(Protocol):
     - `substeps(state, actions) -> list of states`: what a step goes through, from the state on.
     - `root() -> games.finite.game.State`: the root of its tree, if the game is finite.
     - `horizon`: the steps of every game, if they are the same for all.
+    - `held_out`: values of its parameters, by name, in the games in which a policy is judged that
+      was trained with others: `{"traces": None}`.
     - `checks_actions = True`: `SimulatorVector` leaves the check of actions before a step to it.
     """
 
