@@ -40,11 +40,10 @@ SAMPLERS: dict[str, tuple[dict[str, Any], int]] = {
 
 def sampled(name: str, seed: int) -> list[tuple[int, float]]:
     """Steps taken, and what the policy costs then, of a method as it learns."""
-    from marl.learning.training import Training
-
     from analysis.inventory.optima import lost_sales
     from games.load import simulator
     from marl.learning.plan import Plan
+    from marl.learning.trainer import train
     from marl.networks.network import Network
 
     method, steps = SAMPLERS[name]
@@ -52,7 +51,7 @@ def sampled(name: str, seed: int) -> list[tuple[int, float]]:
     plan = Plan(game=SAMPLED, method=method, network=network, seed=seed)
     best = lost_sales(5.0, 4, holding=1, penalty=9)
     steps, looked, found = steps // (20 if QUICK else 1), 0, []
-    with Training(plan) as training:
+    with train(plan) as training:
         while training.steps < steps:
             training.step()
             if training.steps >= looked:

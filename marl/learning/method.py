@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from games.common.registry import PATH, Registry, attribute_of
+from games.common.registry import Registry, attribute_of
 from games.common.settings import Table, checked
 from marl.learning import schedule as schedules
 from marl.learning.schedule import Schedule
@@ -146,8 +146,3 @@ def find(name: Any, options: Mapping[str, Any]) -> LearningMethod:
     found = checked(METHODS.load(name), options, f"method {name}")
     # A user's class is found again, in another process or on another day, by where it stands.
     return found.model_copy(update={"name": name}) if found.name != name else found
-
-
-def is_method(name: Any) -> bool:
-    """Whether a name is a learning method's, or says where one stands; nothing is imported."""
-    return isinstance(name, str) and (name in METHODS or PATH.fullmatch(name) is not None)

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from marl.evaluation.episodes import Played
 
-COMPARED = ("difference", "difference_low", "difference_high", "relative")
 GAP = ("gap", "gap_low", "gap_high")
 SELF, RANDOM = "self", "random"
 
