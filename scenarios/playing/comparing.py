@@ -100,7 +100,7 @@ def opponent(text: str, game: str) -> Any:
         rival = Uniform() if text == RANDOM else player(text, game)
         rival.for_game(game, vector(game, 1).spec)
     except InputError as error:
-        raise InputError(f"against {text}: {error}") from None
+        raise InputError(f"against {text}: {error}; or {SELF}, or {RANDOM}") from None
     return rival
 
 
