@@ -1,1 +1,1 @@
-"""What a plan is, what a learning method is, and one folder for each family of methods."""
+"""Plans, schedules and learning methods, with one folder for each family of methods."""

@@ -1,4 +1,4 @@
-"""Folders that are there whole or not at all, for trainers that save what they know."""
+"""Atomic checkpoint folders for trainers: written completely or not at all."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ POLICY = "policy.pt"
 def whole_folder(
     path: str | os.PathLike[str], record: Callable[[str], object] = lambda digest: None
 ) -> Iterator[Path]:
-    """A folder to write into, which takes its place once the block is done without an exception.
+    """A folder to write into, put in place when the block ends without an exception.
 
     Args:
         path: of the folder.
-        record: called with the folder's digest just before it is there.
+        record: called with the folder's digest just before it is put in place.
     """
     path = Path(path).absolute()
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -45,10 +45,10 @@ def whole_folder(
 
 
 def saved_policy(path: Path, plan: Plan, spec: Spec) -> Policy:
-    """The policy of a checkpoint.
+    """Load the policy of a checkpoint.
 
     Raises:
-        InputError: there is none, it is damaged, or it is of another game or network.
+        InputError: there is none, it is damaged, or it belongs to another game or network.
     """
     saved = Policy.load(path / POLICY)
     if saved.spec != spec or saved.config != plan.network:
@@ -61,7 +61,7 @@ def saved_policy(path: Path, plan: Plan, spec: Spec) -> Policy:
 
 
 def _flush(folder: Path) -> None:
-    """See to it that what a folder holds is on the disk before its name says that it is whole."""
+    """Flush a folder to disk before it gets its final name."""
     for file in folder.rglob("*"):
         if file.is_file():
             descriptor = os.open(file, os.O_RDONLY)

@@ -1,8 +1,8 @@
-"""What a learning method is: a typed config that says who trains by it and what that reports.
+"""Learning methods: typed configs that name their trainer and the metrics it reports.
 
-A new one is one config in one file, an RLlib learner or a trainer if none of those here takes its
-steps, and one line in `METHODS`; or a class of your own, which a plan or a scenario names as
-"module:Class", or by the name that `@marl.register_method("name")` gives it.
+A new method is one config in one file, an RLlib learner or a trainer if no existing one takes its
+steps, and one line in `METHODS`; or a user-defined class, which a plan or a scenario names as
+"module:Class", or by the name given with `@marl.register_method("name")`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from games.simulators.simulator import Spec
 
 BY_POLICY = ("entropy", "kl")
-"""Metrics that are told of each policy too, where there are several."""
+"""Metrics that are also reported for each policy, where there are several."""
 
 
 class LearningMethod(Table):
@@ -32,16 +32,16 @@ class LearningMethod(Table):
     """
 
     trainer: ClassVar[str] = "marl.rllib.trainer:RLlibTrainer"
-    """Who trains by it, as "module:Class": a `marl.learning.trainer.Trainer`, made by
+    """Its trainer, as "module:Class": a `marl.learning.trainer.Trainer`, made by
     `Class(plan, against=..., seats=...)`, with a class method `measured(plan, spec)`."""
     metrics: ClassVar[tuple[str, ...]] = ()
-    """What is reported of an update, beside what its trainer reports anyway."""
+    """Metrics reported for each update, in addition to those of its trainer."""
     tables: ClassVar[tuple[str, ...]] = ("network", "self_play", "resources")
-    """The tables of a plan that it uses; the others have to stay as they are by default."""
+    """The tables of a plan that it uses; the others must keep their defaults."""
     counts: ClassVar[str] = "environment steps"
-    """What is counted by `steps`: in `stop.steps`, in schedules, in metrics."""
+    """What `steps` counts: in `stop.steps`, in schedules, in metrics."""
     network: ClassVar[Mapping[str, Any]] = {}
-    """What it needs of `marl.networks.network.Network`, by key, such as a head; plans set it."""
+    """Settings of `marl.networks.network.Network` that it needs, such as a head; plans set them."""
 
     renamed: ClassVar = {
         "games": "num_envs",
@@ -53,7 +53,7 @@ class LearningMethod(Table):
     learning_rate: Schedule = 5e-4
     """Adam's learning rate."""
     parameter_sharing: Literal["role", "none"] = "role"
-    """Whether agents of one role share a policy, or each has its own."""
+    """Which agents share a policy: "role", all of one role; "none", each agent has its own."""
 
     @field_validator("*")
     @classmethod
@@ -69,29 +69,29 @@ class LearningMethod(Table):
 
     @property
     def follows_run(self) -> bool:
-        """Whether it has schedules by shares of a run, whose length it does not know."""
+        """Whether it has schedules given as shares of a run, and so needs the run's length."""
         return any(schedules.follows_run(getattr(self, name)) for name in self.scheduled())
 
     def over(self, steps: int) -> Self:
-        """The same for a run of so many steps: its schedules are in steps."""
+        """The same method for a run of `steps` steps: its schedules are converted to steps."""
         known = {name: schedules.over(getattr(self, name), steps) for name in self.scheduled()}
         return self.model_copy(update=known)
 
     def require(self, plan: Any) -> None:
-        """Raises InputError, before anything starts, if the method cannot do what is planned."""
+        """Raise InputError, before anything starts, if the method cannot train this plan."""
 
     def require_memory(self, plan: Any, spec: Spec) -> None:
-        """Raises InputError, before anything starts, for a plan that this machine cannot hold.
+        """Raise InputError, before anything starts, if this machine lacks memory for the plan.
 
-        Its networks are looked at by `marl.learning.size`, which calls this.
+        Called by `marl.learning.size`, which itself checks the networks.
         """
 
     def measured(self, plan: Any, spec: Spec) -> frozenset[str]:
-        """Names of all that `Trainer.step` can report, beside what the game itself does."""
+        """Names of all metrics that `Trainer.step` can report, except those of the game itself."""
         return attribute_of(self.trainer, "trainer").measured(plan, spec)
 
     def start(self, plan: Any, *, against: Any = None, seats: tuple[int, ...] = ()) -> Any:
-        """The trainer of a plan, at work; `marl.train` calls it and says what the rest is."""
+        """A started trainer for a plan; `marl.train` calls it and explains the arguments."""
         return attribute_of(self.trainer, "trainer")(plan, against=against, seats=seats)
 
 
@@ -99,24 +99,25 @@ class RLlibMethod(LearningMethod):
     """Base of the methods that train through RLlib."""
 
     learner: ClassVar[str]
-    """Its RLlib Learner as "module:Class": a `marl.rllib.learner.BatchedLearner`."""
+    """Its RLlib Learner, as "module:Class": a `marl.rllib.learner.BatchedLearner`."""
     algorithm: ClassVar[str] = "marl.rllib.algorithm:BatchedAlgorithm"
     """The RLlib Algorithm that prepares what learners learn from, as "module:Class"."""
 
 
 class RolloutMethod(RLlibMethod):
-    """Base of the methods whose learners are given a `marl.rollouts.trajectory.Trajectory`, which
-    env runners played with the policies as they stand."""
+    """Base of the methods whose learners train on a `marl.rollouts.trajectory.Trajectory`, which
+    env runners played with the current policies."""
 
     extras: ClassVar[frozenset[str]] = frozenset()
-    """What env runners record beside what was seen, done and paid; see `marl.rollouts.extras`."""
+    """What env runners record in addition to observations, actions and rewards; see
+    `marl.rollouts.extras`."""
 
     num_envs: Annotated[int, Field(gt=0)] = 64
-    """Games that each env runner plays at once."""
+    """Games that each env runner simulates at once."""
     rollout_length: Annotated[int, Field(gt=0)] = 64
     """Steps of each game between two updates."""
     gradient_clip: Annotated[float, Field(gt=0)] = 0.5
-    """The largest norm of a gradient."""
+    """Gradients are scaled down to at most this norm."""
 
     def require_memory(self, plan: Any, spec: Spec) -> None:
         resources = plan.resources
@@ -132,7 +133,7 @@ METHODS: Registry[type[LearningMethod]] = Registry(
         "hdpo": "marl.learning.pathwise.hdpo:HDPO",
     },
 )
-"""The methods by name; "module:Class" names one that is not here."""
+"""The shipped methods by name; "module:Class" names any other."""
 
 register_method = METHODS.register
 

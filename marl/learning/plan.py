@@ -1,4 +1,4 @@
-"""What training is to be: a game, a method, a network, and the machines that it runs on."""
+"""The plan of a training run: game, method, network, and the machines that it runs on."""
 
 from __future__ import annotations
 
@@ -26,47 +26,47 @@ DEFAULT = "ppo"  # the method of a plan that names none
 
 
 class Resources(Table):
-    """Processes and devices; 0 env runners or learners: in the process that trains."""
+    """Processes and devices; with 0 env runners or learners that work runs in the main process."""
 
     env_runners: Annotated[int, Field(ge=0)] = 0
-    """Processes that play, each `method.num_envs` games."""
+    """Processes that simulate games, `method.num_envs` each; 0: the main process does."""
     learners: Annotated[int, Field(ge=0)] = 0
-    """Processes that learn, each from its part of what was played."""
+    """Processes that compute gradients, each on its part of the batch; 0: the main process does."""
     gpus_per_learner: Annotated[float, Field(ge=0, le=1024)] = 0
     """GPUs of each learner; 0: the CPU."""
     gpus_per_env_runner: Annotated[float, Field(ge=0, le=1024)] = 0
-    """GPUs of each env runner, on which simulators step; 0: the CPU. PettingZoo's and OpenSpiel's
-    games are played on the CPU all the same."""
+    """GPUs of each env runner, on which simulators step; 0: the CPU. PettingZoo and OpenSpiel games
+    always run on the CPU."""
     cpus_per_env_runner: Annotated[float, Field(gt=0, le=1024)] = 1
-    """CPUs that Ray sets aside for each env runner; a learner takes 1, or its GPUs."""
+    """CPUs that Ray reserves for each env runner; a learner takes 1, or its GPUs."""
     address: str | None = None
-    """Of a Ray cluster that runs already, such as "auto" or "10.0.0.1:6379"; None: this machine."""
+    """Address of a running Ray cluster, such as "auto" or "10.0.0.1:6379"; None: this machine."""
     torch_threads: Annotated[int, Field(gt=0, le=1024)] = 1
-    """Of each process. Small networks are slower with more than one."""
+    """Torch threads of each process. Small networks are slower with more than one."""
     restarts: Annotated[int, Field(ge=0)] = 100
-    """How often an env runner that died is started anew."""
+    """How often env runners that died are restarted."""
 
 
 class SelfPlay(Table):
-    """Opponents from the past, beside the present self."""
+    """Self-play against past versions of the policy."""
 
     past: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Share of games in which one seat learns and the others are played by a past self."""
+    """Share of games in which one seat learns and past versions of the policy play the others."""
     pool: Annotated[int, Field(ge=2)] = 20
-    """Past selves that are kept; the oldest but the first makes room."""
+    """Past versions kept; when full, the second oldest is dropped."""
     every: Annotated[int, Field(gt=0)] = 10
-    """Updates between two that are kept."""
+    """Updates between two past versions that are kept."""
 
 
 class Dataset(Table):
-    """What was played before, for methods that learn from it."""
+    """A recorded dataset, for methods that learn from one."""
 
     path: str
-    """A file that `marl.rollouts.trajectory.Trajectory.save` wrote."""
+    """A file written by `marl.rollouts.trajectory.Trajectory.save`."""
 
 
 class Plan(Table):
-    """All that training follows from."""
+    """Everything that determines a training run."""
 
     game: Annotated[Any, PlainSerializer(called)]
     """An OpenSpiel string, `navigation(...)`, `pettingzoo:MODULE(...)`, `MODULE:ATTRIBUTE(...)`; or
@@ -75,14 +75,14 @@ class Plan(Table):
         SerializeAsAny[InstanceOf[LearningMethod]],
         Field(default_factory=partial(find, DEFAULT, {})),
     ]
-    """How it is learned; as a table: its name and its parameters, or the name alone."""
+    """The learning method; in a file: a table with its name and parameters, or the name alone."""
     network: Network = Network()
     self_play: SelfPlay = SelfPlay()
     resources: Resources = Resources()
     dataset: Dataset | None = None
-    """What is learned from, by methods that do not play."""
+    """The dataset, for methods that learn without playing."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of everything random."""
+    """Seed of everything random."""
 
     @field_validator("game")
     @classmethod
@@ -103,7 +103,7 @@ class Plan(Table):
 
     @model_validator(mode="after")
     def _network_suits_method(self) -> Plan:
-        """What a method needs of its network is there, whether or not the network says so."""
+        """Set what the method needs of its network, such as a second value head."""
         needed = self.method.network
         if any(getattr(self.network, key) != value for key, value in needed.items()):
             network = self.network.model_copy(update=dict(needed))
@@ -111,18 +111,18 @@ class Plan(Table):
         return self
 
     def require(self) -> None:
-        """See that the method can do what is planned, before anything starts.
+        """Check that the method can train this plan, before anything starts.
 
         Raises:
-            InputError: it cannot, or the plan says something that it has no use for.
+            InputError: it cannot, or the plan sets a table that the method does not use.
         """
         self.method.require(self)
         for name in _TABLES:
             table = getattr(self, name)
             if name not in self.method.tables and table != Plan.model_fields[name].default:
                 raise InputError(
-                    f"method {self.method.name} has no use for [{name}]: leave it out, or learn by "
-                    "another method"
+                    f"method {self.method.name} does not use [{name}]: remove that table, or "
+                    "choose another method"
                 )
 
 

@@ -1,4 +1,4 @@
-"""Numbers that change as training goes, by steps or by shares of the run."""
+"""Schedules: numbers that change during training, by steps or by shares of the run."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ a share of the run, from 0 to 1: the last of them says which, as no schedule end
 
 
 def at(schedule: Schedule, steps: int) -> float:
-    """The value after so many steps of a schedule by steps; its last value beyond its end."""
+    """A schedule's value after so many steps; beyond its end the last value."""
     if not isinstance(schedule, tuple):
         return schedule
     points, values = zip(*schedule, strict=True)
@@ -22,12 +22,12 @@ def at(schedule: Schedule, steps: int) -> float:
 
 
 def follows_run(schedule: Schedule) -> TypeGuard[tuple[tuple[float, float], ...]]:
-    """Whether a schedule is by shares of a run, whose length it does not know."""
+    """Whether a schedule is given as shares of a run, and so needs the run's length."""
     return isinstance(schedule, tuple) and len(schedule) > 1 and schedule[-1][0] <= 1
 
 
 def over(schedule: Schedule, steps: int) -> Schedule:
-    """The same for a run of so many steps: by steps."""
+    """The schedule in steps, for a run of so many steps."""
     if not follows_run(schedule):
         return schedule
     steps = max(steps, 2)  # what ends at step 1 would be a share again
@@ -35,7 +35,7 @@ def over(schedule: Schedule, steps: int) -> Schedule:
 
 
 def checked_schedule(name: str | None, schedule: Schedule) -> Schedule:
-    """Steps become whole numbers, and shares of the run do not, however they were written.
+    """The schedule with steps as integers and shares of the run as floats.
 
     Raises:
         InputError: it does not begin at 0 or does not rise, mixes steps with shares, or has values

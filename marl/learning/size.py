@@ -1,7 +1,7 @@
-"""What a plan takes at the least, asked before anything of it is there.
+"""Lower bounds on the memory and processes of a plan, checked before anything starts.
 
-Every figure is a lower bound, so that nothing is refused that would have fitted; what passes may
-still turn out to be too large.
+Since every figure is a lower bound, no plan is refused that would have fitted; one that passes
+may still turn out too large.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ PER_CPU = 8  # processes on this machine; more of them would only take turns
 
 
 def require_size(plan: Plan, spec: Spec) -> None:
-    """Raises InputError for a plan that this machine cannot hold, naming what is too large.
+    """Raise InputError for a plan that this machine cannot hold, naming what is too large.
 
-    Of what runs in a cluster, only what this process holds itself is counted.
+    In a cluster only what this process holds itself is counted.
     """
     own, network, method = plan.resources, plan.network, plan.method
     here = own.address is None
@@ -47,7 +47,7 @@ def require_size(plan: Plan, spec: Spec) -> None:
 
 
 def require_processes(resources: Resources, runs: int = 1) -> None:
-    """Raises InputError for more processes than this machine can hold, if it is this machine's.
+    """Raise InputError for more processes than this machine can hold, unless a cluster runs them.
 
     Args:
         resources: of each run.
@@ -72,7 +72,7 @@ def require_processes(resources: Resources, runs: int = 1) -> None:
 
 
 def count_weights(plan: Plan, spec: Spec) -> int:
-    """Of all networks, by building them where tensors have shapes but no memory."""
+    """The number of weights of all networks, built on torch's meta device without memory."""
     of_agent = names(spec, plan.method.parameter_sharing)
     roles: dict[str, Any] = {}
     for agent, name in enumerate(of_agent):

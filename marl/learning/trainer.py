@@ -1,4 +1,4 @@
-"""What training is, whatever does it: updates, the policy as it stands, checkpoints."""
+"""The protocol of trainers: updates, the present policy, checkpoints."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ Record = Callable[[str], object]
 
 
 class Trainer(Protocol):
-    """A plan at work. Use it as a context: it may hold processes.
+    """A training run in progress. Use it as a context manager: it may hold processes.
 
-    RLlib's is `marl.rllib.trainer.RLlibTrainer`. What is not written with
-    `marl.learning.checkpoint.whole_folder` is to be as safe.
+    RLlib's is `marl.rllib.trainer.RLlibTrainer`. Write checkpoints with
+    `marl.learning.checkpoint.whole_folder`, or as safely.
     """
 
     @property
@@ -28,18 +28,18 @@ class Trainer(Protocol):
 
     @property
     def spec(self) -> Spec:
-        """The game's."""
+        """The spec of the game."""
 
     @property
     def updates(self) -> int:
-        """How many were made so far."""
+        """Updates made so far."""
 
     @property
     def steps(self) -> int:
-        """How many `LearningMethod.counts` were made so far; schedules follow them."""
+        """Steps made so far, in the unit of `LearningMethod.counts`; schedules follow them."""
 
     def step(self) -> dict[str, float]:
-        """One update.
+        """Make one update.
 
         Returns:
             a row of metrics, `update` and `steps` among them.
@@ -47,24 +47,24 @@ class Trainer(Protocol):
         Raises:
             InputError: the game broke its rules.
             FloatingPointError: an update gave numbers that are not finite.
-            WorkerError: a process died that is not started anew.
+            WorkerError: a process died that is not restarted.
         """
 
     def policy(self) -> Policy:
-        """The policy as it stands, a copy."""
+        """A copy of the present policy."""
 
     def save(self, path: str | os.PathLike[str], record: Record = ...) -> None:
         """Write a checkpoint folder with `policy.pt` in it, whole or not at all."""
 
     def restore(self, path: str | os.PathLike[str]) -> None:
-        """Go back to where `save` was called.
+        """Return to the state in which `save` was called.
 
         Raises:
             InputError: there is no checkpoint, it is damaged, or it is of another game or network.
         """
 
     def close(self) -> None:
-        """Stop what was started."""
+        """Stop all processes that were started."""
 
     def __enter__(self) -> Self: ...
 
@@ -78,17 +78,17 @@ class Trainer(Protocol):
 
 
 def train(plan: Plan, *, against: Policy | None = None, seats: tuple[int, ...] = ()) -> Trainer:
-    """A plan at work, to be used as a context: `with marl.train(plan) as training`.
+    """Start training, as a context manager: `with marl.train(plan) as training`.
 
     Args:
-        plan: what training is to be.
+        plan: the game, method, network and machines.
         against: a frozen policy that plays all seats but `seats`.
-        seats: the agents that learn; all of them if there is nobody to play against.
+        seats: the agents that learn; all of them if `against` is None.
 
     Raises:
-        InputError: an unknown game, a game with actions or observations that no policy takes, a
+        InputError: an unknown game, a game with actions or observations that no network supports, a
             plan that the method cannot learn from, a policy that does not fit the game, or a
-            cluster that does not answer or has no room.
+            cluster that does not answer or has no free resources.
         WorkerError: a process does not start.
     """
     if plan.method.follows_run:

@@ -1,4 +1,4 @@
-"""What stands between layers: torch's functions, some of them computed faster on a CPU."""
+"""Activation functions: torch's, some of them computed faster on a CPU."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Tanh(nn.Module):
 
 
 class FastTanh(torch.autograd.Function):
-    """With the derivative 1 - y^2 from what came out, as torch's own."""
+    """The derivative 1 - y^2 from the output y, as torch computes it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
@@ -33,14 +33,14 @@ class FastTanh(torch.autograd.Function):
 
 
 class ELU(nn.Module):
-    """max(x, e^x - 1); what is kept for the gradient is what comes out, as the next layer does."""
+    """max(x, e^x - 1); keeps only its output for the gradient, as the next layer does too."""
 
     def forward(self, x: Tensor) -> Tensor:
         return LeanELU.apply(x) if torch.is_grad_enabled() else nn.functional.elu(x)
 
 
 class LeanELU(torch.autograd.Function):
-    """With the derivative 1 + min(y, 0) from what came out, as torch's own."""
+    """The derivative 1 + min(y, 0) from the output y, as torch computes it."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:

@@ -1,8 +1,8 @@
-"""Distributions of actions, as functions on tensors: one object serves every decision of a role.
+"""Action distributions, as functions of parameter tensors: one object serves a whole role.
 
-A network hands out D rows of parameters, these turn them into actions, log probabilities, entropies
-and divergences. Choices that are not legal have logit `MASKED`; their probability is exactly 0, and
-they add exactly 0 to entropy, divergence and gradients.
+They turn D rows of a network's parameters into actions, log probabilities, entropies and
+divergences. Illegal choices have logit `MASKED`; their probability is exactly 0, and they add
+exactly 0 to entropy, divergence and gradients.
 """
 
 from __future__ import annotations
@@ -38,26 +38,26 @@ class Distribution(Protocol):
         """Actions [D, W]: int64 if discrete, else float32."""
 
     def mode(self, parameters: Tensor) -> Tensor:
-        """The likeliest actions [D, W]; of equally likely ones the first."""
+        """The likeliest actions [D, W]; the first of equally likely ones."""
 
     def logp(self, parameters: Tensor, actions: Tensor) -> Tensor:
-        """[D] log probability, or its density, in nats."""
+        """Log probabilities (or log densities) [D] of actions, in nats."""
 
     def entropy(self, parameters: Tensor) -> Tensor:
-        """[D] in nats; differential if continuous."""
+        """Entropies [D] in nats; differential entropies if continuous."""
 
     def kl(self, old: Tensor, new: Tensor) -> Tensor:
         """[D] KL(old || new) in nats, between parameters [D, P] with the same choices masked."""
 
     def to_game(self, actions: Tensor) -> Tensor:
-        """[D, W] the actions as the game takes them."""
+        """Actions [D, W] as the game takes them."""
 
 
 def distribution(role: Role) -> Distribution:
     """The distribution over a role's actions.
 
     Raises:
-        InputError: a set of actions that are too many to be listed, or an action space of another
+        InputError: a set of actions too large to be enumerated, or an action space of another
             kind than `Role` lists.
     """
     actions = role.actions
@@ -80,7 +80,7 @@ class Categorical:
         return self.n
 
     def probabilities(self, parameters: Tensor) -> Tensor:
-        """[D, n] float32."""
+        """Probabilities [D, n] float32."""
         return parameters.softmax(1)
 
     def sample(self, parameters: Tensor, generator: Generator) -> Tensor:
@@ -113,7 +113,7 @@ class Categorical:
 
 @dataclass(frozen=True)
 class MultiCategorical:
-    """Independent choices, their logits laid end to end; actions are [D, len(sizes)] int64."""
+    """Independent choices, their logits concatenated; actions are [D, len(sizes)] int64."""
 
     sizes: tuple[int, ...]
 
@@ -153,9 +153,9 @@ class MultiCategorical:
 
 @dataclass(frozen=True)
 class DiagonalGaussian:
-    """Independent normal numbers; parameters are means, then log standard deviations [D, 2 W].
+    """Independent normal variables; parameters are means, then log standard deviations [D, 2 W].
 
-    Actions [D, W] float32 are the raw numbers that were drawn; `to_game` makes actions of them.
+    Actions [D, W] float32 are the raw draws; `to_game` makes the game's actions of them.
     """
 
     low: tuple[float, ...]  # [W] the bounds of the game's actions; infinite where there is none
@@ -189,9 +189,9 @@ class DiagonalGaussian:
         return (0.5 * (ratio + z * z - 1) + new_log_std - old_log_std).sum(1)
 
     def to_game(self, actions: Tensor) -> Tensor:
-        """Bounded numbers are taken from [-1, 1] to the bounds; others stay, held to what there is.
+        """Scale components with two bounds from [-1, 1] to them; clip the others to their bounds.
 
-        What lies beyond is cut off here, so that `logp` is that of the number that was drawn.
+        Clipping happens only here, so that `logp` is that of the raw draw.
         """
         if self._unbounded:
             return actions
@@ -208,8 +208,8 @@ class DiagonalGaussian:
 
     @cached_property
     def _exact(self) -> bool:
-        """Whether all are bounded, and scaling takes -1 and 1, and so what is between, to no more
-        than the bounds."""
+        """Whether all components are bounded, and scaling of [-1, 1] cannot leave the bounds by
+        rounding."""
         low, high, scale, shift, bounded = self._affine
         ends = torch.equal(shift - scale, low) and torch.equal(shift + scale, high)
         return ends and bool(bounded.all())
@@ -225,11 +225,11 @@ class DiagonalGaussian:
 
 @dataclass(frozen=True, eq=False)
 class LogLinear:
-    """Actions [D, W] int64 of a set, the log of whose probability is the sum of their choices'
-    weights, less what makes them add up to 1.
+    """A softmax over the actions [D, W] int64 of a set: an action's logit is the sum of its
+    choices' weights.
 
-    Parameters are the weights [D, P] of all components' choices, laid end to end. Where the set is
-    all of their combinations this is `MultiCategorical`; a constraint leaves some of them out.
+    Parameters are the weights [D, P] of all components' choices, concatenated. If the set holds
+    all combinations this equals `MultiCategorical`; a constraint leaves some of them out.
     """
 
     actions: Tensor  # [M, W] int64, all there are
@@ -241,19 +241,19 @@ class LogLinear:
 
     @cached_property
     def chosen(self) -> Tensor:
-        """[M, P] float32: 1 for every choice that an action makes."""
+        """Indicators [M, P] float32: 1 for every choice that an action makes."""
         columns = zip(self.actions.unbind(1), self.sizes, strict=True)
         return torch.cat([one_hot(column, size) for column, size in columns], dim=1).float()
 
     def _logits(self, parameters: Tensor) -> Tensor:
-        """[D, M]; an action that makes a choice which is masked has logit `MASKED`."""
+        """Logits [D, M]; an action with a masked choice has logit `MASKED`."""
         chosen = self.chosen.to(parameters.device)
         closed = parameters <= MASKED
         logits = parameters.masked_fill(closed, 0.0) @ chosen.T
         return logits.masked_fill(closed.float() @ chosen.T > 0, MASKED)
 
     def _which(self, actions: Tensor) -> Tensor:
-        """[D, 1] the number of each action [D, W] in the list."""
+        """Indices [D, 1] of actions [D, W] in the list."""
         same = (actions.long()[:, None] == self.actions.to(actions.device)).all(dim=2)  # [D, M]
         return same.to(torch.uint8).argmax(dim=1, keepdim=True)
 
@@ -287,15 +287,15 @@ def _listed(actions: ActionSet) -> LogLinear:
     """The distribution over a set.
 
     Raises:
-        InputError: a set that cannot be listed, or of more than `MOST_LISTED` actions.
+        InputError: the set cannot be enumerated, or has more than `MOST_LISTED` actions.
     """
     try:
         listed = actions.enumerate()
     except InputError as error:
-        raise InputError(f"{actions}: no policy learns with it: {error}") from None
+        raise InputError(f"{actions}: policies cannot learn with it: {error}") from None
     if len(listed) > MOST_LISTED:
         raise InputError(
-            f"{actions}: has {len(listed):,} actions, and policies choose among {MOST_LISTED:,} "
+            f"{actions}: has {len(listed):,} actions, but policies choose among {MOST_LISTED:,} "
             "at most; make the set smaller"
         )
     return LogLinear(listed, actions.sizes)

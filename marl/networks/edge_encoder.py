@@ -1,13 +1,13 @@
-"""An encoder of graphs for a player who acts along their edges: a number for every link.
+"""A graph encoder for a player who acts along edges: an embedding of every edge.
 
 Alvo, Russo and Kanoria, "Deep reinforcement learning for inventory networks" (arXiv 2306.11246),
-section on graph networks: embeddings of nodes and of edges, rounds in which nodes hear their edges
-and edges hear their two ends, up and down the stream, and an output from every edge. All nodes
-share their weights, and all edges theirs, so that weights do not know how many stores there are,
-and renaming the stores renames the orders.
+section on graph networks: embeddings of nodes and of edges, rounds of messages from edges to
+nodes and from nodes to edges, upstream and downstream, and an output from every edge. All nodes
+share their weights, and all edges theirs, so that weights do not depend on the number of stores,
+and permuting the stores permutes the orders.
 
 All games of a batch have the same graph. So tensors here are [V, D, H], a node's games side by
-side: what goes from nodes to edges and back is whole rows of a node or an edge. torch-geometric
+side: messages are whole rows of a node or an edge. torch-geometric
 adds up number by number, which takes a quarter longer, and seconds to import; the tests compare
 with it.
 """
@@ -25,7 +25,7 @@ from marl.networks.linear import Linear
 
 
 class Topology(NamedTuple):
-    """The graph that D games have in common; V of its nodes have edges, and the others no part."""
+    """The graph that D games have in common; V of its nodes have edges, the others are left out."""
 
     edges: Tensor  # [2, D * E] int64  as they were given, of all games
     nodes: Tensor  # [V] int64  which nodes have edges
@@ -39,10 +39,9 @@ class Topology(NamedTuple):
 class EdgeEncoder(nn.Module):
     """Embeddings of edges, after rounds of messages with residual connections.
 
-    Deviations from the paper: goods on their way are shown on the edge that they travel, suppliers
-    are nodes that hear of what they are asked for, what a location keeps is no edge of its own,
-    since the game counts it as a logit of 0, and what a round adds to a node or an edge is linear
-    in its hidden layer.
+    Deviations from the paper: goods in transit are features of their edge, suppliers are nodes that
+    receive messages about orders, what a location keeps is not an edge, since the game counts it
+    as a logit of 0, and what a round adds to a node or an edge is linear in its hidden layer.
 
     Args:
         features: F of a node. edge_features: G of an edge.
@@ -75,10 +74,10 @@ class EdgeEncoder(nn.Module):
         """Nodes [R, F], edges [2, D * E], their features [D * E, G] to embeddings [D, E, width].
 
         Args:
-            deciding: [D] int64 as `Input` has it: one node of every game decides. None: R = D.
+            deciding: [D] int64 as in `Input`: one node of every game decides. None: R = D.
 
         Raises:
-            InputError: games with graphs that are not the same.
+            InputError: the games have different graphs.
         """
         games = len(x) if deciding is None else len(deciding)
         graph = self._graph(edges, len(x), games)
@@ -90,14 +89,14 @@ class EdgeEncoder(nn.Module):
         return self.last(links).transpose(0, 1)
 
     def _graph(self, edges: Tensor, rows: int, games: int) -> Topology:
-        """What the games have in common; games at play show the same edges step after step."""
+        """The games' common graph, cached: games show the same edges step after step."""
         if self._topology is None or self._topology.edges is not edges:
             self._topology = topology(edges, rows, games)
         return self._topology
 
 
 class Round(nn.Module):
-    """Nodes hear the mean of the edges into them and of those out of them; then edges their ends.
+    """A round of messages: nodes get the means of their edges in and out, then edges their ends.
 
     A node:  v + N a(A v + B mean of edges into it + C mean of edges out of it + a constant);
     an edge:  e + M a(P e + Q v_source + R v_target + a constant).  Means keep their scale when a
@@ -113,7 +112,7 @@ class Round(nn.Module):
         self.activation = activation()
 
     def forward(self, nodes: Tensor, links: Tensor, graph: Topology) -> tuple[Tensor, Tensor]:
-        """Nodes [V, D, H] and edges [E, D, H], before and after."""
+        """Update nodes [V, D, H] and edges [E, D, H]."""
         # Sums are taken in place: most of the time goes into reading and writing.
         heard = self.own(nodes)
         heard += self.node_constant

@@ -1,7 +1,7 @@
-"""Encoders of graphs: rounds of messages along edges, for any number of nodes and edges.
+"""Graph encoders: rounds of messages along edges, for any number of nodes and edges.
 
-All nodes share their weights and a node adds up, averages or picks from its messages, so that
-renaming the nodes renames the outputs and weights do not know how many there are.
+All nodes share their weights and a node adds up, averages or selects its messages, so that
+permuting the nodes permutes the outputs and weights do not depend on their number.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from marl.networks.linear import Linear
 class GraphEncoder(nn.Module):
     """Embedding, rounds of messages with residual connections, and the node's own embedding again.
 
-    Without the last a decision would hear of its own node's features only through what is mixed
-    with those of its neighbours.
+    Without the last a decision would know its own node's features only mixed with those of its
+    neighbours.
 
     Args:
         features: F of a node. edge_features: G of an edge.
         widths: of the embedding after each round; at least one.
-        heads: of attention, which divide every width; None: convolution.
+        heads: of attention; every width is a multiple of it. None: convolution.
         activation: makes the module between layers.
     """
 
@@ -54,7 +54,7 @@ class GraphEncoder(nn.Module):
     ) -> Tensor:
         """Nodes [R, F], edges [2, E], their features [E, G] to embeddings [D, width].
 
-        `deciding` [D] int64 says of which nodes; None: of all.
+        `deciding` [D] int64 selects the nodes; None: all.
         """
         own = hidden = self.embed(x)
         features = edge_features if edge_features.shape[1] else None
@@ -66,7 +66,7 @@ class GraphEncoder(nn.Module):
 
 
 class Convolution(nn.Module):
-    """Messages by a layer over source, target and edge; their mean and their maximum are kept.
+    """Graph convolution: messages from source, target and edge, reduced to mean and maximum.
 
     A message is  relu(A x_target + B x_source + C e);  the node becomes  S x + M [mean, max]. Mean
     and maximum (two of the aggregators of Corso, Cavalleri, Beaini, Lio & Velickovic, "Principal
@@ -104,9 +104,9 @@ def attention(before: int, width: int, edge_features: int, heads: int) -> nn.Mod
 
 
 def mean_and_max(values: Tensor, group: Tensor, num_groups: int) -> Tensor:
-    """[num_groups, 2 W] mean and maximum of the rows of `values` [K, W] that are in each group.
+    """Means and maxima [num_groups, 2 W] of the rows of `values` [K, W] in each group.
 
-    `group` [K] int64 says in which a row is. Both are 0 in a group that has none.
+    `group` [K] int64 is the group of each row. Both are 0 in an empty group.
     """
     total = values.new_zeros(num_groups, values.shape[1]).index_add(0, group, values)
     count = values.new_zeros(num_groups).index_add_(0, group, values.new_ones(len(group)))
@@ -115,7 +115,7 @@ def mean_and_max(values: Tensor, group: Tensor, num_groups: int) -> Tensor:
 
 
 class GroupMax(torch.autograd.Function):
-    """`Tensor.scatter_reduce(..., "amax")` by rows, whose own gradient is three times slower."""
+    """Row-wise `Tensor.scatter_reduce(..., "amax")`, with a gradient three times as fast."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, group: Tensor, num_groups: int) -> Tensor:

@@ -1,9 +1,9 @@
-"""A linear layer whose products oneDNN computes.
+"""A linear layer computed by oneDNN, which is faster on some CPUs.
 
-torch leaves the products of a linear layer on a CPU to MKL, which does not use AVX-512 on every
+torch computes the products of a linear layer on a CPU with MKL, which does not use AVX-512 on every
 processor that has it; oneDNN, which comes with torch, does. There it takes half the time, elsewhere
-as much. Results differ from torch's by rounding. What is small stays with torch, since a call costs
-more than it saves.
+as much. Results differ from torch's by rounding. Small products stay with torch, since a call
+costs more than it saves.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ SMALL = 2**21
 
 
 class Linear(nn.Linear):
-    """x [..., I] to x W^T + b [..., O], as `torch.nn.Linear`, whose parameters it has.
+    """x [..., I] to x W^T + b [..., O]: a `torch.nn.Linear` with the same parameters.
 
     Second derivatives of large products raise RuntimeError.
     """

@@ -1,9 +1,8 @@
-"""Networks that play and judge: an encoder, a memory if wanted, a policy head and a critic.
+"""Policy networks with critics: an encoder, an optional memory, a policy head and value heads.
 
 A network works on decisions, not on agents: D of them at once, from any mixture of games, with no
 padding. Its weights depend on a role's features and actions alone, so what was trained among N
-agents runs among M. What kind of node a node is (another role, a goal, a wall) is for its features
-to say.
+agents runs among M. The kind of a node (another role, a goal, a wall) must be among its features.
 """
 
 from __future__ import annotations
@@ -33,7 +32,7 @@ WIDEST = 10_000_000  # of any layer
 
 
 class Network(Table):
-    """The shape of a policy network and its critic.
+    """The architecture of a policy network and its critic.
 
     The networks of Alvo, Russo and Kanoria (arXiv 2306.11246) for inventory games, all of them with
     activation "elu": the vanilla one is encoder "mlp", hidden [32, 32, 32] for one store and
@@ -45,26 +44,26 @@ class Network(Table):
     renamed: ClassVar = {"share": "shared_encoder"}
 
     encoder: Literal["mlp", "attention", "convolution", "edges"] = "mlp"
-    """What a decision is computed from: the agent's own node alone, or the graph around it; with
-    edges, a number for every edge of a graph that one agent acts along."""
+    """What decisions are computed from: "mlp", the agent's own node; "attention", "convolution",
+    the graph around it; "edges", the graph too, with an action for each of its edges."""
     hidden: tuple[Annotated[int, Field(gt=0, le=WIDEST)], ...] = (64, 64)
-    """Widths of the layers; of a graph encoder: of each round of messages."""
+    """Width of each layer; of a graph encoder: of each round of messages."""
     heads: Annotated[int, Field(gt=0)] = 4
-    """Attention heads; they divide every width."""
+    """Attention heads; every width must be a multiple of it."""
     memory: Annotated[int, Field(ge=0, le=WIDEST)] = 0
-    """Width of a GRU behind the encoder, for games that hide what was seen before; 0: none."""
+    """Width of a GRU after the encoder, for games that need memory; 0: none."""
     critic: Literal["own", "central"] = "own"
-    """What values are computed from: what the agent sees, or what all agents of its game see; the
-    second only while training."""
+    """What the critic sees: "own", the agent's observation; "central", the observations of all
+    agents of its game, while training only."""
     post_decision: bool = False
-    """Whether there is a second value head, for the states after a decision and before chance;
-    methods that learn it see to it by themselves."""
+    """Whether there is a second value head, for post-decision states (after a decision and before
+    chance); methods that need it set this themselves."""
     shared_encoder: bool = False
     """Whether the critic uses the policy's encoder and memory."""
     activation: Literal["tanh", "relu", "elu", "gelu", "silu"] = "tanh"
-    """Between layers."""
+    """Activation function between layers."""
     log_std: Annotated[float, Field(ge=-10, le=2)] = -0.5
-    """Where the log standard deviation of continuous actions starts; what is bounded is -1 to 1."""
+    """Initial log standard deviation of continuous actions; bounded ones are scaled to [-1, 1]."""
 
     @model_validator(mode="after")
     def _fits(self) -> Network:
@@ -79,7 +78,7 @@ class Network(Table):
             )
         if self.encoder == "edges" and len(set(self.hidden)) > 1:
             raise InputError(
-                f"encoder edges adds up what it hears: give hidden equal widths, not "
+                f"encoder edges has residual connections: give hidden equal widths, not "
                 f"{list(self.hidden)}"
             )
         if self.encoder == "edges" and self.memory:
@@ -95,14 +94,14 @@ class Network(Table):
         """
         if self.encoder == "edges":
             require_edges(role, spec)
-        # Modules draw their first weights from the global generator: it is lent and given back.
+        # Modules draw their initial weights from the global generator: restore it afterwards.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             return PolicyNetwork(self, role, spec)
 
 
 class Trunk(nn.Module):
-    """From nodes to what is known at each decision: an encoder, and a memory if there is one."""
+    """From nodes to an embedding of each decision: an encoder, and a memory if there is one."""
 
     def __init__(self, config: Network, role: Role, spec: Spec) -> None:
         super().__init__()
@@ -129,7 +128,7 @@ class Trunk(nn.Module):
             self.width = config.memory
 
     def forward(self, given: Input, memory: Tensor | None) -> Tensor:
-        """[D, width], which is the memory afterwards if there is one; `memory` [D or S, M].
+        """Embeddings [D, width]: the new memory if there is one; `memory` is [D or S, M].
 
         Where an agent acts along edges, [D, E, width].
         """
@@ -161,7 +160,7 @@ class PolicyNetwork(nn.Module):
         if not role.sizes:
             outputs = 1 if config.encoder == "edges" else outputs // 2
             self.log_std = nn.Parameter(torch.full((outputs,), config.log_std))
-        self.head = Linear(width, outputs)  # of each edge, if there are
+        self.head = Linear(width, outputs)  # of each edge, with encoder "edges"
         # Play starts out almost even: Andrychowicz et al., "What matters for on-policy deep
         # actor-critic methods?" (2021), section 3.2, found the last layer's scale to matter most.
         initialise(self.head, gain=0.01)
@@ -175,13 +174,13 @@ class PolicyNetwork(nn.Module):
         self.worth = nn.Linear(width, 1)
         initialise(self.worth, gain=1.0)
         self.second: nn.Sequential | None = None
-        if config.post_decision:  # last, so that all else begins as it does without
+        if config.post_decision:  # last, so that all other weights are drawn as without it
             self.second = second_critic(role.features, config.hidden, activation)
 
     def for_role(self, role: Role, spec: Spec) -> PolicyNetwork | None:
         """The same network, on the same weights, for a role of another game.
 
-        None if that role sees or does other things; an action may be about more edges, or fewer.
+        None if that role has other observations or actions; its graph may have more or fewer edges.
         """
         if (spec.features, spec.edge_features) != (self.spec.features, self.spec.edge_features):
             return None
@@ -221,18 +220,18 @@ class PolicyNetwork(nn.Module):
         return known, memory
 
     def value(self, given: Input) -> Tensor:
-        """[D] without the policy."""
+        """Values [D], without computing the policy."""
         mine, its = self._memories(given)
         judged = self.actor(given, mine) if self.judge is None else self.judge(given, its)
         return self._value(judged, given)
 
     def post_decision_value(self, nodes: Tensor) -> Tensor:
-        """[D] of the agents' own nodes [D, F] after their decisions, by the second critic."""
+        """Values [D] of post-decision states, given the agents' own nodes [D, F] there."""
         assert self.second is not None, "Network.post_decision is not set"
         return self.second(nodes[:, : self.role.features])[:, 0]
 
     def _memories(self, given: Input) -> tuple[Tensor | None, Tensor | None]:
-        """The policy's part and the critic's; they may be one."""
+        """The policy's memory and the critic's; they may be the same."""
         if given.memory is None:
             return None, None
         return given.memory[:, : self.config.memory], given.memory[:, -self.config.memory :]
@@ -241,7 +240,7 @@ class PolicyNetwork(nn.Module):
         out = self.head(known).flatten(1)
         if known.dim() == 3 and out.shape[1] != self.role.action_width:
             raise InputError(
-                f'{self.spec.name}: encoder "edges" has a number for each of {out.shape[1]} edges, '
+                f'{self.spec.name}: encoder "edges" acts on each of {out.shape[1]} edges, '
                 f"but an action of {self.role.name} has {self.role.action_width}; use another "
                 "encoder"
             )
@@ -254,11 +253,11 @@ class PolicyNetwork(nn.Module):
         return out.masked_fill(~given.action_mask[:, : out.shape[1]], MASKED)
 
     def _value(self, judged: Tensor, given: Input) -> Tensor:
-        if judged.dim() == 3:  # what every edge is worth, on average
+        if judged.dim() == 3:  # the mean over edges
             judged = judged.mean(dim=1)
         if self.others is not None:
             assert given.game is not None, "a central critic needs Input.game"
-            # Whoever is in play counts, so that the value does not depend on who is asked.
+            # All nodes in play count, so that the value does not depend on which agents decide.
             heard = mean_and_max(self.others(given.x), given.game, given.num_envs)
             game = given.game if given.deciding is None else given.game[given.deciding]
             judged = self.joint(torch.cat([judged, heard.index_select(0, game)], dim=1))
@@ -266,16 +265,16 @@ class PolicyNetwork(nn.Module):
 
 
 def require_edges(role: Role, spec: Spec) -> None:
-    """Raises InputError where no agent could act along the edges of a graph."""
+    """Raise InputError unless the role's actions are numbers on the edges of a graph."""
     if spec.num_agents > 1 or not spec.edge_features or len(bounds(role)) != 1:
         raise InputError(
-            f'{spec.name}: encoder "edges" is for one agent who is shown a graph and gives every '
-            'edge of it a number, as in inventory games with view = "graph"; use another encoder'
+            f'{spec.name}: encoder "edges" is for one agent that sees a graph and acts on every '
+            'edge of it, as in inventory games with view = "graph"; use another encoder'
         )
 
 
 def bounds(role: Role) -> set[tuple[float, float]]:
-    """Of the components of an action, each once; none if it is discrete."""
+    """The distinct bounds of an action's components; empty if it is discrete."""
     space = role.space
     if not isinstance(space, gymnasium.spaces.Box):
         return set()
@@ -285,7 +284,7 @@ def bounds(role: Role) -> set[tuple[float, float]]:
 def second_critic(
     features: int, widths: tuple[int, ...], activation: Callable[[], nn.Module]
 ) -> nn.Sequential:
-    """As the first begins, where it sees the agent's own node alone."""
+    """The critic of post-decision states, with weights drawn like those of the first critic."""
     encoder, last = mlp(features, widths, activation), nn.Linear((widths or (features,))[-1], 1)
     initialise(encoder)
     initialise(last, gain=1.0)
@@ -293,7 +292,7 @@ def second_critic(
 
 
 def mlp(features: int, widths: tuple[int, ...], activation: Callable[[], nn.Module]) -> nn.Module:
-    """Layers with an activation behind each."""
+    """A multilayer perceptron with an activation after each layer."""
     sizes = zip((features, *widths), widths, strict=False)
     return nn.Sequential(*(m for a, b in sizes for m in (Linear(a, b), activation())))
 

@@ -1,4 +1,4 @@
-"""What a network is given of an observation: the decisions to be taken, and the nodes they need."""
+"""Inputs of networks: the decisions to be taken, and the nodes that they need."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Input:
 
 
 class Output(NamedTuple):
-    """What a network says to D decisions."""
+    """A network's outputs for D decisions."""
 
     parameters: (
         Tensor  # [D, P] float32  of the action distribution; see `marl.networks.distributions`
@@ -46,9 +46,9 @@ class Output(NamedTuple):
 
 
 class Needs(Protocol):
-    """What a network looks at beside the deciding agents' own nodes."""
+    """Which nodes a network needs in addition to those of the deciding agents."""
 
-    uses_graph: bool  # whatever edges touch
+    uses_graph: bool  # all nodes that edges touch
     central: bool  # all agents of their games
 
 
@@ -58,7 +58,7 @@ def pack(
     network: Needs,
     memory: Tensor | None = None,
 ) -> Input:
-    """What a network needs of an observation, and nothing else.
+    """Pack the parts of an observation that a network needs.
 
     Args:
         observation: of B games.
@@ -92,16 +92,16 @@ def pack(
 def nodes_in_play(
     observation: Observation, deciding: Tensor, *, graph: bool, central: bool
 ) -> tuple[Tensor, Tensor | None]:
-    """Which of the B * V nodes a network has to look at.
+    """Which of the B * V nodes a network needs.
 
     Args:
         deciding: [B, N] bool.
-        graph: in games where somebody decides, all nodes that edges touch.
-        central: in those games, all agents.
+        graph: include all nodes that edges touch, in games where an agent decides.
+        central: include all agents of those games.
 
     Returns:
-        rows [R] int64, ascending; and where among them those that decide are [D] int64, None if
-        they are all.
+        rows [R] int64, ascending; and the positions [D] int64 among them of the deciding agents,
+        None if all rows decide.
     """
     batch, num_nodes = observation.nodes.shape[:2]
     if not (graph or central) and num_nodes == deciding.shape[1] and deciding.all():

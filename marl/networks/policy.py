@@ -1,4 +1,4 @@
-"""A policy: the networks that play a game's agents, on their own, in a file, in any number."""
+"""Policies: networks for a game's agents, which can be played, saved and moved to other games."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ FORMAT = "schelling policy 3"
 
 @dataclass(frozen=True)
 class Policy:
-    """Networks by name, and which of them plays which agent."""
+    """The networks that play a game, by name, and which of them plays which agent."""
 
     game: str
     spec: Spec
@@ -44,7 +44,7 @@ class Policy:
     def new(
         cls, game: Any, spec: Spec, config: Network, parameter_sharing: str = "role", seed: int = 0
     ) -> Policy:
-        """Untrained networks: one a role, or (`parameter_sharing="none"`) one an agent."""
+        """Untrained networks: one per role, or (`parameter_sharing="none"`) one per agent."""
         of_agent = names(spec, parameter_sharing)
         networks = {}
         for k, name in enumerate(dict.fromkeys(of_agent)):
@@ -58,7 +58,7 @@ class Policy:
         return max(network.memory_width for network in self.networks.values())
 
     def for_game(self, game: Any, spec: Spec) -> PolicyActor:
-        """The policy seated in a game, as an `Actor` of `marl.evaluation.actors`.
+        """The policy as a player of a game, an `Actor` of `marl.evaluation.actors`.
 
         Raises:
             InputError: as `fitted`.
@@ -66,7 +66,7 @@ class Policy:
         return PolicyActor(self.fitted(game, spec))
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write the policy to one file, whole or not at all: weights, and the rest as JSON."""
+        """Write the policy to one file, atomically: weights, and the rest as JSON."""
         about = {
             "format": FORMAT,
             "game": self.game,
@@ -84,9 +84,9 @@ class Policy:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Policy:
-        """Read a policy that `save` wrote; it acts exactly as that one did.
+        """Read a policy written by `save`; it acts exactly as the saved one did.
 
-        Nothing in the file is run, wherever it comes from: it holds tensors and text alone.
+        Nothing in the file is executed, wherever it comes from: it holds only tensors and text.
 
         Raises:
             InputError: the file is missing, damaged, no policy, or a pickle of an earlier version.
@@ -96,7 +96,7 @@ class Policy:
                 Path(path).stat()  # raises OSError if there is none
                 raise InputError(f"{path} is not a saved policy")
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # torch warns of strange pickles; here they end
+                warnings.simplefilter("ignore")  # about foreign pickles, refused below
                 content: Any = torch.load(Path(path), map_location="cpu", weights_only=True)
             if not isinstance(content, dict) or "digest" not in content:
                 raise InputError(f"{path} is not a saved policy")
@@ -108,10 +108,10 @@ class Policy:
             spec, config = spec_from_json(about["spec"]), Network(**about["config"])
             policy = cls(about["game"], spec, config, {}, tuple(about["of_agent"]))
             if set(content["weights"]) != set(policy.of_agent):
-                raise InputError(f"{path} is not a saved policy: its agents have other networks")
+                raise InputError(f"{path} is not a saved policy: it has weights of other agents")
             for name, weights in content["weights"].items():
                 role = spec.roles[spec.role_of[policy.of_agent.index(name)]]
-                with torch.device("meta"):  # a small file may say that its network is huge
+                with torch.device("meta"):  # a small file may declare a huge network
                     told = PolicyNetwork(config, role, spec).state_dict()
                 if _shapes(told) != _shapes(weights):
                     raise InputError(f"{path} is not a saved policy: weights of another network")
@@ -125,18 +125,18 @@ class Policy:
             ) from None
         except UnpicklingError:
             raise InputError(
-                f"{path} is not a saved policy: it holds more than weights and text, and would be "
-                "run as a program (as files of earlier versions would: train those again)"
+                f"{path} is not a saved policy: it holds more than weights and text, and loading "
+                "it would run code (as would files of earlier versions: train those again)"
             ) from None
         except Exception as error:  # a damaged file can fail in any way
             raise InputError(f"{path} is not a saved policy ({one_line(error)[:120]})") from None
         return policy
 
     def fitted(self, game: Any, spec: Spec) -> Policy:
-        """The same networks for another game with agents of the same roles, in any number.
+        """The same networks for another game with the same roles and any number of agents.
 
         Raises:
-            InputError: a role that the policy lacks, or other observations or actions.
+            InputError: the game has a role that the policy lacks, or other observations or actions.
         """
         if spec == self.spec:
             return self
@@ -145,7 +145,7 @@ class Policy:
             by_role.setdefault(self.spec.roles[self.spec.role_of[agent]].name, name)
         if len(set(self.of_agent)) > len(by_role):
             raise InputError(
-                f"this policy has a network for each agent of {self.game}: it plays that game only"
+                f"this policy has a network for each agent of {self.game}: it plays only that game"
             )
         networks = dict(self.networks)
         for role in spec.roles:
@@ -153,7 +153,7 @@ class Policy:
             found = None if mine is None else self.networks[mine].for_role(role, spec)
             if mine is None or found is None:
                 raise InputError(
-                    f"{called(game)} shows or asks other things of {role.name!r} than {self.game}, "
+                    f"{called(game)} has other observations or actions for {role.name!r} than {self.game}, "
                     "which this policy was trained on"
                 )
             networks[mine] = found
@@ -162,7 +162,7 @@ class Policy:
 
 
 class PolicyActor:
-    """A policy's networks at play in B games, with their memories."""
+    """A policy playing B games, with its networks' memories."""
 
     can_be_greedy = True
 
@@ -179,11 +179,11 @@ class PolicyActor:
 
     @torch.no_grad()
     def act(self, seen: Observation, generator: torch.Generator | None) -> Tensor:
-        """What the agents of B games do.
+        """Choose the actions of the agents of B games.
 
         Args:
             seen: the observation.
-            generator: of the draw; None for the likeliest action.
+            generator: to sample actions with; None for the likeliest ones.
 
         Returns:
             actions [B, N, D] as the game takes them.
@@ -212,7 +212,7 @@ class PolicyActor:
 
 
 def names(spec: Spec, parameter_sharing: str) -> tuple[str, ...]:
-    """[N] the name of each agent's network: its role's, or with a number its own."""
+    """[N] the name of each agent's network: its role's, or ROLE_NUMBER if it has its own."""
     roles = [spec.roles[k].name for k in spec.role_of]
     if parameter_sharing == "role":
         return tuple(roles)
@@ -232,7 +232,7 @@ def put_rows(into: Tensor, where: Tensor, rows: Tensor) -> None:
 
 
 def _digest(content: dict[str, Any]) -> str:
-    """Of a policy's text and weights, by name, type, shape and bytes."""
+    """A hash of a policy's text and weights, by name, type, shape and bytes."""
     total = hashlib.sha256(content["about"].encode())
     for policy, weights in sorted(content["weights"].items()):
         for name, tensor in sorted(weights.items()):

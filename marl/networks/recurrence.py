@@ -1,4 +1,4 @@
-"""A memory for networks whose agents skip turns and begin anew at different times."""
+"""Recurrent memory for agents that skip turns and start episodes at different times."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import PackedSequence
 
 
 class Memory(nn.Module):
-    """A gated recurrent unit (Cho et al. 2014) of one layer: W numbers in, M remembered.
+    """A gated recurrent unit (Cho et al. 2014) of one layer, from W inputs to M memory units.
 
-    Decisions may come in any order, of agents that skip turns and begin anew; however they are
-    divided among calls, the numbers are the same.
+    Decisions may come in any order, and agents may skip turns and start new episodes; the results
+    do not depend on how decisions are divided among calls.
     """
 
     def __init__(self, features: int, width: int) -> None:
@@ -23,7 +23,7 @@ class Memory(nn.Module):
         for name, parameter in self.gru.named_parameters():
             if name.startswith("bias"):
                 nn.init.zeros_(parameter)
-            else:  # three gates, each a map of its own
+            else:  # three gates, each initialised separately
                 for gate in parameter.data.chunk(3):
                     nn.init.orthogonal_(gate)
 
@@ -38,10 +38,10 @@ class Memory(nn.Module):
         """Memory [D, M] after each of D decisions.
 
         Args:
-            x: [D, W] float32 what is seen at each.
+            x: [D, W] float32, the input at each.
             memory: [D, M] before each if `slot` is None, else [S, M] before S sequences; None: 0.
-            slot: [D] int64 in which sequence a decision is. time: [D] int64, its place there.
-            fresh: [D] bool, where memory is 0 whatever was before; None: nowhere.
+            slot: [D] int64, the sequence of each decision. time: [D] int64, its place there.
+            fresh: [D] bool, where an episode starts and memory is reset to 0; None: nowhere.
         """
         if slot is None:
             before = x.new_zeros(len(x), self.width) if memory is None else memory
@@ -63,7 +63,7 @@ class Memory(nn.Module):
 
 
 class InStep(NamedTuple):
-    """D decisions as K runs without a break, the longest first, in step with each other."""
+    """D decisions sorted into K uninterrupted runs, longest first, for `PackedSequence`."""
 
     order: Tensor  # [D] int64  the decision at each place: all runs' first, then all second ...
     position: Tensor  # [D] int64  the place of each decision
@@ -72,7 +72,7 @@ class InStep(NamedTuple):
 
 
 def in_step(slot: Tensor, time: Tensor, fresh: Tensor) -> InStep:
-    """Cut sequences where an episode begins; so the GRU's own loop needs no mask.
+    """Cut sequences where episodes start, so that the GRU needs no mask.
 
     Args: slot, time: [D] int64. fresh: [D] bool. Returns: see `InStep`.
     """

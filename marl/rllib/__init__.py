@@ -1,1 +1,1 @@
-"""The batched runner, modules and learners that plug into RLlib's new API stack."""
+"""Training through RLlib: batched env runners, modules and learners for its new API stack."""

@@ -1,4 +1,4 @@
-"""An RLlib Algorithm around the batched runner and learners."""
+"""The RLlib Algorithm that alternates batched env runners and learners."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from marl.rollouts.episodes import Episodes
 from marl.rollouts.trajectory import Trajectory
 
 OWN = "schelling"
-PROBE_EVERY = 5.0  # seconds between two questions whether an env runner is back
+PROBE_EVERY = 5.0  # seconds between two checks whether an env runner is back
 
 
 class BatchedAlgorithm(Algorithm):
-    """Play some steps of every game, learn from them, hand the weights out."""
+    """Play some steps of every game, learn from them, send the new weights to the env runners."""
 
     @classmethod
     def config_of(
@@ -50,9 +50,9 @@ class BatchedAlgorithm(Algorithm):
         self.plan: Plan = config.env_config["plan"]
         self.steps = self.games_played = 0
         self.restarts = 0
-        self.pool: list[dict[str, Any]] = []  # weights of past selves
-        self.past: dict[str, Any] = {}  # those of the one that is played against now
-        self.row: dict[str, float] = {}  # of the last update: what is to be reported
+        self.pool: list[dict[str, Any]] = []  # weights of past versions of the policies
+        self.past: dict[str, Any] = {}  # weights of the past version now played against
+        self.row: dict[str, float] = {}  # metrics of the last update
         self._probed = -PROBE_EVERY
         self._draw = np.random.default_rng(seeds(self.plan.seed, 3))
         count = config.num_env_runners
@@ -65,7 +65,7 @@ class BatchedAlgorithm(Algorithm):
 
     @override(Algorithm)
     def _setup_logdir(self) -> None:
-        """In the folder of a sweep's trial; else nowhere: a run's folder is the caller's matter."""
+        """The folder of RLlib's logs: that of a sweep's trial, else a temporary one."""
         if self._storage:
             super()._setup_logdir()
         else:
@@ -107,7 +107,7 @@ class BatchedAlgorithm(Algorithm):
         self.metrics.log_dict(self.row, key=LEARNER_RESULTS, window=1)
 
     def prepare(self, learners: int) -> tuple[list[Any], Episodes]:
-        """What each of so many learners is to learn from, and the games that ended meanwhile."""
+        """The training data of each learner, and the episodes that ended meanwhile."""
         self._meet_the_past()
         parts, ended = self._sample()
         played = Trajectory.join(parts)
@@ -115,22 +115,22 @@ class BatchedAlgorithm(Algorithm):
         return played.split(learners) if learners > 1 else [played], ended
 
     def finish(self, ended: Episodes) -> None:
-        """Once all have learned: hand the weights out."""
+        """After all have learned: send the new weights to the env runners."""
         self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
 
     def _learn(self, shards: list[Any]) -> list[Rows]:
-        """What every learner says of its part of an update."""
+        """The results of every learner for its part of an update."""
         timesteps = {NUM_ENV_STEPS_SAMPLED_LIFETIME: self.steps}
         if self.learner_group.is_local:
             return self.learner_group.update(batch=shards[0], timesteps=timesteps)
         return self.learner_group.update(batches=shards, timesteps=timesteps)
 
     def _sample(self) -> tuple[list[Trajectory], Episodes]:
-        """A trajectory of every env runner that is alive, in the order of their numbers.
+        """A trajectory from every env runner that is alive, ordered by their numbers.
 
         Raises:
             InputError: the game broke its rules.
-            WorkerError: all env runners died for good, or did not come back in time.
+            WorkerError: all env runners died permanently, or did not come back in time.
             RuntimeError: any other exception of the game.
         """
         group = self.env_runner_group
@@ -164,7 +164,7 @@ class BatchedAlgorithm(Algorithm):
         return group.num_healthy_remote_workers() if group.num_remote_env_runners() else 1
 
     def _meet_the_past(self) -> None:
-        """Choose the past self that is played against until the next update."""
+        """Choose the past version to play against until the next update."""
         own = self.plan.self_play
         if not own.past:
             return
@@ -179,7 +179,7 @@ class BatchedAlgorithm(Algorithm):
         )
 
     def weights(self) -> dict[str, Any]:
-        """The learners' weights, by policy and by name, as arrays of their own."""
+        """Copies of the learners' weights, by policy and by name."""
         state = self.learner_group.get_state(
             components=COMPONENT_LEARNER + "/" + COMPONENT_RL_MODULE
         )[COMPONENT_LEARNER][COMPONENT_RL_MODULE]
@@ -190,7 +190,7 @@ class BatchedAlgorithm(Algorithm):
 
     @override(Algorithm)
     def restore_env_runners(self, env_runner_group: Any) -> list[int]:
-        """Bring env runners that were restarted up to date, in games of their own."""
+        """Send weights and new seeds to env runners that were restarted."""
         now = time.monotonic()
         if now - self._probed < PROBE_EVERY:
             return []
@@ -246,13 +246,13 @@ class BatchedAlgorithm(Algorithm):
 
 
 def _together(found: list[Rows]) -> dict[str, float]:
-    """What the learners report, by name: decisions of all policies, and the mean of all else.
+    """The learners' metrics: decisions summed over policies, all else averaged.
 
-    Entropy and divergence of several policies also each on its own.
+    With several policies, entropy and divergence also per policy.
     """
     learners = [one for one in found if one]
     policies = [name for name in (learners[0] if learners else ()) if learners[0][name]]
-    # Learners agree in what they report, since all of it is of all shards.
+    # All learners report the same, since every metric covers all shards.
     rows = [learners[0][name] for name in policies]
     keys = dict.fromkeys(key for row in rows for key in row)
     together = {key: float(np.mean([row[key] for row in rows if key in row])) for key in keys}

@@ -18,11 +18,11 @@ from marl.rllib.module import PolicyModule, modules
 from marl.rllib.runner import BatchedRunner
 
 LONGEST_WAIT = 300.0  # seconds for an env runner to start, to play its steps, or to come back
-PROBE_SECONDS = 1.0  # spent on asking whether one is back, while others wait
+PROBE_SECONDS = 1.0  # spent on checking whether one is back, while others wait
 
 
 class BatchedConfig(AlgorithmConfig):
-    """RLlib's config, with the networks of this house."""
+    """RLlib's config with this project's networks."""
 
     @override(AlgorithmConfig)
     def get_default_rl_module_spec(self) -> RLModuleSpec:
@@ -44,11 +44,11 @@ def algorithm_config(
     """RLlib's config for a plan.
 
     Args:
-        plan: what training is to be.
+        plan: the game, method, network and machines.
         spec: of the plan's game.
         against: a frozen policy that plays all seats but `seats`.
-        seats: the agents that learn; all of them if there is nobody to play against.
-        algo_class: the Algorithm that it is to build, a `marl.rllib.algorithm.BatchedAlgorithm`.
+        seats: the agents that learn; all of them if `against` is None.
+        algo_class: the Algorithm to build, a `marl.rllib.algorithm.BatchedAlgorithm`.
     """
     assert isinstance(plan.method, RLlibMethod)
     learning = modules(spec, plan.network, plan.method.parameter_sharing, plan.seed)
@@ -98,4 +98,4 @@ def algorithm_config(
 
 
 def _nobody_asks(agent_id: Any, episode: Any, **_: Any) -> str:
-    raise AssertionError("seats are dealt by the rollout")
+    raise AssertionError("the rollout assigns seats")

@@ -1,4 +1,4 @@
-"""What goes wrong in other processes, and what is said about it."""
+"""Failures of other processes, and their error messages."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ RESUME = "`schelling resume` goes on from the last checkpoint"
 
 
 def start_env_runners(group: EnvRunnerGroup, count: int, seconds: float) -> None:
-    """Start them, and see that they are there: RLlib would go on without those that are not.
+    """Start env runners and wait until all run: RLlib would go on without missing ones.
 
     Args:
-        group: that has none yet.
+        group: a group without env runners so far.
         count: how many.
-        seconds: to wait for them.
+        seconds: how long to wait for them.
 
     Raises:
-        WorkerError: one does not start; says why.
+        WorkerError: one does not start; the message says why.
     """
-    # By value: what an env runner is started anew with must not be lost with some node.
+    # By value: what an env runner is restarted with must not be lost together with a node.
     group._remote_config_obj_ref = group._remote_config
     group.add_workers(count)
     found: Any = group._worker_manager.foreach_actor(
@@ -42,12 +42,12 @@ def start_env_runners(group: EnvRunnerGroup, count: int, seconds: float) -> None
     if len(found) < count:
         raise WorkerError(
             f"{count - len(found)} of {count} env runners have not started for {seconds:.0f} s: "
-            "`ray status` on the head tells what the cluster is doing"
+            "`ray status` on the head node shows what the cluster is doing"
         )
 
 
 def play(runner: Any) -> tuple[Trajectory, Episodes] | Exception:
-    """On an env runner. An exception, unlike a death, is no failure that a restart would fix."""
+    """Runs on an env runner. Exceptions, unlike deaths, are returned: a restart would not help."""
     try:
         return runner.sample(), runner.get_metrics()
     except (InputError, FloatingPointError) as error:
@@ -61,7 +61,7 @@ def play(runner: Any) -> tuple[Trajectory, Episodes] | Exception:
 
 
 def require_hope(group: EnvRunnerGroup, restarts: int, seconds: float) -> None:
-    """Raises WorkerError if no env runner will be started anew; waits `seconds` for answers."""
+    """Raise WorkerError if no env runner will be restarted; waits `seconds` for answers."""
     found = group._worker_manager.foreach_actor(
         lambda runner: runner.ping(), healthy_only=False, timeout_seconds=seconds
     )
@@ -74,7 +74,7 @@ def require_hope(group: EnvRunnerGroup, restarts: int, seconds: float) -> None:
 
 
 def of_learner(error: RayError) -> Exception:
-    """What became of a remote learner: what it raised itself, or that it died."""
+    """The exception to raise for a remote learner: its own, or a WorkerError if it died."""
     raised = getattr(error, "cause", None)
     if isinstance(raised, FloatingPointError | InputError):
         return raised
@@ -84,14 +84,14 @@ def of_learner(error: RayError) -> Exception:
 
 
 def cause(error: Exception) -> str:
-    """What is behind an error of Ray's, in one line."""
+    """The cause of an error of Ray's, in one line."""
     raised = getattr(error, "cause", None)
     if raised is not None:
         return f"{type(raised).__name__}: {one_line(raised)[:300]}"
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    if any("Traceback" in line for line in lines):  # which ends with what was raised
+    if any("Traceback" in line for line in lines):  # which ends with the exception
         return one_line(lines[-1])[:300]
     dead = [line for line in lines if line.startswith("The actor is dead because ")]
-    if dead:  # "its worker process has died. ...", and more that helps nobody
+    if dead:  # "its worker process has died. ...", and more without use
         return dead[0].removeprefix("The actor is dead because ").partition(". ")[0][:300]
     return one_line(lines[0])[:300]

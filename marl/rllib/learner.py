@@ -1,8 +1,8 @@
-"""RLlib's torch learner without its batches: what the learners of every method have in common.
+"""The base of all methods' learners: RLlib's torch learner with batches of our own.
 
 RLlib's own learner makes a minibatch by slicing a dictionary of arrays, which graphs of different
-sizes do not allow, and logs some thirty values for each. Those here are handed a batch of their
-own, take their steps and return a row of means a policy.
+sizes do not allow, and logs some thirty values for each. Those here get a batch of their own
+type, take their steps and return a row of means per policy.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from marl.networks.network import PolicyNetwork
 
 OWN = "schelling"
 Rows = dict[str, Any]
-"""By policy, what was measured; under `EPISODES`, what a learner played itself."""
-EPISODES = "learner:episodes"  # no policy's name, since no role's has a colon
+"""Metrics by policy; under `EPISODES`, the episodes that a learner played itself."""
+EPISODES = "learner:episodes"  # not a policy's name, since roles' names have no colon
 
 
 class BatchedLearner(TorchLearner):
-    """Networks, their optimisers, and gradients averaged over learners; a method does the rest."""
+    """Networks, their optimisers, and gradients averaged over learners; subclasses add the loss."""
 
     epsilon = 1e-5  # of Adam
 
@@ -40,10 +40,10 @@ class BatchedLearner(TorchLearner):
 
     @override(TorchLearner)
     def _make_modules_ddp_if_necessary(self) -> None:
-        """Nothing: a shard without decisions of some policy would leave DDP waiting for ever."""
+        """Does nothing: DDP would wait forever on a shard without decisions of some policy."""
 
     def trained(self, network: PolicyNetwork) -> list[nn.Parameter]:
-        """The parameters that the optimiser is given."""
+        """The parameters that the optimiser updates."""
         return list(network.parameters())
 
     @override(TorchLearner)
@@ -64,7 +64,7 @@ class BatchedLearner(TorchLearner):
 
         Raises:
             FloatingPointError: an update gave numbers that are not finite; the policy's weights are
-                those that it had before.
+                restored.
         """
         self._check_is_built()
         self._weights_seq_no += 1
@@ -74,10 +74,10 @@ class BatchedLearner(TorchLearner):
 
     @abstractmethod
     def learn(self, batch: Any, steps: int) -> Rows:
-        """One update from this learner's part of it, after so many steps of all games."""
+        """Make one update from this learner's part of the data; `steps` are those of all games."""
 
     def optimiser(self, name: str, steps: int) -> tuple[torch.optim.Optimizer, list[nn.Parameter]]:
-        """A policy's, with the current learning rate, and the parameters that it moves."""
+        """A policy's optimiser at the current learning rate, and the parameters it updates."""
         ((_, optimiser),) = self.get_optimizers_for_module(name)
         for group in optimiser.param_groups:
             group["lr"] = at(self.plan.method.learning_rate, steps)
@@ -88,9 +88,9 @@ class BatchedLearner(TorchLearner):
         return self.config.num_learners > 1
 
     def average(self, parameters: list[nn.Parameter], weight: float) -> bool:
-        """Average the gradients of all learners, each by its weight; returns whether any has one.
+        """Average the gradients of all learners by their weights; returns whether there are any.
 
-        In one message, in which a learner without anything to learn from takes part as well.
+        Uses one message, in which learners without data take part as well.
         """
         if not self.shared:
             return weight > 0
@@ -113,8 +113,8 @@ class BatchedLearner(TorchLearner):
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: Any, fwd_out: Any
     ) -> Tensor:
-        """RLlib's hook, which nothing here calls: losses are the methods' own functions."""
-        raise AssertionError("the losses are those of `learn`")
+        """RLlib's hook, never called here: losses are functions of the methods."""
+        raise AssertionError("losses are computed by `learn`")
 
     @override(TorchLearner)
     def get_state(self, components: Any = None, **options: Any) -> dict[str, Any]:
@@ -130,7 +130,7 @@ class BatchedLearner(TorchLearner):
             self.set_own_state(state[OWN])
 
     def own_state(self) -> dict[str, Any]:
-        """What a checkpoint has to keep beside weights and optimisers."""
+        """State that checkpoints keep in addition to weights and optimisers."""
         return {"updates": self.updates}
 
     def set_own_state(self, state: dict[str, Any]) -> None:
@@ -140,7 +140,7 @@ class BatchedLearner(TorchLearner):
 def exploded(
     name: str, steps: int, parameters: list[nn.Parameter], before: list[Tensor]
 ) -> FloatingPointError:
-    """What to raise, once the weights are what they were."""
+    """Restore the weights; returns the FloatingPointError to raise."""
     with torch.no_grad():
         for parameter, value in zip(parameters, before, strict=True):
             parameter.copy_(value)

@@ -1,4 +1,4 @@
-"""A policy network as an RLModule, so that RLlib's learners and checkpoints know it."""
+"""A policy network as an RLModule, for RLlib's learners and checkpoints."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from marl.networks.policy import names
 
 
 class PolicyModule(TorchRLModule):
-    """One policy network.
+    """A policy network wrapped as an RLModule.
 
-    What it is given is no dictionary of arrays but `marl.networks.network.Input`, under the key
-    `obs`: graphs of any size fit no gymnasium space. RLlib's own runners and connectors cannot feed
-    it therefore; the batched runner and the learner here do.
+    Its input is not a dictionary of arrays but `marl.networks.network.Input`, under the key `obs`:
+    graphs of any size fit no gymnasium space. So RLlib's own runners and connectors cannot feed it;
+    the batched env runner and learner here do.
     """
 
     network: PolicyNetwork
@@ -47,7 +47,7 @@ class PolicyModule(TorchRLModule):
 
 
 def modules(spec: Spec, network: Network, share: str, seed: int) -> MultiRLModuleSpec:
-    """RLlib's specification of a policy's networks: equal to `Policy.new`'s, weight for weight."""
+    """RLlib's specification of a policy's networks: its weights equal those of `Policy.new`."""
     of_agent = names(spec, share)
     found = {}
     for k, name in enumerate(dict.fromkeys(of_agent)):

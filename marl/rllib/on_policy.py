@@ -1,4 +1,4 @@
-"""Learning from what was just played: a trajectory in minibatches, for PPO and its kin."""
+"""The base of on-policy learners: minibatches of a trajectory, for PPO and related methods."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ from marl.rollouts.decisions import Decisions, Minibatch
 from marl.rollouts.trajectory import Trajectory
 
 REPORTED = {"total": "loss", "policy": "policy_loss", "value": "value_loss"}
-"""What a part of a loss is called in a row of metrics, if not by its own name."""
+"""Names of the loss's parts in metrics, where they differ from the fields' names."""
 
 
 class OnPolicyLearner(BatchedLearner):
     """Learns every policy of a trajectory.
 
-    It is turned into tensors once; a minibatch is an index into them. The method has `estimate`,
+    The data is turned into tensors once; a minibatch indexes them. The method has `estimate`,
     `epochs`, `minibatches`, `entropy` and `normalise_advantages`.
     """
 
     parts: tuple[str, ...]
-    """Fields of what `loss` returns: scalars, of which the first is what is minimised."""
+    """Fields of what `loss` returns: scalars, the first of them is minimised."""
 
     @override(BatchedLearner)
     def build(self) -> None:
-        self.generator = torch.Generator()  # of the order of minibatches, seeded anew every update
+        self.generator = torch.Generator()  # orders minibatches; reseeded every update
         super().build()
 
     @abstractmethod
     def loss(
         self, name: str, found: Output, minibatch: Minibatch, entropy: float
     ) -> tuple[Tensor, ...]:
-        """The parts of the loss of some decisions, by the current entropy coefficient."""
+        """The parts of the loss over some decisions, at the current entropy coefficient."""
 
     def after(self, name: str, means: dict[str, float]) -> None:
         """Called after an update with the means of the loss's parts."""
 
     def beside(self, name: str, trajectory: Trajectory) -> dict[str, Tensor]:
-        """[T, B, N, ...] extras that the loss of a policy needs, beside advantage and target."""
+        """Extras [T, B, N, ...] that the loss needs in addition to advantage and target."""
         return {}
 
     @override(BatchedLearner)
@@ -61,9 +61,9 @@ class OnPolicyLearner(BatchedLearner):
         }
 
     def estimated(self, batch: Trajectory) -> Trajectory:
-        """With what the method makes of it as extras, and nobody's decisions where that is nothing.
+        """Add the method's estimates as extras; decisions without an estimate are dropped.
 
-        Of one game nothing hangs on another, so that learners may have some games each.
+        Games do not depend on each other, so learners may have some games each.
         """
         method: Any = self.plan.method
         found = method.estimate(batch)
@@ -75,7 +75,7 @@ class OnPolicyLearner(BatchedLearner):
         )
 
     def decisions(self, name: str, index: int, played: Trajectory) -> Decisions:
-        """What a policy has to learn from, of what `estimated` returned."""
+        """A policy's decisions to learn from, out of what `estimated` returned."""
         beside = {key: played.extras[key] for key in ("advantage", "target")}
         network = self.module[name].network
         return Decisions(played, index, network, beside | self.beside(name, played))
@@ -94,7 +94,7 @@ class OnPolicyLearner(BatchedLearner):
             deviation = variance[0].sqrt().clamp(min=1e-4)
             decisions.scale("advantage", mean[0].float(), deviation.float())
         before = [p.detach().clone() for p in parameters]
-        # Of the parts of the loss, and minibatches.
+        # Sums of the parts of the loss, and the number of minibatches.
         sums = torch.zeros(len(self.parts) + 1, device=self._device)
         norms, steps_taken = torch.zeros((), device=self._device), 0
         for _ in range(method.epochs):
@@ -106,7 +106,7 @@ class OnPolicyLearner(BatchedLearner):
                     sums[:-1] += torch.stack(parts).detach()
                     sums[-1] += 1
                 if not self.average(parameters, float(minibatch is not None)):
-                    continue  # a step without a gradient would still go where the last ones went
+                    continue  # without a gradient Adam would still step, by momentum
                 norm = torch.nn.utils.clip_grad_norm_(parameters, method.gradient_clip)
                 norms += norm
                 if not torch.isfinite(norm):
@@ -126,21 +126,21 @@ class OnPolicyLearner(BatchedLearner):
             "decisions": float(everywhere),
         }
         _, targets, errors = variance.tolist()
-        if targets > 1e-12 * float(mean[1]) ** 2:  # else they are all alike, but for rounding
+        if targets > 1e-12 * float(mean[1]) ** 2:  # else all are equal, up to rounding
             row["explained_variance"] = 1 - errors / targets
         return row
 
     def compute_loss_for_module(
         self, *, module_id: str, config: Any, batch: Any, fwd_out: Any
     ) -> Tensor:
-        """Of a `Minibatch`, with the entropy coefficient of the start."""
+        """The loss of a `Minibatch`, with the initial entropy coefficient."""
         method: Any = self.plan.method
         return self.loss(module_id, fwd_out, batch, at(method.entropy, 0))[0]
 
     def _moments(self, decisions: Decisions, error: Tensor) -> tuple[int, Tensor, Tensor]:
-        """How many decisions all learners have; means and variances [3] float64.
+        """The number of decisions over all learners; means and variances [3] float64.
 
-        Of advantages, of the values' targets, and of how far the critic was off.
+        The three are advantages, value targets, and the critic's errors.
         """
         wide = torch.stack(
             [decisions["advantage"], decisions["target"], decisions.of(error)]

@@ -1,5 +1,5 @@
-"""HDPO on RLlib: learners that play their part of the games themselves, on their own device, and go
-down the gradient through them; so nobody plays before, and nobody is handed weights."""
+"""HDPO on RLlib: learners simulate their own games, on their own devices, and follow the gradient
+through them; so there are no env runners, and no weights to send."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from marl.rllib.learner import EPISODES, BatchedLearner, Rows, exploded
 from marl.rollouts.episodes import Episodes
 
 CERTAIN = -30.0
-"""The log standard deviation that a policy keeps which does not explore: whoever draws its actions
-draws the likeliest ones, up to rounding."""
+"""The log standard deviation of trained policies, which do not explore: sampled actions are the
+likeliest ones, up to rounding."""
 NO_PART = ("judge.", "others.", "joint.", "worth.", "second.", "log_std")
-"""Beginnings of the names of parameters that have no part in likeliest actions: the critics'."""
+"""Name prefixes of parameters without effect on the likeliest actions: the critics'."""
 
 
 class PathwiseAlgorithm(BatchedAlgorithm):
-    """Tell every learner which games to play, and count what they played."""
+    """Assign games to the learners, and count the steps they played."""
 
     @override(BatchedAlgorithm)
     def prepare(self, learners: int) -> tuple[list[Any], Episodes]:
@@ -65,7 +65,7 @@ class PathwiseLearner(BatchedLearner):
 
     @override(BatchedLearner)
     def learn(self, batch: Draw, steps: int) -> Rows:
-        """A gradient step for every seed, all of them at the current learning rate."""
+        """Take a gradient step for every seed, all at the current learning rate."""
         method = self.plan.method
         assert isinstance(method, HDPO)
         policies = list(self.module.keys())
@@ -108,7 +108,7 @@ class PathwiseLearner(BatchedLearner):
         return rows | {EPISODES: ended}
 
     def _everywhere(self, value: Tensor, games: int) -> float:
-        """The mean over the games of all learners of what is `value` over those here."""
+        """The mean over all learners' games, given the mean `value` over those here."""
         sums = torch.stack([value * games, torch.full_like(value, games)])
         if self.shared:
             torch.distributed.all_reduce(sums)
@@ -116,7 +116,7 @@ class PathwiseLearner(BatchedLearner):
 
 
 def _clip(parameters: list[nn.Parameter], largest: float) -> Tensor:
-    """The norm of a gradient, which is clipped to `largest` if that is not 0."""
+    """The norm of a gradient before it is clipped to `largest`, if that is not 0."""
     gradients = [p.grad for p in parameters if p.grad is not None]
     norm = nn.utils.get_total_norm(gradients)
     if largest:

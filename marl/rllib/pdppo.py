@@ -1,4 +1,4 @@
-"""Post-decision PPO's learner: PPO's, and the error of the second critic."""
+"""Post-decision PPO's learner: PPO's loss plus the error of the second critic."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from marl.rollouts.trajectory import Trajectory
 
 
 class Parts(NamedTuple):
-    """The loss and its parts, each a mean over decisions; scalars."""
+    """The loss and its terms, each a mean over decisions; scalars."""
 
     total: Tensor
     policy: Tensor

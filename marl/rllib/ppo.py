@@ -1,4 +1,4 @@
-"""PPO's learner: its loss on minibatches of a trajectory, and the divergence that it steers."""
+"""PPO's learner: its loss on minibatches of a trajectory, and the adaptive KL penalty."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from marl.rllib.on_policy import OnPolicyLearner
 from marl.rollouts.decisions import Minibatch
 from marl.rollouts.trajectory import Trajectory
 
-KL_RANGE = 1e6  # how far the coefficient of the divergence may get from where it started
+KL_RANGE = 1e6  # largest factor between the KL coefficient and its initial value
 
 
 class PPOLearner(OnPolicyLearner):
@@ -59,10 +59,10 @@ class PPOLearner(OnPolicyLearner):
 
     @override(OnPolicyLearner)
     def after(self, name: str, means: dict[str, float]) -> None:
-        """Steer the divergence of an update towards its target (arXiv 1707.06347, section 4).
+        """Adapt the KL coefficient to reach the target divergence (arXiv 1707.06347, section 4).
 
-        Unlike there, the coefficient stays within a factor of a million of its start: halved for
-        ever it would be 0 and never rise again, doubled for ever not finite.
+        Unlike there, the coefficient stays within a factor of a million of its start: halved
+        forever it would be 0 and never rise again, doubled forever not finite.
         """
         method = self._method
         coefficient = self.kl_coefficient[name]

@@ -1,4 +1,4 @@
-"""What a plan asks of Ray: CPUs and GPUs, and whether there is room for them."""
+"""CPUs and GPUs that a plan needs from Ray, and checks that they are available."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import torch
 from games.common.errors import InputError
 from marl.learning.plan import Resources
 
-LONGEST_WAIT = 60.0  # seconds for a cluster to have room
+LONGEST_WAIT = 60.0  # seconds to wait for free resources in a cluster
 
 
 def bundles(resources: Resources) -> list[dict[str, float]]:
-    """What Ray sets aside for the env runners, one after the other, and then the learners."""
+    """What Ray reserves for each env runner, followed by each learner."""
     runner = {"CPU": resources.cpus_per_env_runner, "GPU": resources.gpus_per_env_runner}
     learner = {"CPU": float(not resources.gpus_per_learner), "GPU": resources.gpus_per_learner}
     every = [runner] * resources.env_runners + [learner] * resources.learners
@@ -19,7 +19,7 @@ def bundles(resources: Resources) -> list[dict[str, float]]:
 
 
 def require_gpu(resources: Resources) -> None:
-    """Raises InputError if this process is to use a GPU that it has not."""
+    """Raise InputError if this process should use a GPU but has none."""
     here = {
         "gpus_per_learner": not resources.learners and resources.gpus_per_learner,
         "gpus_per_env_runner": not resources.env_runners and resources.gpus_per_env_runner,
@@ -27,17 +27,17 @@ def require_gpu(resources: Resources) -> None:
     for key, wanted in here.items():
         if wanted and not torch.cuda.is_available():
             raise InputError(
-                f"resources.{key}: this machine has no GPU that torch can use; leave it 0"
+                f"resources.{key}: this machine has no GPU that torch can use; set it to 0"
             )
 
 
 def require_room(resources: Resources) -> None:
-    """Raises InputError if the machine or the cluster has no room for what is asked for."""
+    """Raise InputError if the machine or the cluster lacks the resources of a plan."""
     import ray
     from ray.util import get_current_placement_group, placement_group, remove_placement_group
 
     wanted = bundles(resources)
-    if not wanted or get_current_placement_group() is not None:  # a sweep has seen to it
+    if not wanted or get_current_placement_group() is not None:  # a sweep has reserved them
         return
     whole = ray.cluster_resources()
     asked = {name: sum(one.get(name, 0.0) for one in wanted) for name in ("CPU", "GPU")}

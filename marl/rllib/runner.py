@@ -1,7 +1,7 @@
-"""RLlib's env runner, playing many games at once as tensors.
+"""The RLlib env runner that simulates many games at once as tensors.
 
 RLlib's own multi-agent runner steps one game at a time through Python dictionaries; this one hands
-its learners a `Trajectory`, which no connector has to touch.
+its learners a `Trajectory`, without connectors.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ ROLLOUT, PAST, LIFE = "rollout", "past", "life"
 
 
 class BatchedRunner(EnvRunner, Checkpointable):
-    """B games of `plan.game`, played by the learning policies and those that they play against."""
+    """Simulates B games of `plan.game` between the learning policies and their opponents."""
 
     @override(EnvRunner)
     def __init__(self, *, config: Any, **kwargs: Any) -> None:
@@ -41,11 +41,11 @@ class BatchedRunner(EnvRunner, Checkpointable):
         self.against: Policy | None = self.config.env_config["against"]
         self.seats: tuple[int, ...] = self.config.env_config["seats"]  # that learn
         torch.set_num_threads(self.plan.resources.torch_threads)
-        self.life = 0  # how far training was when this runner was started anew
+        self.life = 0  # steps of training when this runner was restarted
         self._weights_seq_no = 0
         self.module: Any = None
         self.make_module()
-        self._rollout: Rollout | None = None  # made when first needed: the local one may never be
+        self._rollout: Rollout | None = None  # made on first use, which may never come
 
     @override(EnvRunner)
     def make_module(self) -> None:
@@ -117,7 +117,7 @@ class BatchedRunner(EnvRunner, Checkpointable):
     def set_state(self, state: dict[str, Any]) -> None:
         if COMPONENT_RL_MODULE in state:
             weights = state[COMPONENT_RL_MODULE]
-            if isinstance(weights, ray.ObjectRef):  # as remote runners get them at the start
+            if isinstance(weights, ray.ObjectRef):  # remote runners get them so at the start
                 weights = ray.get(weights)
             self.module.set_state(weights)
             self._weights_seq_no = state.get(WEIGHTS_SEQ_NO, self._weights_seq_no)
@@ -128,7 +128,7 @@ class BatchedRunner(EnvRunner, Checkpointable):
             self._restore_rollout(state[ROLLOUT])
 
     def _saved_rollout(self, rollout: Rollout) -> Any:
-        """Its state; of games on a GPU as bytes, which a process without one can pass on."""
+        """The rollout's state; as bytes if on a GPU, so that any process can pass it on."""
         if _device(rollout.vector).type == "cpu":
             return rollout.state()
         buffer = io.BytesIO()
@@ -136,9 +136,9 @@ class BatchedRunner(EnvRunner, Checkpointable):
         return buffer.getvalue()
 
     def _restore_rollout(self, state: Any) -> None:
-        """Go on with the games of a checkpoint.
+        """Resume the games of a checkpoint.
 
-        Between a CPU and a GPU their random numbers cannot go on: games start anew then.
+        Random generators cannot move between a CPU and a GPU: then games are restarted.
         """
         device = _device(self.rollout.vector)
         if isinstance(state, bytes) != (device.type != "cpu"):
@@ -159,5 +159,5 @@ class BatchedRunner(EnvRunner, Checkpointable):
 
 
 def _device(games: Vector) -> torch.device:
-    """Where games are played: those that others wrote, on the CPU."""
+    """The device that games run on: always the CPU for PettingZoo and OpenSpiel."""
     return getattr(games, "device", torch.device("cpu"))

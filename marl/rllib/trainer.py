@@ -27,16 +27,16 @@ STATE = "rllib"
 
 
 class RLlibTrainer:
-    """A plan at work on an RLlib Algorithm. Use it as a context: it may hold processes.
+    """Trains a plan with an RLlib Algorithm. Use it as a context manager: it may hold processes.
 
-    Two of one plan that have taken as many updates are equal to the last bit, however often they
-    were saved and restored, as long as everything runs in one process, or no process died.
+    Two trainers of one plan are equal to the last bit after equally many updates, however often
+    they were saved and restored, if everything runs in one process or no process died.
     """
 
     def __init__(
         self, plan: Plan, *, against: Policy | None = None, seats: tuple[int, ...] = ()
     ) -> None:
-        """As `marl.learning.trainer.train`, which sees first that the method can do it."""
+        """Start training; call `marl.learning.trainer.train` instead, which checks the plan."""
         assert isinstance(plan.method, RLlibMethod)
         self.plan = plan
         self.spec = vector(plan.game, 1).spec
@@ -47,11 +47,11 @@ class RLlibTrainer:
         self._stack.enter_context(running_ray(cpus, plan.resources.address, extra="learning"))
         try:
             require_room(plan.resources)
-            # RLlib takes its time to import: not before it is known that there is room.
+            # RLlib is slow to import: only once there is known to be enough memory.
             made = attribute_of(plan.method.algorithm, "algorithm")
             config = made.config_of(plan, self.spec, against=against, seats=seats)
             self.algorithm = config.build_algo()
-            # What happens to env runners is in the metrics; RLlib would print tracebacks as well.
+            # Failures of env runners are in the metrics; RLlib would print tracebacks as well.
             logging.getLogger("ray.rllib").setLevel(logging.CRITICAL)
             self._stack.callback(self.algorithm.stop)
         except BaseException:
@@ -65,7 +65,7 @@ class RLlibTrainer:
         self.close()
 
     def close(self) -> None:
-        """Stop what was started."""
+        """Stop all processes that were started."""
         self._stack.close()
 
     @property
@@ -78,10 +78,10 @@ class RLlibTrainer:
         return self.algorithm.steps
 
     def step(self) -> dict[str, float]:
-        """One update: play, learn, hand out the weights.
+        """Make one update: play, learn, send out the weights.
 
         Returns:
-            a row of metrics; `docs/guides/training.md` says what each is.
+            a row of metrics; `docs/guides/training.md` explains each.
 
         Raises:
             InputError: the game broke its rules.
@@ -93,7 +93,7 @@ class RLlibTrainer:
         return {"update": float(self.updates), **self.algorithm.row}
 
     def policy(self) -> Policy:
-        """The policy as it stands, a copy."""
+        """A copy of the present policy."""
         plan = self.plan
         learned = Policy.new(
             plan.game, self.spec, plan.network, plan.method.parameter_sharing, plan.seed
@@ -109,21 +109,21 @@ class RLlibTrainer:
     def save(
         self, path: str | os.PathLike[str], record: Callable[[str], object] = lambda digest: None
     ) -> None:
-        """Write a checkpoint folder, whole or not at all: RLlib's own, and the policy in a file.
+        """Write a checkpoint folder atomically: RLlib's checkpoint, and the policy in a file.
 
         Args:
             path: of the folder.
-            record: called with the folder's digest just before it is there.
+            record: called with the folder's digest just before it is put in place.
         """
         with whole_folder(path, record) as folder:
             self.algorithm.save_to_path(str(folder / STATE))
             self.policy().save(folder / POLICY)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
-        """Go back to where `save` was called.
+        """Return to the state in which `save` was called.
 
-        RLlib's part of a checkpoint is pickles, and reading them runs what they say: restore only
-        what you wrote, or what has the digest that was recorded when you did.
+        RLlib's part of a checkpoint is pickles, and loading these runs code: restore only what you
+        wrote, or what has the digest that was recorded then.
 
         Raises:
             InputError: there is no checkpoint, it is damaged, or it is of another game or network.
@@ -135,12 +135,12 @@ class RLlibTrainer:
         except Exception as error:  # whatever a damaged pickle raises
             raise InputError(
                 f"{path} is damaged ({one_line(error)[:120]}): put it back from a copy, or delete "
-                "it to go on from the one before"
+                "it to continue from the previous one"
             ) from None
 
     @classmethod
     def measured(cls, plan: Plan, spec: Spec) -> frozenset[str]:
-        """Names of all that `step` can measure of a plan, beside what its game reports."""
+        """Names of all metrics that `step` can report for a plan, except those of its game."""
         found = {
             "update", "steps", "games", "return", "episode_steps", *plan.method.metrics, "restarts",
             "env_runners", "sample_seconds", "learn_seconds", "sync_seconds", "steps_per_second",

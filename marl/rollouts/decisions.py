@@ -1,4 +1,4 @@
-"""One policy's decisions of a trajectory, in the minibatches that a learner takes its steps on."""
+"""One policy's decisions in a trajectory, divided into minibatches."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from marl.rollouts.trajectory import Trajectory
 
 @dataclass(frozen=True)
 class Minibatch:
-    """D decisions to learn from; `minibatch["advantage"]` is what a learner put beside them."""
+    """D decisions to learn from; `minibatch["advantage"]` is an extra of each."""
 
     input: Input
     actions: Tensor  # [D, W]
@@ -27,10 +27,10 @@ class Minibatch:
 
 
 class Decisions:
-    """One policy's part of a trajectory, in minibatches.
+    """One policy's part of a trajectory, which it divides into minibatches.
 
-    A minibatch is made of decisions where a network sees nothing else, of whole steps of games
-    where it sees their graph or all their agents, and of whole games where it has a memory.
+    A minibatch consists of single decisions if the network sees one agent's node only, of whole
+    steps of games if it sees a graph or all agents, and of whole games if it has a memory.
     """
 
     def __init__(
@@ -43,9 +43,9 @@ class Decisions:
         """
         Args:
             policy: its index in `trajectory.policy`.
-            network: that is to learn; one with a memory needs the extra "memory".
-            beside: [T, B, N, ...] by name, what minibatches say of each decision: advantages,
-                targets, extras.
+            network: the one that learns; one with a memory needs the extra "memory".
+            beside: [T, B, N, ...] by name, further data of each decision: advantages, targets,
+                extras.
         """
         self.trajectory, self.network = trajectory, network
         steps, games = trajectory.nodes.shape[:2]
@@ -65,22 +65,22 @@ class Decisions:
             self.units = torch.arange(self.count, device=self.deciding.device)
 
     def scale(self, name: str, mean: Tensor, deviation: Tensor) -> None:
-        """Shift and scale what minibatches say by this name from now on."""
+        """Shift and scale the data of this name in all later minibatches."""
         self._beside[name] = (self._beside[name] - mean) / deviation
         if hasattr(self, "_flat"):
             beside = {**self._flat.beside, name: (self._flat[name] - mean) / deviation}
             self._flat = replace(self._flat, beside=beside)
 
     def __getitem__(self, name: str) -> Tensor:
-        """[D, ...] of all decisions."""
+        """The data [D, ...] of this name at all decisions."""
         return self.of(self._beside[name])
 
     def of(self, each: Tensor) -> Tensor:
-        """[D, ...] of all decisions, from [T, B, N, ...]."""
+        """Select the entries [D, ...] of all decisions from [T, B, N, ...]."""
         return each.flatten(0, 1)[self.deciding]
 
     def minibatches(self, number: int, generator: torch.Generator) -> Iterator[Minibatch | None]:
-        """Every decision once, in `number` parts of random order; None where a part is empty."""
+        """All decisions once, in `number` random minibatches; None for an empty one."""
         shuffled = self.units[
             torch.randperm(len(self.units), generator=generator).to(self.units.device)
         ]
@@ -110,7 +110,7 @@ class Decisions:
         )
 
     def _sequences(self, games: Tensor) -> Minibatch:
-        """All steps of some games [K], in order of time."""
+        """The minibatch of all steps of some games [K], in order of time."""
         steps, total = self.trajectory.nodes.shape[:2]
         time = torch.arange(steps, device=games.device)
         found = self._minibatch((time[:, None] * total + games).flatten())
@@ -133,7 +133,7 @@ class Decisions:
         return memory[games].flatten(0, 1)[:, : self.network.memory_width]
 
     def _minibatch(self, rows: Tensor) -> Minibatch:
-        """The decisions of some steps of games; rows [K] are t * B + b, ascending."""
+        """The minibatch of some steps of games; rows [K] are t * B + b, ascending."""
         role = self.network.role
         deciding = self.deciding[rows]
 

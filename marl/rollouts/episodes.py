@@ -1,4 +1,4 @@
-"""Returns, lengths and infos of games that ended, as sums that can be added up."""
+"""Returns, lengths and infos of finished episodes, as sums that can be added up."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 @dataclass
 class Episodes:
-    """Sums over the games that ended since the last `Rollout.episodes()`."""
+    """Sums over the episodes finished since the last `Rollout.episodes()`."""
 
     count: float = 0.0
     steps: float = 0.0
-    returns: dict[str, float] = field(default_factory=dict)  # by what they are returns of
+    returns: dict[str, float] = field(default_factory=dict)  # by role or opponent
     weights: dict[str, float] = field(default_factory=dict)  # how many of each
     info: dict[str, float] = field(default_factory=dict)
 
@@ -28,7 +28,7 @@ class Episodes:
         )
 
     def means(self) -> dict[str, float]:
-        """Mean returns, length and infos; empty if no game ended."""
+        """Mean returns, length and infos; empty if no episode ended."""
         if not self.count:
             return {}
         found = {name: self.returns[name] / n for name, n in self.weights.items() if n}

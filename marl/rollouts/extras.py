@@ -1,20 +1,20 @@
-"""What rollouts record beside what was seen, done and paid, where a learning method asks for it.
+"""Extras of trajectories: further data that rollouts record if a learning method asks for it.
 
-Under the name of the extra, what it adds to `Trajectory.extras`:
+The name of each extra, and what it adds to `Trajectory.extras`:
 
-logp           `logp` [T, B, N], the log probability that each action was drawn with
-parameters     `parameters` [T, B, N, P] of the distribution that it was drawn from
-value          `value`, `final_value` [T, B, N], what critics say at a decision, and of what was
-               seen when a game was cut off; `last_value`, `last_acting` [1, B, N], after the last
+logp           `logp` [T, B, N], the log probability of each action
+parameters     `parameters` [T, B, N, P] of the distribution that actions were drawn from
+value          `value`, `final_value` [T, B, N], critics' values at decisions, and of observations
+               where games were cut off; `last_value`, `last_acting` [1, B, N], after the last
                step
 memory         `memory` [1, B, N, M], before the first step
 next           `next_nodes` [T, B, V, F], `next_acting` [T, B, N], `next_action_mask` [T, B, N, A]:
-               what is seen after each step; of a game that was cut off, before it started anew
-post_decision  `decided_nodes` [T, B, N, F], the agents' own after decisions and before chance;
-               `decided_reward`, `decided_value` [T, B, N], what decisions paid, and what the
-               network's head `post_decision` says
+               observations after each step; of a game that was cut off, before its restart
+post_decision  `decided_nodes` [T, B, N, F], the agents' own nodes in post-decision states;
+               `decided_reward`, `decided_value` [T, B, N], rewards of the decisions, and
+               values by the network's post-decision value head
 
-A new one is a `Recorder`, named in `EXTRAS` or as "module:Class".
+A new extra is a `Recorder`, named in `EXTRAS` or as "module:Class".
 """
 
 from __future__ import annotations
@@ -34,22 +34,22 @@ from marl.networks.policy import put_rows
 
 
 class Playing(Protocol):
-    """What recorders may know of a rollout; see `marl.rollouts.rollout.Rollout`."""
+    """The parts of a rollout that recorders may use; see `marl.rollouts.rollout.Rollout`."""
 
     vector: Vector
     networks: Sequence[PolicyNetwork]
     rules: list[Distribution]
     num_learning: int
     seen: Observation
-    assignment: Tensor  # [B, N] int64  which network plays
+    assignment: Tensor  # [B, N] int64  index of the network that plays
     memory: Tensor  # [B, N, M] float32
 
     def values(self, seen: Observation, wanted: Tensor) -> Tensor:
-        """[B, N] what the networks that learn say of it, 0 where `wanted` [B, N] is false."""
+        """Values [B, N] by the networks that learn, 0 where `wanted` [B, N] is false."""
 
 
 class Choice(NamedTuple):
-    """What one network that learns decided at one step."""
+    """The decisions of one learning network at one step."""
 
     step: int  # t
     network: int  # its index
@@ -60,10 +60,10 @@ class Choice(NamedTuple):
 
 
 class Recorder:
-    """Records an extra of one trajectory: made before its first step. Hooks do nothing here."""
+    """Base of recorders of an extra in one trajectory; hooks do nothing unless overridden."""
 
     values: ClassVar[bool] = False
-    """Whether networks have to say values as they play."""
+    """Whether networks have to compute values while they play."""
 
     def __init__(self, playing: Playing, steps: int) -> None:
         self.playing, self.steps = playing, steps
@@ -75,18 +75,18 @@ class Recorder:
         return torch.zeros((self.steps, *assignment.shape, *more), device=assignment.device)
 
     def decided(self, choice: Choice) -> None:
-        """A network that learns has decided."""
+        """Called after a learning network has decided."""
 
     def stepped(self, t: int, step: Step, seen: Observation, final: Observation | None) -> None:
-        """A step was played; see `games.simulators.vector.Vector.step`."""
+        """Called after a step; see `games.simulators.vector.Vector.step`."""
 
     def result(self) -> dict[str, Tensor]:
-        """After the last step."""
+        """Called after the last step."""
         return self.found
 
 
 class LogProbability(Recorder):
-    """Log probabilities that actions were drawn with."""
+    """Records log probabilities of the actions."""
 
     def __init__(self, playing: Playing, steps: int) -> None:
         super().__init__(playing, steps)
@@ -99,7 +99,7 @@ class LogProbability(Recorder):
 
 
 class Parameters(Recorder):
-    """Parameters of the distributions that actions were drawn from."""
+    """Records parameters of the distributions that actions were drawn from."""
 
     def __init__(self, playing: Playing, steps: int) -> None:
         super().__init__(playing, steps)
@@ -111,7 +111,7 @@ class Parameters(Recorder):
 
 
 class Values(Recorder):
-    """Values at decisions, where games were cut off, and after the last step."""
+    """Records values at decisions, where games were cut off, and after the last step."""
 
     values = True
 
@@ -138,7 +138,7 @@ class Values(Recorder):
 
 
 class Memories(Recorder):
-    """What networks remembered before the first step."""
+    """Records networks' memories before the first step."""
 
     def __init__(self, playing: Playing, steps: int) -> None:
         super().__init__(playing, steps)
@@ -146,7 +146,7 @@ class Memories(Recorder):
 
 
 class Next(Recorder):
-    """What is seen after each step, by which states that follow each other can be told apart."""
+    """Records the observation after each step, as off-policy methods need it."""
 
     def __init__(self, playing: Playing, steps: int) -> None:
         super().__init__(playing, steps)
@@ -165,14 +165,14 @@ class Next(Recorder):
 
 
 class PostDecision(Recorder):
-    """What decisions did for certain, before chance came; the vector's steps come in halves."""
+    """Records post-decision states, with their rewards and values; steps the vector in halves."""
 
     def __init__(self, playing: Playing, steps: int) -> None:
         super().__init__(playing, steps)
         playing.vector.halves = True  # type: ignore[attr-defined]
         self.found["decided_nodes"] = self.empty(playing.vector.spec.features)
         self.found |= {"decided_reward": self.empty(), "decided_value": self.empty()}
-        self._mine: list[tuple[PolicyNetwork, Tensor]] = []  # who decided at this step, and where
+        self._mine: list[tuple[PolicyNetwork, Tensor]] = []  # networks that decided, and where
 
     def decided(self, choice: Choice) -> None:
         self._mine.append((self.playing.networks[choice.network], choice.deciding))

@@ -1,4 +1,4 @@
-"""Recording what anybody plays, as a data set to learn from."""
+"""Recording the play of any actor as a dataset to learn from."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from marl.rollouts.trajectory import Trajectory
 
 
 class Plays(Protocol):
-    """Whoever plays all seats of B games: an actor of `marl.evaluation`."""
+    """A player of all seats of B games: an actor of `marl.evaluation`."""
 
     def start(self, num_envs: int) -> None: ...
 
@@ -28,20 +28,20 @@ class Plays(Protocol):
 def record(vector: Vector, actor: Plays, steps: int, *, seed: int = 0) -> Trajectory:
     """Have an actor play B games for some steps each; `Trajectory.save` writes it to a file.
 
-    All decisions count as those of policy 0. Actions are recorded as the game takes them: choices
-    are what a network would draw, continuous actions with bounds are not.
+    All decisions count as policy 0's. Actions are recorded as the game takes them: discrete choices
+    equal a network's draws, bounded continuous actions do not, since networks scale them.
 
     Args:
-        vector: the games, which are started anew.
+        vector: the games, which are restarted.
         actor: plays all seats; `act` gives actions [B, N, D].
         steps: of each game, T.
-        seed: of all that is random.
+        seed: of everything random.
 
     Raises:
         InputError: fewer than 1 step, or an action that is not legal.
     """
     if steps < 1:
-        raise InputError(f"{steps} steps to record: give at least 1")
+        raise InputError(f"cannot record {steps} steps: give at least 1")
     game_seed, draw_seed = seeds(seed, count=2)
     seen = vector.reset(game_seed)
     generator = torch.Generator(seen.nodes.device).manual_seed(draw_seed)

@@ -23,9 +23,9 @@ from marl.rollouts.trajectory import Trajectory
 class Rollout:
     """B games in progress, and the networks that play them.
 
-    The first `num_learning` networks learn; the others are frozen. Seat i is played by network
-    `seats[i]`; but in a share `past` of all games one seat alone is played by it, and the others by
-    the frozen network `num_learning` places further on: a past self.
+    The first `num_learning` networks learn; the others are frozen. Network `seats[i]` plays seat i;
+    but in a share `past` of all games only one seat is played so, and the others by the frozen
+    networks `num_learning` places later: past versions of the policies.
     """
 
     def __init__(
@@ -41,7 +41,7 @@ class Rollout:
     ) -> None:
         """
         Args:
-            extras: what trajectories hold beside what was seen, done and paid; names in
+            extras: further data for trajectories to hold; names in
                 `marl.rollouts.extras`.
         """
         self.vector, self.networks, self.past = vector, networks, past
@@ -66,7 +66,7 @@ class Rollout:
         self._assign(torch.arange(games, device=device))
 
     def _assign(self, games: Tensor) -> None:
-        """Say who plays which seat of games [K] that start."""
+        """Assign networks to the seats of games [K] that start."""
         seats = self.seats.expand(len(games), -1).to(self.assignment.device)
         if self.past:
             draw = torch.rand(2, len(games), generator=self.generator, device=games.device)
@@ -82,7 +82,7 @@ class Rollout:
 
         Raises:
             InputError: the game broke its rules.
-            FloatingPointError: a network says numbers that are not finite.
+            FloatingPointError: a network's outputs are not finite.
         """
         recorders = [recorder(self, steps) for recorder in self.recorders]
         played = self._blank(steps)
@@ -110,7 +110,7 @@ class Rollout:
         )  # fmt: skip
 
     def _blank(self, steps: int) -> dict[str, Tensor]:
-        """What is recorded of every step, before it is played; of nobody's decisions."""
+        """An empty record of a step: the observation, without any decisions."""
         spec, device = self.vector.spec, self.seen.nodes.device
         shape = (steps, *self.assignment.shape)
 
@@ -130,7 +130,7 @@ class Rollout:
         }
 
     def _decide(self, t: int, played: dict[str, Tensor], recorders: Sequence[Recorder]) -> Tensor:
-        """What all agents do [B, N, D], as the game takes it; noted where it is recorded."""
+        """Choose all agents' actions [B, N, D], as the game takes them, and record them."""
         seen, drawn_by_all = self.seen, played["actions"][t]
         actions = torch.zeros_like(drawn_by_all)
         for k, network in enumerate(self.networks):
@@ -157,12 +157,12 @@ class Rollout:
         return actions
 
     def _remembered(self, network: PolicyNetwork, deciding: Tensor) -> Tensor | None:
-        """[D, M] what a network remembers where it decides; None if it has no memory."""
+        """A network's memories [D, M] where it decides; None if it has no memory."""
         width = network.memory_width
         return self.memory[deciding][:, :width] if width else None
 
     def values(self, seen: Observation, wanted: Tensor) -> Tensor:
-        """[B, N] values of what is seen, 0 where they are not wanted or nobody learns."""
+        """Values [B, N] of observations, 0 where not wanted or no learning network plays."""
         values = torch.zeros(wanted.shape, device=wanted.device)
         for k, network in enumerate(self.networks[: self.num_learning]):
             deciding = wanted & (self.assignment == k)
@@ -172,7 +172,7 @@ class Rollout:
         return values
 
     def _count(self, step: Step) -> None:
-        """Add up returns; set the games that are over to their start."""
+        """Add up returns, and reset the games that are over."""
         self.returns += step.reward
         self.lengths += 1
         over = step.over
@@ -202,7 +202,7 @@ class Rollout:
         self._begin(games)
 
     def _begin(self, games: Tensor) -> None:
-        """Games [K] that start: nothing was played, nothing is remembered."""
+        """Reset the returns, lengths and memories of games [K] that start."""
         self.returns[games] = 0.0
         self.lengths[games] = 0.0
         self.memory[games] = 0.0
@@ -210,12 +210,12 @@ class Rollout:
         self._assign(games)
 
     def episodes(self) -> Episodes:
-        """Of the games that ended since this was last asked."""
+        """Sums over the episodes finished since the last call."""
         found, self.ended = self.ended, Episodes()
         return found
 
     def state(self) -> dict[str, Any]:
-        """All that `restore` needs: games, memories, and the generator; networks apart."""
+        """All that `restore` needs: games, memories and the generator, but not the networks."""
         return {
             "vector": self.vector.state(),
             "generator": self.generator.get_state(),
@@ -223,20 +223,20 @@ class Rollout:
         }
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where `state` was taken."""
+        """Return to a state that `state` gave."""
         self.seen = self.vector.restore(state["vector"])
         self.generator.set_state(state["generator"])
         for name in _TENSORS:
             setattr(self, name, state[name].clone())
-        if not self.vector.resumable:  # games that cannot be saved have started anew
+        if not self.vector.resumable:  # games that cannot be saved were restarted
             self._begin(torch.arange(len(self.lengths), device=self.lengths.device))
 
 
 def _require_finite(network: PolicyNetwork, parameters: Tensor) -> None:
-    """Raises FloatingPointError before what is drawn from them is called an illegal action."""
+    """Raise FloatingPointError if they are not finite, since actions drawn would be illegal."""
     if not torch.isfinite(parameters).all():
         raise FloatingPointError(
-            f"policy of {network.role.name}: what it says is not finite any more; lower "
+            f"policy of {network.role.name}: its outputs are no longer finite; lower "
             "method.learning_rate, or scale the rewards down"
         )
 
@@ -247,7 +247,7 @@ _TENSORS = ("memory", "assignment", "fresh", "returns", "lengths")
 
 
 def _by_game(info: Tensor) -> Tensor:
-    """[K] of an info [K] or [K, N]: its mean over agents."""
+    """An info [K] or [K, N] averaged over agents, [K]."""
     return info.float().mean(dim=1) if info.dim() > 1 else info.float()
 
 

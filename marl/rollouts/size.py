@@ -1,4 +1,4 @@
-"""How much memory rollouts take at the least, asked before anything of them is there."""
+"""A lower bound on the memory of rollouts, checked before they start."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ GAME = 500  # bytes of a game that is stepped in Python
 
 
 def require_rollouts(num_envs: int, rollout_length: int, env_runners: int, spec: Spec) -> None:
-    """Raises InputError for rollouts that this machine cannot hold.
+    """Raise InputError for rollouts that this machine cannot hold.
 
     Args:
         num_envs: games of each env runner.
         rollout_length: steps of each game between two updates.
-        env_runners: processes that play; 0: this one.
+        env_runners: processes that simulate; 0: this one.
         spec: of the game.
     """
     seen = spec.num_nodes * spec.features + spec.num_agents * (spec.action_width + 4)

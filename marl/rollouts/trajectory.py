@@ -1,4 +1,4 @@
-"""What was played: T steps of B games as tensors, in memory or in a file."""
+"""Trajectories: T steps of B games as tensors, in memory or in a file."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ EXTRA = "extra."  # before the names of extras in a file
 
 @dataclass(frozen=True)
 class Trajectory:
-    """T steps of B games between N agents: what was seen, done and paid, and when games ended.
+    """T steps of B games between N agents: observations, actions, rewards, and ends of games.
 
-    Everything about an agent that did not decide is 0. What else a learning method needs stands in
-    `extras` by name (`marl.rollouts.extras` says which there are): [T, B, ...] where there is one a
-    step, [1, B, ...] where there is one a game, so that games are always the second dimension.
+    All entries of agents that did not decide are 0. Further data that a learning method needs is in
+    `extras` by name (`marl.rollouts.extras` lists them): [T, B, ...] if there is one per step,
+    [1, B, ...] if there is one per game, so that games are always the second dimension.
     """
 
     nodes: Tensor  # [T, B, V, F] float32
@@ -36,8 +36,8 @@ class Trajectory:
     fresh: Tensor  # [T, B, N] bool  the agent's first decision of a game
     actions: Tensor  # [T, B, N, D]  as they were drawn: before `Distribution.to_game`
     policy: Tensor  # [T, B, N] int64  whose decision: an index of a policy that learns, or -1
-    reward: Tensor  # [T, B, N] float32  paid by the step
-    terminated: Tensor  # [T, B, N] bool  over after the step: nothing follows
+    reward: Tensor  # [T, B, N] float32  of the step
+    terminated: Tensor  # [T, B, N] bool  the game ended after the step
     truncated: Tensor  # [T, B, N] bool  cut off after the step
     extras: Mapping[str, Tensor] = field(default_factory=dict)
 
@@ -47,7 +47,7 @@ class Trajectory:
 
     @property
     def num_steps(self) -> int:
-        """Of all games together."""
+        """Steps of all games together."""
         return self.nodes.shape[0] * self.nodes.shape[1]
 
     def to(self, device: torch.device | str) -> Trajectory:
@@ -55,7 +55,7 @@ class Trajectory:
         return Trajectory(**found, extras={k: x.to(device) for k, x in self.extras.items()})
 
     def split(self, parts: int) -> list[Trajectory]:
-        """Into trajectories of equally many games, or one fewer."""
+        """Split into trajectories of equally many games, or one fewer."""
         bounds = [self.num_envs * k // parts for k in range(parts + 1)]
         return [self._games(lo, hi) for lo, hi in pairwise(bounds)]
 
@@ -74,7 +74,7 @@ class Trajectory:
 
     @classmethod
     def join(cls, parts: Sequence[Trajectory]) -> Trajectory:
-        """The games of several trajectories of as many steps, with the same extras, as one."""
+        """Join the games of several trajectories with equally many steps and the same extras."""
         if len(parts) == 1:
             return parts[0]
         total = sum(part.num_envs for part in parts)
@@ -96,17 +96,17 @@ class Trajectory:
         )
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write it to one file, an `.npz` of arrays with a digest; whole or not at all."""
+        """Write it atomically to one file, an `.npz` of arrays with a digest."""
         arrays = {name: getattr(self, name) for name in _TENSORS}
         arrays |= {f"{EXTRA}{name}": each for name, each in self.extras.items()}
         write_arrays(Path(path), {name: each.cpu().numpy() for name, each in arrays.items()})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Trajectory:
-        """Read what `save` wrote.
+        """Read a trajectory written by `save`.
 
         Raises:
-            InputError: there is no such file, or it is damaged or holds something else.
+            InputError: there is no such file, or it is damaged or not a trajectory.
         """
         found = {name: torch.from_numpy(a) for name, a in read_arrays(Path(path)).items()}
         extras = {name.removeprefix(EXTRA): found.pop(name) for name in [*found] if EXTRA in name}

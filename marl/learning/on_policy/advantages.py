@@ -1,9 +1,9 @@
-"""Advantages of decisions, from what was paid after them: from the last step back to the first.
+"""Advantages of decisions from the rewards after them, computed backwards in time.
 
-An agent need not act at every step: what it is paid between two of its decisions belongs to the
-first of them, and the discount counts decisions. Where it is off turn at the end, nothing can be
-said of its last decision yet: critics are asked about decisions alone, and what they would say
-about somebody else's turn may be anything, such as the value for the one who is to move.
+An agent need not act at every step: its rewards between two of its decisions belong to the first
+of them, and the discount counts decisions. Where another agent is to move after the last step, the
+last decision has no advantage yet: critics are only trained on an agent's own decisions, and their
+values at other agents' turns mean nothing.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ from marl.rollouts.trajectory import Trajectory
 
 
 class Played(NamedTuple):
-    """T steps of B games between N agents, and what a critic said of them."""
+    """Rewards, decisions and values of T steps of B games between N agents."""
 
     reward: Tensor  # [T, B, N] float32  paid by the step after the decision
     value: Tensor  # [T, B, N] float32  at the decision
     deciding: Tensor  # [T, B, N] bool  where an agent acted
-    terminated: Tensor  # [T, B, N] bool  over after the step: nothing follows
+    terminated: Tensor  # [T, B, N] bool  the game ended after the step
     truncated: Tensor  # [T, B, N] bool  cut off after the step: `final_value` follows
-    final_value: Tensor  # [T, B, N] float32  of what was seen when a game was cut off
-    next_value: Tensor  # [B, N] float32  of what is seen after the last step
-    known: Tensor  # [B, N] bool  where that is a decision's
+    final_value: Tensor  # [T, B, N] float32  of the observation where a game was cut off
+    next_value: Tensor  # [B, N] float32  of the observation after the last step
+    known: Tensor  # [B, N] bool  where `next_value` is at a decision
 
 
 def played(trajectory: Trajectory) -> Played:
-    """What a critic is held to, of a trajectory with the extra "value"."""
+    """The parts of a trajectory with the extra "value" that advantages need."""
     seen, extras = trajectory, trajectory.extras
     return Played(
         seen.reward, extras["value"], seen.acting, seen.terminated, seen.truncated,
@@ -40,33 +40,33 @@ def played(trajectory: Trajectory) -> Played:
 
 
 class Estimates(NamedTuple):
-    """What a method makes of a trajectory before it learns; 0 where `found` is false."""
+    """Advantages and value targets of a trajectory; 0 where `found` is false."""
 
     advantage: Tensor  # [T, B, N] float32
-    found: Tensor  # [T, B, N] bool  decisions of which something is known
-    target: Tensor  # [T, B, N] float32  what the value should have been
-    error: Tensor  # [T, B, N] float32  how far it was off
-    beside: Mapping[str, Tensor] = {}  # [T, B, N] what else there is, by name
+    found: Tensor  # [T, B, N] bool  decisions that have an advantage
+    target: Tensor  # [T, B, N] float32  of the value
+    error: Tensor  # [T, B, N] float32  target minus value
+    beside: Mapping[str, Tensor] = {}  # [T, B, N] further estimates, by name
 
 
 class Moment(NamedTuple):
-    """A step t on the way back, and what is known there of what follows it; [B, N] each."""
+    """A step t of the backward pass, and what is known there of later steps; [B, N] each."""
 
     t: int
     ends: Tensor  # bool  where games ended after it
     acts: Tensor  # bool  where agents decided at it
-    known: Tensor  # bool  where something is known of what follows
+    known: Tensor  # bool  where the value of what follows is known
     found: Tensor  # bool  both
     paid: Tensor  # float32  from this step until the next decision
 
 
 def backwards(reward: Tensor, deciding: Tensor, ends: Tensor, known: Tensor) -> Iterator[Moment]:
-    """From the last step to the first, with what agents are paid until their next decisions.
+    """Steps from last to first, with each agent's rewards until its next decision.
 
     Args:
-        reward: [T, B, N] float32, paid by each step.
-        deciding, ends: [T, B, N] bool, where agents acted, and where it was over after a step.
-        known: [B, N] bool, where what is seen after the last step is a decision's.
+        reward: [T, B, N] float32, rewards of each step.
+        deciding, ends: [T, B, N] bool, where agents acted, and where the game ended after a step.
+        known: [B, N] bool, where agents act on the observation after the last step.
     """
     paid = torch.zeros_like(reward[0])
     for t in range(len(reward) - 1, -1, -1):
@@ -102,6 +102,6 @@ def advantages(played: Played, discount: float, gae_lambda: float) -> tuple[Tens
 
 
 def generalised(trajectory: Trajectory, discount: float, gae_lambda: float) -> Estimates:
-    """Generalised advantages, and values' targets: what they said and the advantage."""
+    """Generalised advantages, and the targets of values: value plus advantage."""
     advantage, found = advantages(played(trajectory), discount, gae_lambda)
     return Estimates(advantage, found, trajectory.extras["value"] + advantage, advantage)

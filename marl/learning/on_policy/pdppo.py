@@ -1,4 +1,4 @@
-"""Post-decision PPO: two critics, of the state before a decision and of the one after it.
+"""Post-decision PPO: PPO with a second critic, for the state after a decision.
 
 Felizardo, Fadda, Brandimarte, Del-Moral-Hernandez and Nascimento, "A reinforcement learning method
 for environments with stochastic variables: post-decision proximal policy optimization with dual
@@ -12,24 +12,23 @@ r^x from a decision on:
 
     V(s) -> R^w,    V^x(s^x) -> R^x,    A = max(R^w - V(s), R^x - V^x(s^x)).
 
-Neither critic learns what is to come of a decision altogether, and V^x is asked about a reward that
-is paid before the state that it sees. The maximum has no gradient of the return behind it: an
-action that saves a set-up is praised however much it loses in sales.
+Neither critic learns the whole return of a decision, and V^x predicts a reward that is paid before
+the state that it sees. The maximum follows the gradient of no return: an action that saves a set-up
+is reinforced however much it loses in sales.
 
-*Corrected*. V(s) is the expected return, V^x(s^x) what is expected of it after the decision, so
-that
+*Corrected*. V(s) is the expected return, V^x(s^x) its part after the decision, so that
 
     Q(s, a) = r^x(s, a) + V^x(s^x),    V^x(s^x) = E[r^w + discount V(s')],
 
 and the advantage is generalised advantage estimation (arXiv 1506.02438, equation 16) on the chain
-s, s^x, s', s'^x, ... in which each half-step has an error of its own:
+s, s^x, s', s'^x, ... in which each half-step has its own error:
 
     A_t   = Q(s_t, a_t) - V(s_t) + lambda A^x_t,
     A^x_t = r^w_t + discount V(s_t+1) - V^x(s^x_t) + discount lambda A_t+1.
 
-The targets are V + A and V^x + A^x. lambda = 0 is Q - V alone, in which no draw of chance is left;
-lambda = 1 is the return less V, as PPO has it: between the two, the noise of chance is traded for
-what the second critic gets wrong.
+The targets are V + A and V^x + A^x. lambda = 0 is Q - V alone, without any noise of chance;
+lambda = 1 is the return minus V, as in PPO: in between, the noise of chance is traded for the
+second critic's error.
 """
 
 from __future__ import annotations
@@ -55,7 +54,7 @@ if TYPE_CHECKING:
 
 
 class PDPPO(PPO):
-    """Post-decision PPO: a second critic sees what a decision did, before chance comes."""
+    """Post-decision PPO: a second critic values the state after a decision and before chance."""
 
     learner = "marl.rllib.pdppo:PDPPOLearner"
     metrics = (*PPO.metrics, "post_decision_loss")
@@ -64,10 +63,11 @@ class PDPPO(PPO):
 
     name: Literal["pdppo"] = "pdppo"  # type: ignore[assignment]
     form: Literal["corrected", "published"] = "corrected"
-    """Of the advantage: Q(s, a) - V(s) by estimation along half-steps, or the paper's maximum."""
+    """How advantages are computed: "corrected", Q(s, a) - V(s) estimated along half-steps;
+    "published", the paper's maximum."""
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
-    """Of generalised advantage estimation, for each half of a step: 1 looks at returns alone, 0 at
-    the two critics alone; the published form looks at returns alone in any case."""
+    """Lambda of generalised advantage estimation, per half-step: 1 uses whole returns, 0 only the
+    two critics; the published form always uses whole returns."""
 
     def require(self, plan: Plan) -> None:
         require_post_decision(plan.game)
@@ -75,7 +75,7 @@ class PDPPO(PPO):
         for key, plain in (("encoder", "mlp"), ("critic", "own"), ("memory", 0)):
             if (given := getattr(network, key)) != plain:
                 raise InputError(
-                    f"method pdppo: its second critic sees the agent's own node alone: set "
+                    f"method pdppo: its second critic sees only the agent's own node: set "
                     f"network.{key} = {plain!r} instead of {given!r}"
                 )
 
@@ -91,7 +91,7 @@ class PDPPO(PPO):
 
 
 class Halves(NamedTuple):
-    """T steps of B games between N agents, in halves; see
+    """T steps of B games between N agents, in half-steps; see
     `marl.learning.on_policy.advantages.Played`."""
 
     reward: Tensor  # [T, B, N] float32  of the whole step
@@ -107,7 +107,7 @@ class Halves(NamedTuple):
 
     @classmethod
     def of(cls, trajectory: Trajectory) -> Halves:
-        """Of a trajectory with the extras "value" and "post_decision"."""
+        """The half-steps of a trajectory with the extras "value" and "post_decision"."""
         extras = trajectory.extras
         return cls(
             sure=extras["decided_reward"],
@@ -117,18 +117,18 @@ class Halves(NamedTuple):
 
 
 class HalfEstimates(NamedTuple):
-    """Of the decisions that `found` marks; 0 elsewhere."""
+    """Advantages and targets of the decisions that `found` marks; 0 elsewhere."""
 
     advantage: Tensor  # [T, B, N] float32
     found: Tensor  # [T, B, N] bool
-    target: Tensor  # [T, B, N] float32  what V should have been
-    after_target: Tensor  # [T, B, N] float32  what V^x should have been
+    target: Tensor  # [T, B, N] float32, targets of V
+    after_target: Tensor  # [T, B, N] float32, targets of V^x
 
 
 def corrected(played: Halves, discount: float, gae_lambda: float) -> HalfEstimates:
     """Generalised advantages along half-steps; the equations stand at the top of this file.
 
-    What is paid between two decisions of an agent belongs to chance, and so to the first of them.
+    Rewards between two decisions of an agent count as chance's, after the first of them.
     """
     p, result = played, _nothing(played)
     ends = p.terminated | p.truncated
@@ -150,7 +150,7 @@ def corrected(played: Halves, discount: float, gae_lambda: float) -> HalfEstimat
 
 
 def published(played: Halves, discount: float) -> HalfEstimates:
-    """The greater of two surprises: of what chance paid, and of what decisions paid.
+    """The paper's advantages: the larger of the errors in chance's and in decisions' rewards.
 
     Unlike in the released code a trajectory may end within a game: what chance pays from there on
     is what V says of it; of what decisions pay, V^x says it at the last of them.
@@ -180,17 +180,17 @@ def published(played: Halves, discount: float) -> HalfEstimates:
 
 
 def _nothing(p: Halves) -> HalfEstimates:
-    """Of nobody's decisions."""
+    """Estimates of no decisions: all 0."""
     zero = torch.zeros_like(p.value)
     return HalfEstimates(zero, torch.zeros_like(p.deciding), zero.clone(), zero.clone())
 
 
 def require_post_decision(game: Any) -> PostDecision:
-    """The simulator of a game, if its steps come in halves; else InputError."""
+    """The simulator of a game, InputError if it has no post-decision states."""
     made, name = suited(game, _halves), called(game)
     if made is None:
         raise InputError(
-            f"method pdppo: {name} has no post-decision states: play {suiting(_halves)}, or a "
+            f"method pdppo: {name} has no post-decision states: use {suiting(_halves)}, or a "
             "simulator of your own with decide and realise (games.simulators.post_decision)"
         )
     assert isinstance(made, PostDecision)

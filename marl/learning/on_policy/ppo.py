@@ -1,9 +1,9 @@
-"""Proximal policy optimisation, for many agents: the loss, and its parameters.
+"""Proximal policy optimisation for many agents: its config and its loss.
 
 Schulman, Wolski, Dhariwal, Radford and Klimov (2017), "Proximal policy optimization algorithms",
 arXiv 1707.06347, equations 7 and 9, with generalised advantage estimation (Schulman et al. 2016,
 arXiv 1506.02438, equation 16; see `marl.learning.on_policy.advantages`).
-`loss` is term for term RLlib's own, which the tests hold it to.
+`loss` equals RLlib's own term by term, which the tests check.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from marl.rollouts.trajectory import Trajectory
 
 
 class PPO(RolloutMethod):
-    """Proximal policy optimisation with one policy a role, or one an agent."""
+    """Proximal policy optimisation (PPO), with one policy per role or per agent."""
 
     learner = "marl.rllib.ppo:PPOLearner"
     metrics: ClassVar[tuple[str, ...]] = (
@@ -33,44 +33,45 @@ class PPO(RolloutMethod):
 
     name: Literal["ppo"] = "ppo"
     rollout_length: Annotated[int, Field(gt=0)] = 64
-    """Steps of each game between two updates; in a game of turns at least a few rounds."""
+    """Steps of each game between two updates; in turn-based games at least a few rounds."""
     epochs: Annotated[int, Field(gt=0, le=1000)] = 4
-    """Passes over what was played."""
+    """Passes over each batch of experience."""
     minibatches: Annotated[int, Field(gt=0, le=100_000)] = 8
-    """Gradient steps a pass."""
+    """Gradient steps in each pass."""
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99
-    """From one decision of an agent to its next."""
+    """Discount factor from one decision of an agent to its next."""
     gae_lambda: Annotated[float, Field(ge=0, le=1)] = 0.95
-    """Of generalised advantage estimation: 1 looks at returns alone, 0 at one step."""
+    """Lambda of generalised advantage estimation: 1 uses whole returns, 0 one step."""
     clip: Annotated[float, Field(gt=0)] = 0.2
-    """How far from 1 the probability ratio is rewarded."""
+    """Largest deviation of the probability ratio from 1 that still increases the objective."""
     value_clip: Annotated[float, Field(gt=0)] = 1000.0
-    """The squared error of the value counts up to this: an error beyond its root teaches nothing,
-    so it belongs well above the square of the largest return."""
+    """Cap on the squared error of the value: errors beyond its root give no gradient, so set it
+    well above the square of the largest return."""
     value_coefficient: Annotated[float, Field(ge=0)] = 0.5
-    """Of the value loss."""
+    """Weight of the value loss."""
     entropy: Schedule = 0.01
-    """Of the entropy bonus."""
+    """Weight of the entropy bonus."""
     kl_coefficient: Annotated[float, Field(ge=0)] = 0.0
-    """Of the penalty on the divergence from the policy that played; adapted to `kl_target`."""
+    """Initial weight of the penalty on the KL divergence from the policy that collected the data;
+    adapted to `kl_target`."""
     kl_target: Annotated[float, Field(gt=0)] = 0.01
-    """The mean divergence of an update that `kl_coefficient` is adapted to."""
+    """Mean KL divergence per update that `kl_coefficient` is adapted to."""
     normalise_advantages: bool = True
-    """To mean 0 and standard deviation 1, over an update."""
+    """Whether advantages are scaled to mean 0 and standard deviation 1 over each update."""
 
     def estimate(self, trajectory: Trajectory) -> Estimates:
-        """What was better or worse than expected, and what the critic is to say."""
+        """Advantages of the decisions, and targets for the critic."""
         return generalised(trajectory, self.discount, self.gae_lambda)
 
 
 class Loss(NamedTuple):
-    """The loss and its parts, each a mean over decisions; scalars."""
+    """The loss and its terms, each a mean over decisions; scalars."""
 
     total: Tensor
     policy: Tensor
     value: Tensor  # clipped
     entropy: Tensor
-    kl: Tensor  # of the policy that played from the one that learns
+    kl: Tensor  # KL(policy that collected the data || policy that learns)
 
 
 def loss(
@@ -92,13 +93,13 @@ def loss(
     """The clipped surrogate, the value's error and the entropy bonus (arXiv 1707.06347, eq. 7, 9).
 
     Args:
-        parameters: [D, P] of the action distribution that learns.
-        value: [D] float32, as the critic has it now.
-        actions: [D, W] that were taken.
-        old_parameters: [D, P] of the distribution that they were drawn from.
-        old_logp: [D] log probability that they had then.
+        parameters: [D, P] of the action distribution of the policy that learns.
+        value: [D] float32, the critic's present values.
+        actions: [D, W] as taken.
+        old_parameters: [D, P] of the distribution that the actions were drawn from.
+        old_logp: [D] the actions' log probabilities then.
         advantage: [D] float32.
-        target: [D] float32, that the value should have.
+        target: [D] float32, targets of the value.
     """
     ratio = torch.exp(distribution.logp(parameters, actions) - old_logp)
     surrogate = torch.min(advantage * ratio, advantage * ratio.clamp(1 - clip, 1 + clip)).mean()

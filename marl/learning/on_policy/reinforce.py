@@ -1,10 +1,9 @@
-"""REINFORCE with a learned baseline, for many agents: the loss, and its parameters.
+"""REINFORCE with a learned baseline, for many agents: its config and its loss.
 
 Williams (1992), "Simple statistical gradient-following algorithms for connectionist reinforcement
-learning", Machine Learning 8, equation 5 with the baseline of section 6: of every decision the
-gradient of its log probability, times its return to go less what the critic had expected. Unlike
-there an update need not wait for games to end: what is beyond the trajectory is what the critic
-says of it.
+learning", Machine Learning 8, equation 5 with the baseline of section 6: the gradient of each
+decision's log probability, times its return to go minus the critic's value. Unlike there an update
+need not wait for games to end: rewards beyond the trajectory are estimated by the critic.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from marl.rollouts.trajectory import Trajectory
 
 
 class REINFORCE(RolloutMethod):
-    """REINFORCE with a critic as its baseline: one gradient step from what was just played."""
+    """REINFORCE with a critic as its baseline: one gradient step on each batch."""
 
     learner = "marl.rllib.reinforce:REINFORCELearner"
     metrics = (
@@ -36,23 +35,23 @@ class REINFORCE(RolloutMethod):
 
     name: Literal["reinforce"] = "reinforce"
     rollout_length: Annotated[int, Field(gt=0)] = 64
-    """Steps of each game between two updates; best as long as a game, or longer."""
+    """Steps of each game between two updates; at least the length of a game is best."""
     discount: Annotated[float, Field(ge=0, le=1)] = 0.99
-    """From one decision of an agent to its next."""
+    """Discount factor from one decision of an agent to its next."""
     value_coefficient: Annotated[float, Field(ge=0)] = 0.5
-    """Of the value loss."""
+    """Weight of the value loss."""
     entropy: Schedule = 0.01
-    """Of the entropy bonus."""
+    """Weight of the entropy bonus."""
     normalise_advantages: bool = True
-    """To mean 0 and standard deviation 1, over an update."""
+    """Whether advantages are scaled to mean 0 and standard deviation 1 over each update."""
 
     def estimate(self, trajectory: Trajectory) -> Estimates:
-        """Returns to go less the baseline: generalised advantages whose lambda is 1."""
+        """Returns to go minus the baseline: generalised advantages with lambda = 1."""
         return generalised(trajectory, self.discount, gae_lambda=1.0)
 
 
 class Loss(NamedTuple):
-    """The loss and its parts, each a mean over decisions; scalars."""
+    """The loss and its terms, each a mean over decisions; scalars."""
 
     total: Tensor
     policy: Tensor
@@ -75,9 +74,9 @@ def loss(
 
     Args:
         parameters: [D, P] of the action distribution, which the actions were drawn from.
-        value: [D] float32, as the critic has it.
-        actions: [D, W] that were taken.
-        advantage: [D] float32, the return to go less the baseline.
+        value: [D] float32, the critic's values.
+        actions: [D, W] as taken.
+        advantage: [D] float32, the return to go minus the baseline.
         target: [D] float32, the return to go.
     """
     policy = -(advantage * distribution.logp(parameters, actions)).mean()

@@ -1,8 +1,8 @@
-"""Hindsight differentiable policy optimisation: gradients through a simulator that has them.
+"""Hindsight differentiable policy optimisation: gradients through a differentiable simulator.
 
 Alvo, Russo and Kanoria (2023), "Deep reinforcement learning for inventory networks", arXiv
-2306.11246, section 3: draw what is random, play the policy's own actions, and take the gradient of
-what it was paid through every step, as if what was drawn had been known. No critic, no log
+2306.11246, section 3: draw everything random, play the policy's actions, and take the gradient of
+the rewards through every step, as if the draws had been known. No critic, no log
 probabilities. Actions are the policy's likeliest ones, since a gradient needs no exploration.
 """
 
@@ -47,16 +47,17 @@ class HDPO(RLlibMethod):
 
     name: Literal["hdpo"] = "hdpo"
     num_envs: Annotated[int, Field(gt=0)] = 1024
-    """Games of each gradient step, of all learners together; the paper: 1,024 to 8,192."""
+    """Games per gradient step, over all learners; the paper: 1,024 to 8,192."""
     updates: Annotated[int, Field(gt=0, le=10_000)] = 10
     """Gradient steps between two rows of metrics."""
     learning_rate: Schedule = 3e-3
     """Adam's learning rate; the paper: 0.003 for one store, 0.01 for serial systems, 1e-4 to 1e-3
     for others."""
     gradient_clip: Annotated[float, Field(ge=0)] = 0.0
-    """The largest norm of a gradient; 0: as it is. The paper: 1 for graph networks, none else."""
+    """Gradients are scaled down to at most this norm; 0: never. The paper: 1 for graph networks,
+    else never."""
     discount: Annotated[float, Field(gt=0, le=1)] = 1.0
-    """From one step to the next; the paper: none."""
+    """Discount factor from one step to the next; the paper uses none (1)."""
     warm_up: Annotated[int, Field(ge=0)] = 0
     """First steps of a game whose rewards do not count, though gradients pass through them."""
 
@@ -64,19 +65,19 @@ class HDPO(RLlibMethod):
         horizon = getattr(require_differentiable(plan.game), "horizon", None)
         if horizon is not None and self.warm_up >= horizon:
             raise InputError(
-                f"method.warm_up = {self.warm_up}: games are over after {horizon} steps; give less"
+                f"method.warm_up = {self.warm_up}: games end after {horizon} steps; set it lower"
             )
         if plan.resources.env_runners:
             raise InputError(
-                "method hdpo plays in its learners: set resources.env_runners = 0, and "
+                "method hdpo simulates in its learners: set resources.env_runners = 0, and "
                 "resources.learners for more processes"
             )
         if plan.self_play.past:
-            raise InputError("method hdpo knows no past selves: set self_play.past = 0")
+            raise InputError("method hdpo has no self-play with the past: set self_play.past = 0")
         if plan.resources.learners > self.num_envs:
             raise InputError(
-                f"{plan.resources.learners} learners have {self.num_envs} games: give "
-                "method.num_envs at least one for each"
+                f"{plan.resources.learners} learners share {self.num_envs} games: set "
+                "method.num_envs to at least one each"
             )
 
     def require_memory(self, plan: Plan, spec: Spec) -> None:
@@ -85,7 +86,7 @@ class HDPO(RLlibMethod):
         require_memory(
             self.num_envs * horizon * kept * NUMBER,
             f"method.num_envs = {self.num_envs:,} of {horizon:,} steps, with their gradients,",
-            "give fewer games, or shorter ones",
+            "use fewer games, or shorter ones",
         )
 
     def start(
@@ -93,8 +94,8 @@ class HDPO(RLlibMethod):
     ) -> Any:
         if against is not None:
             raise InputError(
-                f"method {self.name} plays all seats itself: against another policy learn with ppo "
-                "or reinforce"
+                f"method {self.name} plays all seats itself: to learn against another policy use "
+                "ppo or reinforce"
             )
         return super().start(plan, seats=seats)
 
@@ -110,19 +111,19 @@ class HDPO(RLlibMethod):
 
 @dataclass(frozen=True)
 class Draw:
-    """What a learner is to play."""
+    """The games that a learner plays in an update."""
 
     games: int  # of every gradient step
     seeds: tuple[int, ...]  # one a gradient step
 
 
 def require_differentiable(game: Any) -> Simulator:
-    """The simulator of a game, if gradients pass through it; else InputError."""
+    """The simulator of a game; InputError if it is not differentiable."""
     made, name = suited(game, _passes), called(game)
     if made is None:
         raise InputError(
-            f"method hdpo: no gradients pass through {name}: play {suiting(_passes)}, or a "
-            "simulator of your own that is differentiable"
+            f"method hdpo: {name} is not differentiable: use {suiting(_passes)}, or your own "
+            "differentiable simulator"
         )
     for role in made.spec.roles:
         if role.sizes:
@@ -147,9 +148,8 @@ def _passes(simulator: Simulator) -> bool:
 class Players:
     """Networks that play all agents of B games by their likeliest actions.
 
-    Nothing that is computed depends on who is to act: an agent that is not computes an action that
-    nobody heeds. So it is known once for all which rows belong to whom, and no device has to be
-    waited for to say so.
+    Every agent computes an action at every step; those of agents not to act are ignored. So the
+    rows of each policy are fixed from the start, and no step waits for the device to find them.
     """
 
     def __init__(
@@ -158,7 +158,7 @@ class Players:
         """
         Args:
             networks: the policies.
-            of_agent: [N] which of them plays each agent.
+            of_agent: [N] which policy plays each agent.
             spec: of the game.
             games: B.
         """
@@ -220,9 +220,9 @@ class Hindsight:
 def play(simulator: Simulator, players: Players, generator: torch.Generator) -> Hindsight:
     """Play `players.games` games to their ends.
 
-    Games that are over are stepped on while others last, and what that brings does not count.
-    A simulator whose games all take as many steps may say so by an attribute `horizon`; nobody has
-    to look then whether they are over.
+    Games that are over are stepped on while others last, without counting their rewards.
+    If all games of a simulator take equally many steps, an attribute `horizon` may say how many;
+    then no step has to check whether they are over.
     """
     horizon: int | None = getattr(simulator, "horizon", None)
     state = simulator.reset(players.games, generator)
@@ -281,7 +281,7 @@ def _episodes(
 
 
 def loss(played: Hindsight, discount: float = 1.0, warm_up: int = 0) -> Tensor:
-    """Scalar: less the mean over games of all agents' rewards a step, of the steps that count.
+    """Scalar: minus the mean reward per game and step, summed over agents; warm-up left out.
 
     Raises:
         InputError: games end before the warm-up does.
@@ -311,18 +311,18 @@ def pathwise_gradient(
     discount: float = 1.0,
     warm_up: int = 0,
 ) -> tuple[Tensor, list[dict[str, Tensor]]]:
-    """The loss of so many games, and its gradient with respect to every policy's parameters.
+    """The loss over `games` games, and its gradient with respect to every policy's parameters.
 
     Args:
-        simulator: that is differentiable.
+        simulator: a differentiable one.
         networks: the policies.
         games: B.
-        seed: of all that is random; the same one draws the same games, whatever the policies do.
+        seed: of everything random; the same seed draws the same games, whatever the policies do.
         of_agent: [N] which policy plays each agent; None: the first plays all.
         discount, warm_up: see `HDPO`.
 
     Returns:
-        the loss, a scalar, and by policy the gradients of those parameters that the loss hangs on.
+        the loss, a scalar, and for each policy the gradients of the parameters that it depends on.
     """
     of_agent = of_agent or [0] * simulator.spec.num_agents
     device = next(networks[0].parameters()).device

@@ -148,7 +148,7 @@ def test_a_small_file_that_tells_of_a_huge_network(tmp_path):
         Policy.load(file)
     whole |= {"weights": {}}
     torch.save(whole | {"digest": _digest(whole)}, file)
-    with pytest.raises(games.InputError, match="other networks"):
+    with pytest.raises(games.InputError, match="weights of other agents"):
         Policy.load(file)
 
 

@@ -173,7 +173,7 @@ def test_what_counts_of_a_game():
     assert loss(counted).item() == pytest.approx(-(1 + 2 + 3 + 4) / 4)
     assert loss(counted, warm_up=2).item() == pytest.approx(-(3 + 4) / 2)
     assert loss(counted, discount=0.5, warm_up=1).item() == pytest.approx(-(2 + 1.5 + 1) / 3)
-    with pytest.raises(InputError, match=r"^method.warm_up = 4: games are over after 4 steps"):
+    with pytest.raises(InputError, match=r"^method.warm_up = 4: games end after 4 steps"):
         loss(counted, warm_up=4)
 
 
@@ -405,17 +405,17 @@ def test_numbers_that_are_not_finite():
 @pytest.mark.parametrize(
     ("asked", "message"),
     [
-        (plan("kuhn_poker"), "method hdpo: no gradients pass through kuhn_poker: play navigation"),
-        (plan("pettingzoo:mpe2.simple_spread_v3"), "method hdpo: no gradients pass through pett"),
+        (plan("kuhn_poker"), "method hdpo: kuhn_poker is not differentiable: use navigation"),
+        (plan("pettingzoo:mpe2.simple_spread_v3"), "method hdpo: pettingzoo:mpe2.* is not diff"),
         (
             plan("tests.helpers.grid_simulator:Exits()"),
-            "method hdpo: no gradients pass through tests.helpers",
+            "method hdpo: tests.helpers.* is not differentiable",
         ),
         (plan(f"{HERE}:Choice()"), "method hdpo: .*: store chooses among whole numbers"),
-        (plan(resources=Resources(env_runners=1)), "method hdpo plays in its learners: set reso"),
-        (plan(resources=Resources(learners=65)), "65 learners have 64 games: give method.num_envs"),
-        (plan(warm_up=30), "method.warm_up = 30: games are over after 30 steps; give less"),
-        (plan().model_copy(update=dict(self_play=SelfPlay(past=0.5))), "method hdpo knows no past"),
+        (plan(resources=Resources(env_runners=1)), "method hdpo simulates in its learners: set"),
+        (plan(resources=Resources(learners=65)), "65 learners share 64 games: set method.num_envs"),
+        (plan(warm_up=30), "method.warm_up = 30: games end after 30 steps; set it lower"),
+        (plan().model_copy(update=dict(self_play=SelfPlay(past=0.5))), "method hdpo has no self"),
     ],
 )  # fmt: skip
 def test_what_it_refuses(asked, message):

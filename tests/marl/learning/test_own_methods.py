@@ -272,9 +272,7 @@ def test_a_scenario_names_it(own):
 
 def test_what_it_does_not_use_is_refused(own):
     text = f'game = "{EXITS}"\nmethod = "q_learning:QLearning"\nself_play.past = 0.5\n'
-    with pytest.raises(
-        InputError, match=r"method q_learning:QLearning has no use for \[self_play\]"
-    ):
+    with pytest.raises(InputError, match=r"method q_learning:QLearning does not use \[self_play\]"):
         scenario(own, text).check()
     with pytest.raises(InputError, match=r"there is no key 'clip'"):
         scenario(
@@ -418,5 +416,5 @@ def test_it_needs_no_rllib(own, dataset):
 
 def test_a_data_set_that_nobody_learns_from_is_refused(dataset):
     plan = marl.Plan(**SMALL, dataset=marl.Dataset(path=str(dataset)))
-    with pytest.raises(InputError, match=r"method ppo has no use for \[dataset\]"):
+    with pytest.raises(InputError, match=r"method ppo does not use \[dataset\]"):
         marl.train(plan)

@@ -391,7 +391,7 @@ def test_restored_training_is_as_if_uninterrupted(form, tmp_path):
     "game", ["navigation(agents=2)", "kuhn_poker", "pettingzoo:mpe2.simple_spread_v3"]
 )
 def test_a_game_without_post_decision_states_is_refused(game):
-    with pytest.raises(InputError, match=r"no post-decision states: play lot_sizing\(\.\.\.\), or"):
+    with pytest.raises(InputError, match=r"no post-decision states: use lot_sizing\(\.\.\.\), or"):
         train(Plan(game=game, method=PDPPO()))
     assert require_post_decision(GAME).periods == 7
 

@@ -144,11 +144,11 @@ def test_untrained_networks_play_almost_uniformly():
 
 REFUSED = [
     (lambda: strategy(opinionated(KUHN, memory=4)), InputError, "network.memory = 0"),
-    (lambda: strategy(opinionated(KUHN), LEDUC), InputError, "shows or asks other things"),
+    (lambda: strategy(opinionated(KUHN), LEDUC), InputError, "has other observations or actions"),
     (
         lambda: strategy(opinionated(KUHN, share="agent"), LEDUC),
         InputError,
-        "plays that game only",
+        "plays only that game",
     ),
     (lambda: InformationSets("chess"), UnenumerableGameError, "histories"),
     (lambda: InformationSets(LEDUC, node_budget=1000), UnenumerableGameError, "1,000 histories"),

@@ -420,7 +420,7 @@ CANNOT_BE_PLAYED = [
     (dict(longest=7), r"Endless\(\): a game is not over after 7 steps; give the game a limit"),
     (dict(against=Uniform(None), seat=2), "there is no seat 2; give one of 0 to 1"),
     (dict(against=Uniform(None), seat=-1), "there is no seat -1; give one of 0 to 1"),
-    (dict(against="leduc_poker"), "Endless.* shows or asks other things of .* leduc_poker"),
+    (dict(against="leduc_poker"), "Endless.* has other observations or actions for .* leduc_poker"),
 ]
 
 

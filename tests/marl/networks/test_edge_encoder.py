@@ -259,7 +259,9 @@ def test_networks_that_a_policy_cannot_play(options, other):
     view = "graph" if config.encoder == "edges" else "planner"
     here, there = warehouses(view=view), warehouses(**other)
     policy = Policy.new("here", here.spec, config)
-    with pytest.raises(InputError, match="there shows or asks other things of 'planner' than here"):
+    with pytest.raises(
+        InputError, match="there has other observations or actions for 'planner' than here"
+    ):
         policy.for_game("there", there.spec)
 
 
@@ -361,8 +363,8 @@ def test_games_without_edges_to_act_along(spec):
     with pytest.raises(InputError) as caught:
         Network(encoder="edges").build(spec.roles[0], spec, 0)
     assert str(caught.value) == (
-        f'{spec.name}: encoder "edges" is for one agent who is shown a graph and gives every edge '
-        'of it a number, as in inventory games with view = "graph"; use another encoder'
+        f'{spec.name}: encoder "edges" is for one agent that sees a graph and acts on every '
+        'edge of it, as in inventory games with view = "graph"; use another encoder'
     )
 
 
@@ -384,7 +386,7 @@ def test_games_with_other_edges():
     for edges in ([[0, 1], [1, 2], [4, 5], [6, 5]], [[0, 1], [1, 2], [4, 5]]):
         with pytest.raises(InputError, match="needs games that all have the same edges"):
             answers(network, seen(edges))
-    with pytest.raises(InputError, match="a number for each of 1 edges, but an action of walker h"):
+    with pytest.raises(InputError, match="acts on each of 1 edges, but an action of walker h"):
         answers(network, seen([[0, 1], [4, 5]]))
 
 

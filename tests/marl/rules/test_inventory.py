@@ -641,7 +641,7 @@ def test_a_rule_is_an_actor():
                 ),
                 paths(one_store(lead=6), 2, 5),
             ),
-            "shows or asks other things",
+            "has other observations or actions",
         ),
     ],
 )
