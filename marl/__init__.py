@@ -1,9 +1,9 @@
-"""How agents come to play a game: solvers on the sequence form, and learning by networks."""
+"""Multi-agent learning: tabular solvers on the sequence form, and policies by deep learning."""
 
 from games.common.lazy import later
 from marl import tabular
 
-# What learns stands on torch and RLlib, which take their time to import: only when asked for.
+# Deep learning needs torch and RLlib, which are slow to import: only when used.
 _LATER = {
     "Dataset": "marl.learning.plan",
     "HDPO": "marl.learning.pathwise.hdpo",

@@ -1,1 +1,1 @@
-"""What players are worth: whole games, comparisons, exact strategies, best responses."""
+"""Evaluation of players: whole episodes, comparisons, exact strategies, best responses."""

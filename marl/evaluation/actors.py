@@ -1,17 +1,17 @@
-"""Who plays: what a game shows goes in, actions for all seats come out, memory is its own affair.
+"""Actors: they turn observations into actions for all seats, and manage their own memory.
 
 A `Player` plays any game that suits it: a policy, a rule, a planner, a strategy, a person. Seated
-in one game it is an `Actor`, which is asked for the actions of all agents of B games jointly. A
-player that has to be shown a game in a view of its own, with the same rules and the same chance,
-has `shown(game)`, which gives that game.
+in one game it is an `Actor`, which chooses the actions of all agents of B games jointly. A player
+that needs a particular view of a game, with the same rules and the same chance, has
+`shown(game)`, which returns that view.
 
-What an actor may have besides, each by its name:
+Optional members of an actor:
 
-- `can_be_greedy = True`: it knows its likeliest action, which generator None asks for; all others
-  are always given a generator.
-- `reads_text = True`: it needs `Observation.text`, which games that can give it then do.
-- `foresee(seed)`: is told the seed of the games before `start`, so that a planner may know what
-  chance will bring. Only `games.simulators.vector.SimulatorVector.reset` says what follows from it.
+- `can_be_greedy = True`: with generator None it plays its likeliest action; all other actors
+  always get a generator.
+- `reads_text = True`: it needs `Observation.text`, which games that have it then provide.
+- `foresee(seed)`: gets the seed of the games before `start`, so that a planner may know future
+  chance outcomes. Only `games.simulators.vector.SimulatorVector.reset` defines what it implies.
 """
 
 from __future__ import annotations
@@ -29,22 +29,22 @@ class Actor(Protocol):
     """Plays all agents of B games of one kind."""
 
     def start(self, num_envs: int) -> None:
-        """B games begin: remember nothing of others."""
+        """Start `num_envs` new games with empty memory."""
 
     def act(self, seen: Observation, generator: torch.Generator | None) -> Tensor:
         """Actions [B, N, D]; those of agents that do not act are ignored.
 
         Args:
-            seen: by B games, as many as `start` was told.
-            generator: of what is drawn; None: play what is likeliest (see `can_be_greedy` above).
+            seen: the observation of B games, as many as given to `start`.
+            generator: to sample actions with; None: the likeliest ones (see `can_be_greedy` above).
         """
 
     def forget(self, over: Tensor) -> None:
-        """The games where `over` [B] bool is true have ended and begun anew."""
+        """Clear the memory of games that ended and restarted, where `over` [B] bool is true."""
 
 
 class Player(Protocol):
-    """Who plays any game that suits."""
+    """A player of any game that suits it, before it is seated in one."""
 
     def for_game(self, game: Any, spec: Spec) -> Actor:
         """The player seated in a game.
@@ -59,28 +59,28 @@ class Player(Protocol):
 
 
 def shown(player: Player, game: Any) -> Any:
-    """A game, by name or itself, in the view that a player needs."""
+    """A game (or the game of a name) in the view that a player needs."""
     own = getattr(player, "shown", None)
     return game if own is None else own(game)
 
 
 class Memoryless:
-    """What actors that remember nothing have in common."""
+    """Base of actors without memory."""
 
     def start(self, num_envs: int) -> None:
-        """There is nothing to be prepared."""
+        """Does nothing."""
 
     def forget(self, over: Tensor) -> None:
-        """There is nothing to be forgotten."""
+        """Does nothing."""
 
 
 class Uniform(Memoryless):
-    """Every legal action is equally likely; continuous ones as `random_actions` draws them."""
+    """Plays uniformly random legal actions; continuous ones as in `random_actions`."""
 
     def __init__(self, spec: Spec | None = None) -> None:
         """
         Args:
-            spec: of the game that is played; None: `for_game` says it.
+            spec: of the game; None: it is set by `for_game`.
         """
         self.spec = spec
 
@@ -89,5 +89,5 @@ class Uniform(Memoryless):
         return random_actions(self.spec, seen, generator)
 
     def for_game(self, game: Any, spec: Spec) -> Uniform:
-        """The same in another game."""
+        """The uniform player in another game."""
         return Uniform(spec)

@@ -1,9 +1,8 @@
-"""How exploitable a policy is at the least: learners try to beat it, seat by seat.
+"""Lower bounds on a policy's exploitability: best responses learned against it, seat by seat.
 
-A learned response is a response, so what it wins over the policy in the policy's own seat is a
-lower bound on what a best response wins; how close it comes is the learner's matter. The
-approximate best response of Timbers et al., "Approximate exploitability: learning a best response"
-(2022), with PPO in the place of its search.
+The gain of any learned response over the policy in its own seat is a lower bound on the gain of a
+best response; how tight it is depends on the learning. The method is that of Timbers et
+al., "Approximate exploitability: learning a best response" (2022), with PPO in place of its search.
 """
 
 from __future__ import annotations
@@ -29,18 +28,18 @@ RESPONDER = PPO(
     num_envs=128,
     rollout_length=32,
     learning_rate=1e-3,
-    discount=1.0,  # returns are judged without a discount
-    value_clip=1e6,  # nothing is known of their scale
+    discount=1.0,  # returns are measured without a discount
+    value_clip=1e6,  # the scale of returns is unknown
 )
-CHOOSING = 1000  # games in which it is chosen how a responder plays
+CHOOSING = 1000  # games to choose between a responder's sampled and likeliest actions
 
 
 @dataclass(frozen=True, eq=False)
 class LowerBound:
-    """What learned responders win over a policy, each in one of N seats.
+    """Gains of learned responders over a policy, each in one of N seats.
 
-    Estimated on games that nothing was chosen by. A responder that is worse than the policy counts
-    below 0, so that the estimate is not biased.
+    Estimated on fresh games, on which nothing was chosen. The gain of a responder that is worse
+    than the policy counts as negative, so that the estimate is unbiased.
     """
 
     response: Float64  # [N] mean return of the responder in each seat, the policy in the others
@@ -49,16 +48,16 @@ class LowerBound:
     own_error: Float64  # [N] its standard error
     own_sum_error: float  # standard error of the sum of `own`: 0 in a zero-sum game
     episodes: int  # games of each estimate
-    updates: tuple[int, ...]  # [N] that each responder learned from
+    updates: tuple[int, ...]  # [N] training updates of each responder
 
     @property
     def gain(self) -> Float64:
-        """[N] what a responder wins over the policy."""
+        """[N] gain of each responder over the policy."""
         return self.response - self.own
 
     @property
     def gain_error(self) -> Float64:
-        """[N] its standard error: the two means are of independent games."""
+        """[N] standard error of the gains: the two means are of independent games."""
         return np.hypot(self.response_error, self.own_error)
 
     @property
@@ -68,13 +67,13 @@ class LowerBound:
 
     @property
     def standard_error(self) -> float:
-        """Of `value`. The policy's own returns are of the same games in all seats."""
+        """Standard error of `value`; the policy's returns in all seats are of the same games."""
         variance = np.sum(self.response_error**2) + self.own_sum_error**2
         return float(np.sqrt(variance) / len(self.own))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95%, by Student's t, of what these responders win.
+        """95% interval of these responders' mean gain, by Student's t.
 
         The exploitability itself may lie anywhere above the lower end.
         """
@@ -94,18 +93,18 @@ def exploitability_lower_bound(
 ) -> LowerBound:
     """Train a responder for every seat against the frozen policy, then play it on fresh games.
 
-    A responder plays the actions that it draws or its likeliest ones, whichever did better in
-    games of their own; the games of the estimate are others.
+    A responder plays sampled or likeliest actions, whichever did better in separate games, which
+    the estimate does not use.
 
     Args:
-        policy: that plays all other seats; of any game that can be trained on.
+        policy: plays all other seats; of any game that can be trained on.
         updates: of each responder.
         seconds: no update of a responder starts after this long; with it results depend on the
             clock.
-        episodes: games in each seat, and as many of the policy alone.
+        episodes: games per seat, and as many of the policy against itself.
         seed: of training and playing.
-        method: how responders learn.
-        network: of the responders; None: as the policy's own.
+        method: the learning method of responders.
+        network: of the responders; None: like the policy's.
         resources: processes and devices.
 
     Raises:
@@ -156,7 +155,7 @@ def exploitability_lower_bound(
 def _trained(
     plan: Plan, policy: Policy, seat: int, updates: int, seconds: float | None
 ) -> tuple[Policy, int]:
-    """A responder in one seat, and from how many updates it learned."""
+    """Train a responder in one seat; returns it with its number of updates."""
     with train(plan, against=policy, seats=(seat,)) as training:
         began = time.perf_counter()
         while training.updates < updates:
@@ -167,7 +166,7 @@ def _trained(
 
 
 def _better_greedy(responder: Policy, policy: Policy, seat: int, seed: int) -> bool:
-    """Whether the responder's likeliest actions do better than drawn ones, on games apart."""
+    """Whether the responder's likeliest actions do better than sampled ones, in separate games."""
 
     def played(greedy: bool) -> Played:
         return evaluate(

@@ -1,4 +1,4 @@
-"""Several players in the same games: means with intervals, and differences game by game."""
+"""Comparing players in the same games: means with intervals, and paired differences."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ def compare(
     greedy: bool = False,
     to: str | None = None,
 ) -> pd.DataFrame:
-    """Let everybody play the same games, and tabulate what games report at their ends.
+    """Let all players play the same games, and tabulate the games' metrics.
 
-    The same seed gives the same layouts, whoever plays: what a player draws has a generator of its
-    own.
+    The same seed gives the same layouts for all players: sampling of actions has a separate
+    generator.
 
     Args:
         game: by name, or itself.
-        players: by name; a policy plays whatever game fits it.
+        players: by name; policies play any game that fits them.
         episodes: games of each player; at least 2.
-        seed: of the games and of what is drawn.
+        seed: of the games and of sampled actions.
         greedy: policies play their likeliest actions.
-        to: whom the others are compared with; see `table`.
+        to: name of the player that the others are compared with; see `table`.
 
     Raises:
         InputError: see `marl.evaluation.episodes.evaluate` and `table`; too few games, or no
@@ -52,25 +52,25 @@ def compare(
 
 
 def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
-    """Games that were played from the same seed, in numbers.
+    """Tabulate games that were played from the same seed.
 
-    Of variants of a game that begin alike, too, such as `safe_navigation` with and without
+    Also for variants of a game that start alike, such as `safe_navigation` with and without
     `central`.
 
     Args:
-        played: by player; game k of each began as game k of the others.
-        to: whom the others are compared with.
+        played: by player; game k of each started like game k of the others.
+        to: name of the player that the others are compared with.
 
     Returns:
-        one row a player and metric (the return, of games that report nothing): player, agents,
+        one row per player and metric (the return, if games report nothing): player, agents,
         metric, games, mean, standard_error, low and high (its 95% interval, see `interval`), least
         and most of a game. And if `to` is given: difference, the mean of paired differences to that
         player, difference_low and difference_high by Student's t; and relative, relative_low and
-        relative_high, the ratio of the means less 1 (see `relative`), which is nan where the
-        other's mean is 0.
+        relative_high, the ratio of the means minus 1 (see `relative`), nan where the other's mean
+        is 0.
 
     Raises:
-        InputError: nobody played, or not all as many games, or fewer than 2; an unknown `to`.
+        InputError: no players, different numbers of games, or fewer than 2; an unknown `to`.
     """
     import pandas as pd
 
@@ -106,11 +106,11 @@ def table(played: Mapping[str, Played], to: str | None = None) -> pd.DataFrame:
 
 
 def check(players: Mapping[str, object], to: str | None, has: str, kind: str) -> None:
-    """Raises InputError unless players by name are of a kind, which has such an attribute."""
+    """Raise InputError unless `players` is a dict whose values all have the attribute."""
     if not isinstance(players, Mapping):
-        raise InputError(f"players are no {type(players).__name__}: give a dict, {kind} by name")
+        raise InputError(f"players are a {type(players).__name__}: give a dict, {kind} by name")
     if not players:
-        raise InputError("nobody is compared: give at least one player")
+        raise InputError("no players to compare: give at least one")
     for name, player in players.items():
         if isinstance(player, type) or not hasattr(player, has):
             raise InputError(f"player {name!r} is {one_line(repr(player))}; give {kind}")
@@ -119,6 +119,6 @@ def check(players: Mapping[str, object], to: str | None, has: str, kind: str) ->
 
 
 def check_episodes(episodes: int) -> None:
-    """Raises InputError where games are too few for an interval."""
+    """Raise InputError for too few games for an interval."""
     if not isinstance(episodes, Integral) or episodes < 2:
-        raise InputError(f"episodes is {episodes!r}; give a whole number, 2 at least for intervals")
+        raise InputError(f"episodes is {episodes!r}; give a whole number, at least 2 for intervals")

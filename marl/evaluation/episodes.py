@@ -1,4 +1,4 @@
-"""What a policy does when nobody learns: whole games, each counted once."""
+"""Evaluation by playing: whole episodes without learning, each counted once."""
 
 from __future__ import annotations
 
@@ -32,17 +32,17 @@ class Played:
     steps: Float64  # [E]
     seat: np.ndarray  # [E] int64  the agent that the policy played; -1: all of them
     info: dict[str, Float64]  # [E] each, as the game reports them at its end
-    metrics: tuple[Metric, ...] = ()  # what the game says of these: `Spec.metrics`
+    metrics: tuple[Metric, ...] = ()  # their descriptions: `Spec.metrics`
 
     @property
     def own(self) -> Float64:
-        """[E] the return of the seat that the policy played, or the mean of all."""
+        """[E] the return of the policy's seat, or the mean over all agents if it played all."""
         if len(self.seat) and self.seat[0] >= 0:
             return self.returns[np.arange(len(self.seat)), self.seat]
         return self.returns.mean(axis=1)
 
     def standard_error(self) -> float:
-        """Of the mean return."""
+        """Standard error of the mean return."""
         return standard_error(self.own)
 
 
@@ -59,23 +59,23 @@ def evaluate(
     watch: Callable[[Vector, Observation, Tensor], object] | None = None,
     pause: Callable[[], object] | None = None,
 ) -> Played:
-    """Play whole games with a policy, or with a rule.
+    """Play whole games with a policy, a rule or any other player.
 
     Args:
-        player: that plays; a policy in a game with more or fewer agents too, if it is one policy a
-            role.
-        game: by name, or itself; the player's own `game` if not given: policies have one, rules do
+        player: who plays; a policy with one network per role may play games with more or fewer
+            agents.
+        game: by name, or itself; default: the player's own `game`, which policies have and rules do
             not.
         episodes: games, every one of which counts once, however long it takes.
-        seed: of the games and of what is drawn.
-        greedy: play the player's likeliest action, not a drawn one, if it can say which that is.
-            What a rule draws is drawn.
-        against: who plays all other seats, a policy of another game if it fits this one; None: the
-            player plays all of them.
-        seat: the player's own, against somebody; None: one seat after the other, game by game.
-        longest: steps of a game that is not over by then; a game of such length is an error.
-        watch: called before every step with the games, what is seen, and the actions.
-        pause: called before every step; what it raises ends the evaluation.
+        seed: of the games and of sampled actions.
+        greedy: play the player's likeliest action instead of sampling, if it knows that action.
+            Rules that sample do so anyway.
+        against: who plays all other seats; a policy of another game may, if it fits this one.
+            None: the player plays all seats.
+        seat: the player's own, with `against`; None: it changes from game to game.
+        longest: most steps of a game; longer games are an error.
+        watch: called before every step with the games, the observation, and the actions.
+        pause: called before every step; an exception of it ends the evaluation.
 
     Raises:
         InputError: a player that does not suit the game; a game that breaks its rules, or does not
@@ -83,7 +83,7 @@ def evaluate(
     """
     of: Any = game
     if game is None and not isinstance(of := getattr(player, "game", None), str):
-        raise InputError("a rule has no game of its own: say which one to play")
+        raise InputError("this player has no game of its own: give the game to play")
     name = called(of)
     if episodes < 1:
         raise InputError(f"{name}: {episodes} episodes cannot be played; play at least 1")
@@ -125,17 +125,17 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Seated:
-    """An actor in B games, and how it is asked."""
+    """An actor in B games, and whether it plays greedily."""
 
     actor: Actor
-    greedy: bool  # ask for its likeliest action
+    greedy: bool  # play its likeliest actions
 
     def act(self, seen: Observation, generator: torch.Generator) -> Tensor:
         return self.actor.act(seen, None if self.greedy else generator)
 
 
 def _seated(player: Player, game: Any, games: Vector, seed: int, greedy: bool) -> _Seated:
-    """A player in games that are about to begin; see `marl.evaluation.actors`."""
+    """Seat a player in games that are about to begin; see `marl.evaluation.actors`."""
     actor: Any = player.for_game(game, games.spec)
     if getattr(actor, "reads_text", False) and hasattr(games, "with_text"):
         games.with_text = True
@@ -162,7 +162,7 @@ def _play(
     returns, steps = torch.zeros(count, agents, dtype=torch.float64), torch.zeros(count)
     info: dict[str, Tensor] = {}
     open_games = torch.ones(count, dtype=torch.bool)
-    played = 0  # steps of every game that is still open
+    played = 0  # steps of every unfinished game
     while open_games.any():
         actions = own.act(seen, generator)
         if rival is not None:

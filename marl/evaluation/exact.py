@@ -1,8 +1,8 @@
-"""What a network plays in a finite game, exactly: its strategy, its NashConv, and averages.
+"""Exact evaluation of networks in finite games: their strategy, NashConv, and averages.
 
-A game of perfect recall has finitely many information sets, and a network without a memory says the
-same at each of them whatever the history. So one batched forward pass turns it into a `Strategy`,
-for which everything exact holds.
+A game of perfect recall has finitely many information sets, and a network without a memory plays
+the same at each of them whatever the history. So one batched forward pass turns it into a
+`Strategy`, which can be evaluated exactly.
 """
 
 from __future__ import annotations
@@ -35,26 +35,26 @@ class InformationSets:
     """The J information sets of a finite game as a network sees them, gathered once."""
 
     form: SequenceForm
-    player: NDArray[np.int32]  # [J] whose they are; they stand in the form's order
+    player: NDArray[np.int32]  # [J] who moves there; in the form's order
     features: Tensor  # [J, F] float32
     mask: Tensor  # [J, A] bool  legal actions, by the game's own ids
 
     def __init__(self, game: Any, *, node_budget: int = NODE_BUDGET) -> None:
         """
         Args:
-            game: a tree or a table, or its name; OpenSpiel's simultaneous moves become turns.
+            game: a tree or a table, or its name; simultaneous moves in OpenSpiel become turns.
             node_budget: the most histories to visit.
 
         Raises:
             UnenumerableGameError: more histories than `node_budget`.
-            GameError: no finite game, imperfect recall, or no tensors for a network to see.
+            GameError: no finite game, imperfect recall, or no observation tensors for a network.
         """
         found = load(game)
         games = vector(found, 1)
         if not isinstance(games, OpenSpielVector | TreeVector):
             raise GameError(
-                f"{found.name}: what a network plays is exactly known in trees and tables, which "
-                "this is not; evaluate it by playing"
+                f"{found.name}: networks are evaluated exactly only in trees and tables, which "
+                "this is not; evaluate by playing"
             )
         self.spec = games.spec
         self.form = found.sequence_form(node_budget=node_budget)
@@ -72,7 +72,7 @@ class InformationSets:
 
     @torch.no_grad()
     def behaviour(self, policy: Policy) -> Float64:
-        """Probabilities [S] of the form's sequences, each player's by the network that plays it.
+        """Behaviour probabilities [S] of the form's sequences, each player's by its network.
 
         Raises:
             InputError: the policy has a memory, or is of a game with other observations or actions.
@@ -90,15 +90,15 @@ class InformationSets:
         return behaviour
 
     def strategy(self, policy: Policy) -> Strategy:
-        """What the policy plays at every information set; raises as `behaviour` does."""
+        """The policy's strategy; raises as `behaviour` does."""
         return Strategy.from_behaviour(self.form, self.behaviour(policy))
 
     def nash_conv(self, policy: Policy) -> float:
-        """The sum of the players' deviation gains against the policy, exact for its strategy."""
+        """NashConv of the policy's strategy, exact: the sum of the players' deviation gains."""
         return nash_conv(self.form, self.behaviour(policy))
 
     def _asked(self, sets: Tensor) -> Input:
-        """The decisions at some information sets [D], each from its own node alone."""
+        """The network input for decisions at information sets [D], each from its own node alone."""
         return Input(
             x=self.features[sets],
             edges=torch.zeros((2, 0), dtype=torch.int64),
@@ -111,7 +111,7 @@ class InformationSets:
 
 
 def _seen(game: OpenSpielGame, form: SequenceForm, width: int) -> NDArray[np.float32]:
-    """[J, F] what is seen at each information set, by a walk that ends once all have been met."""
+    """Observation tensors [J, F] of all information sets, by a walk that ends once all are met."""
     rows: list[dict[str, int]] = []
     for treeplex in form.players:
         start = sum(len(earlier) for earlier in rows)
@@ -137,18 +137,18 @@ def _seen(game: OpenSpielGame, form: SequenceForm, width: int) -> NDArray[np.flo
 
 
 def refuse_memory(width: int, game: str) -> None:
-    """Raises InputError if a policy has a memory of that width."""
+    """Raise InputError if a policy has a memory, of width above 0."""
     if width:
         raise InputError(
-            f"{game}: what a policy with a memory plays at an information set is no single "
-            "distribution; set network.memory = 0 (the game's tensors say all that was seen)"
+            f"{game}: a policy with a memory may play differently at one information set, so that "
+            "exact figures are undefined; set network.memory = 0 (tensors show all that was seen)"
         )
 
 
 def strategy(policy: Policy, game: Any = None) -> Strategy:
-    """What a policy plays at every information set of a finite game, by default its own.
+    """A policy's strategy in a finite game, by default the policy's own game.
 
-    To ask again as it learns, keep the game's `InformationSets`.
+    For repeated calls during training keep the game's `InformationSets`.
 
     Raises:
         InputError: the policy has a memory, or does not fit the game.
@@ -158,7 +158,7 @@ def strategy(policy: Policy, game: Any = None) -> Strategy:
 
 
 def nash_conv(form: SequenceForm, behaviour: Float64) -> float:
-    """The sum of the players' deviation gains against a behaviour [S]."""
+    """NashConv of a behaviour [S]: the sum of the players' deviation gains."""
     _, response, current = respond(form, behaviour)
     return float(np.sum(response - current))
 
@@ -167,25 +167,25 @@ class Average:
     """The average of behaviours as one behaviour, updated as they come.
 
     Drawing one of them at the start of a game, with probabilities in proportion to their weights,
-    and playing it to the end is, for whoever plays against it, the same as this average (Kuhn 1953,
+    and playing it to the end is, for the opponents, equivalent to this average (Kuhn 1953,
     "Extensive games and the problem of information"). A player's realization plans add up;
     probabilities at an information set do not.
     """
 
     def __init__(self, form: SequenceForm) -> None:
         self.form = form
-        self._sum = np.zeros(form.arrays.num_sequences)  # [S] of weighted plans
-        self.weight = 0.0  # of all so far
+        self._sum = np.zeros(form.arrays.num_sequences)  # [S] weighted sum of plans
+        self.weight = 0.0  # sum of all so far
 
     def add(self, behaviour: Float64, weight: float = 1.0) -> None:
-        """Count a behaviour [S] in, with a weight of at least 0."""
+        """Add a behaviour [S] with a weight of at least 0."""
         if not weight >= 0:
-            raise InputError(f"a weight of {weight:g}: weights of an average are at least 0")
+            raise InputError(f"weight {weight:g}: weights of an average must be at least 0")
         self._sum += weight * plans(self.form, behaviour)
         self.weight += weight
 
     def behaviour(self) -> Float64:
-        """[S]; uniform where none of the behaviours ever plays to.
+        """The average behaviour [S]; uniform at information sets that no behaviour reaches.
 
         Raises:
             InputError: nothing was added.
@@ -195,7 +195,7 @@ class Average:
         return plans_to_behaviour(self.form, self._sum / self.weight)
 
     def strategy(self) -> Strategy:
-        """As `behaviour`."""
+        """The average as a `Strategy`; raises as `behaviour` does."""
         return Strategy.from_behaviour(self.form, self.behaviour())
 
     def state(self) -> dict[str, Any]:
@@ -203,14 +203,14 @@ class Average:
         return {"sum": self._sum.copy(), "weight": self.weight}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where `state` was taken.
+        """Return to a state that `state` gave.
 
         Raises:
-            InputError: it is of another game.
+            InputError: it belongs to another game.
         """
         if np.shape(state["sum"]) != self._sum.shape:
             raise InputError(
-                f"the saved average is of another game than {self.form.game}: start a new run"
+                f"the saved average belongs to another game than {self.form.game}: start a new run"
             )
         self._sum, self.weight = np.array(state["sum"]), float(state["weight"])
 
@@ -218,7 +218,7 @@ class Average:
 def average(
     form: SequenceForm, behaviours: list[Float64], weights: list[float] | None = None
 ) -> Strategy:
-    """The average of behaviours [S] each; see `Average`. Equal weights if none are given."""
+    """The average of behaviours, [S] each; see `Average`. Equal weights by default."""
     kept = Average(form)
     for behaviour, weight in zip(behaviours, weights or [1.0] * len(behaviours), strict=True):
         kept.add(behaviour, weight)
@@ -226,25 +226,25 @@ def average(
 
 
 class Exact(Table):
-    """Exact figures of the play, as training goes; for games that can be enumerated."""
+    """Exact NashConv of the policy during training, for games that can be enumerated."""
 
     every: Annotated[int, Field(gt=0)] = 10
-    """Updates between two looks."""
+    """Updates between two evaluations."""
     average: bool = False
-    """Whether also the average over all looks so far is judged, later ones counting more (the n-th
-    n times), and not the last policy alone."""
+    """Whether to evaluate also the average strategy over all evaluations so far (the n-th with
+    weight n)."""
     node_budget: Annotated[int, Field(gt=0)] = NODE_BUDGET
-    """The most histories that the game may have."""
+    """The most histories that the game may have; larger games are refused."""
 
 
 class ExactLog:
-    """Looks at a training's policy every so many updates."""
+    """Evaluates a policy exactly every so many updates of its training."""
 
     def __init__(self, plan: Plan, config: Exact | None = None) -> None:
         """
         Raises:
-            UnenumerableGameError: the game is too large; leave exact figures out.
-            InputError: the plan's networks have a memory, or the game is none of OpenSpiel's.
+            UnenumerableGameError: the game is too large; remove [exact].
+            InputError: the plan's networks have a memory, or the game is not one of OpenSpiel's.
         """
         self.config = config or Exact()
         refuse_memory(plan.network.memory, called(plan.game))
@@ -253,7 +253,7 @@ class ExactLog:
         self.average = Average(self.sets.form)
 
     def row(self, training: Trainer) -> dict[str, float]:
-        """`nash_conv`, `exploitability` and, if asked for, `nash_conv_average`; {} between looks.
+        """`nash_conv`, `exploitability` and, if asked for, `nash_conv_average`; else {}.
 
         Deterministic, and without effect on the training.
         """
@@ -262,7 +262,7 @@ class ExactLog:
         return self.look(training.policy())
 
     def look(self, policy: Policy) -> dict[str, float]:
-        """The figures of a policy, which is counted into the average."""
+        """The figures of a policy, which is added to the average."""
         behaviour = self.sets.behaviour(policy)
         found = self._of(behaviour)
         self.looks += 1
@@ -272,7 +272,7 @@ class ExactLog:
         return found
 
     def figures(self, policy: Policy) -> dict[str, float]:
-        """`nash_conv` and `exploitability` of a policy, which is counted into nothing."""
+        """`nash_conv` and `exploitability` of a policy, which is not added to the average."""
         return self._of(self.sets.behaviour(policy))
 
     def _of(self, behaviour: Float64) -> dict[str, float]:
@@ -280,10 +280,10 @@ class ExactLog:
         return {"nash_conv": gap, "exploitability": gap / self.sets.form.num_players}
 
     def state(self) -> dict[str, Any]:
-        """What a checkpoint has to keep, so that a resumed run's figures are the same."""
+        """State that checkpoints keep, so that a resumed run gives the same figures."""
         return {"looks": self.looks, **self.average.state()}
 
     def restore(self, state: dict[str, Any]) -> None:
-        """Go back to where `state` was taken; raises InputError if it is of another game."""
+        """Return to a state that `state` gave; raises InputError if it is of another game."""
         self.average.restore(state)
         self.looks = int(state["looks"])

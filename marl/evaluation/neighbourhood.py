@@ -1,8 +1,8 @@
-"""What one agent has to know to decide as it does among all: a graph of a few hops around it.
+"""The neighbourhood that one agent needs to decide alone: the graph a few hops around it.
 
-A graph encoder's round of messages is an exchange among neighbours: after L rounds an agent knows
-of nodes up to L edges away, and of nothing else. So a policy that is played for all agents at once
-is decentralised all the same: an agent alone, with its neighbourhood, finds the same action.
+A graph encoder's round of messages is an exchange among neighbours: after L rounds an agent's
+embedding depends only on nodes up to L edges away. So a policy computed for all agents at once is
+decentralised nevertheless: an agent alone, given its neighbourhood, finds the same action.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from marl.networks.policy import Policy, PolicyActor
 
 
 def hops(policy: Policy) -> int:
-    """From how many edges away a decision of the policy hears: its encoder's rounds of messages."""
+    """How many edges away nodes can affect a decision: the encoder's rounds of messages."""
     return 0 if policy.config.encoder == "mlp" else len(policy.config.hidden)
 
 
 def neighbourhood(seen: Observation, agent: int, hops: int, game: int = 0) -> Observation:
-    """What reaches an agent in so many exchanges of messages: the graph around it.
+    """The part of an observation that reaches an agent in `hops` rounds of messages.
 
     Args:
         seen: of B games.
@@ -32,11 +32,11 @@ def neighbourhood(seen: Observation, agent: int, hops: int, game: int = 0) -> Ob
         game: 0 to B - 1.
 
     Returns:
-        one game of one agent, node 0; whoever it hears from is a node that does not act. Edges into
-        nodes at the rim are left out, since what these would hear comes too late.
+        an observation of one game with one agent, node 0; all other nodes do not act. Edges into
+        nodes at the rim are left out, since their messages would come too late.
 
     Raises:
-        InputError: an agent or a game that is not there; less than no exchange.
+        InputError: no such agent or game; a negative number of hops.
     """
     games, agents = seen.acting.shape
     check("agent", agent, agents)
@@ -68,7 +68,7 @@ def neighbourhood(seen: Observation, agent: int, hops: int, game: int = 0) -> Ob
 
 
 def alone(policy: Policy, agent: int) -> PolicyActor:
-    """One of the policy's agents on its own, an actor that is asked about its neighbourhoods.
+    """A single agent of the policy, as an actor that decides from its neighbourhoods.
 
     Its `act` takes `neighbourhood(...)`; it begins by `start(1)`.
 
@@ -81,7 +81,7 @@ def alone(policy: Policy, agent: int) -> PolicyActor:
 
 
 def check(name: str, number: int, count: int | None = None) -> None:
-    """Raises InputError unless a number is whole, 0 at least, and below a count if there is one."""
+    """Raise InputError unless a number is an integer from 0 to below the count, if there is one."""
     if not isinstance(number, Integral) or number < 0 or (count is not None and number >= count):
         fix = "0 or more" if count is None else f"one of 0 to {count - 1}"
         raise InputError(f"{name} is {number!r}; give {fix}")

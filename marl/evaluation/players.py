@@ -1,4 +1,4 @@
-"""A player from text: rules by name, trained policies, strategies and runs by their path."""
+"""Players from text: rules by name; trained policies, strategies and runs by their path."""
 
 from __future__ import annotations
 
@@ -23,28 +23,28 @@ from marl.rules import RULES
 from marl.rules.suits import simulator_of
 
 ANSWERS = ("best.pt", "policy.pt", "strategy.npz")
-"""What a run's folder may hold, the first of which plays."""
+"""Files of a run's folder that can play; the first one found does."""
 WRITTEN = re.compile(r"(?P<name>\(s,\s*S\)|[^()]+?)\s*(?P<given>\(.*\))?", re.DOTALL)
 
 
 def player(text: str, game: Any) -> Player:
-    """Who plays, from one line of text.
+    """Make a player from one line of text.
 
-    | text | who |
+    | text | player |
     |---|---|
     | `fixed(zeta=1)` | a rule of `marl.rules.RULES`, or of the simulator's own `rules` |
-    | `module:Rule(x=1)` | a user's own |
-    | `runs/x`, `policy.pt` | a trained policy; of a run's folder the best, or else the last |
+    | `module:Rule(x=1)` | a user-defined rule |
+    | `runs/x`, `policy.pt` | a trained policy; of a run the best if there is one, else the last |
     | `strategy.npz`, a folder of a solved game | a strategy |
 
     Args:
-        text: see above; rules' parameters as in Python, words need no quotes.
-        game: that is to be played, by name or itself.
+        text: see above; rules' parameters as in Python, but strings need no quotes.
+        game: the game to play, by name or itself.
 
     Raises:
-        InputError: nobody is called that; a parameter that the rule does not have, or a value that
-            does not fit; a rule that does not suit the game, with those that do; a file that is no
-            policy and no strategy.
+        InputError: no such player; a parameter that the rule does not have, or a value that does
+            not fit; a rule that does not suit the game (the message lists those that do); a file
+            that is neither a policy nor a strategy.
     """
     text = text.strip()
     match = WRITTEN.fullmatch(text)
@@ -71,12 +71,12 @@ def player(text: str, game: Any) -> Player:
     _require_suited(key, kind, game)
     made = _made(kind, _parameters(match["given"] or "" if match else "", name), text)
     if not hasattr(made, "for_game"):
-        raise InputError(f"{text}: a {type(made).__name__} is no player: it lacks for_game")
+        raise InputError(f"{text}: a {type(made).__name__} is not a player: it lacks for_game")
     return made
 
 
 def list_rules() -> list[dict[str, str]]:
-    """A row for every rule: rule, game (what it plays), description, parameters."""
+    """A table of all rules: rule, game (what it plays), description, parameters."""
     rows = []
     for name in RULES:
         kind = RULES.load(name)
@@ -108,23 +108,23 @@ def _suits(kind: Any, simulator: Any) -> bool:
 def _require_suited(name: str, kind: Any, game: Any) -> None:
     if not _suits(kind, simulator_of(game)):
         raise InputError(
-            f"{called(game)}: {name} plays {kind.plays}, which this is not; rules that play it: "
+            f"{called(game)}: {name} plays only {kind.plays}; rules for this game: "
             f"{', '.join(suiting(game))}"
         )
 
 
 def _own_rules(game: Any) -> Mapping[str, Any]:
-    """Rules that a simulator names itself, by name."""
+    """Rules that a simulator defines in its own `rules`, by name."""
     return getattr(simulator_of(game), "rules", None) or {}
 
 
 def _plain(name: str) -> str:
-    """Words with hyphens, whatever they are written with: "Perfect information" too."""
+    """A rule's name in lower case with hyphens: "Perfect information" is "perfect-information"."""
     return re.sub(r"[\s_-]+", "-", name.strip()).replace(",-", ",").lower()
 
 
 def _parameters(given: str, name: str) -> dict[str, Any]:
-    """What "(key=value,...)" says."""
+    """The parameters in "(key=value,...)"."""
     anyone = "rule:rule"  # whose parameters `parse` reads as Python's
     try:
         return parse(anyone + given)[1]
@@ -133,7 +133,7 @@ def _parameters(given: str, name: str) -> dict[str, Any]:
 
 
 def _made(kind: Any, given: Mapping[str, Any], text: str) -> Any:
-    """What a rule's class gives for parameters, which are checked against its signature."""
+    """Make a rule with parameters, which are checked against its signature."""
     try:
         hints = typing.get_type_hints(vars(kind).get("__init__", kind))
     except (NameError, TypeError):  # annotations that only a type checker can read
@@ -152,7 +152,7 @@ def _made(kind: Any, given: Mapping[str, Any], text: str) -> Any:
         return kind(**{name: getattr(values, name) for name in given})
     except InputError:
         raise
-    except Exception as error:  # a user's own code
+    except Exception as error:  # user-defined code
         raise InputError(f"{text}: {type(error).__name__}: {one_line(error)}") from error
 
 
@@ -162,7 +162,7 @@ def _read(path: Path) -> Player:
         found = [path / name for name in ANSWERS if (path / name).exists()]
         if not found:
             raise InputError(
-                f"{path}: has no {', '.join(ANSWERS[:-1])} or {ANSWERS[-1]}, so nobody to play: "
+                f"{path}: has no {', '.join(ANSWERS[:-1])} or {ANSWERS[-1]} to play: "
                 "let the run end first"
             )
         path = found[0]

@@ -1,4 +1,4 @@
-"""Strategies of finite games as players: probabilities at information sets become actions."""
+"""Strategies of finite games as players, which sample an action at each information set."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ from marl.evaluation.actors import Memoryless
 
 
 class StrategyPlayer:
-    """Plays what a strategy says at every information set, in the game that it is for."""
+    """Plays a strategy of a finite game, in that game."""
 
     def __init__(self, strategy: Strategy) -> None:
         self.strategy = strategy
         self.game = strategy.game
 
     def for_game(self, game: Any, spec: Spec) -> StrategyActor:
-        """The strategy in a game, whose information sets it has to know.
+        """The strategy as an actor in a game, whose information sets it has to contain.
 
         Raises:
             InputError: a game in which actions are not one choice of several.
         """
         if any(len(role.sizes) != 1 for role in spec.roles):
             raise InputError(
-                f"{spec.name}: a strategy chooses one action of several; play it in the finite "
-                f"game that it is for, {self.strategy.game}"
+                f"{spec.name}: strategies choose one of several actions; play this one in its "
+                f"game, {self.strategy.game}"
             )
         return StrategyActor(self.strategy, spec)
 
 
 class StrategyActor(Memoryless):
-    """A strategy at play; it reads the information set of whoever is to move in what is shown.
+    """A strategy playing; it reads the mover's information set from the observation.
 
-    Where a strategy that was found by sampling lacks an information set, it plays uniformly.
+    At information sets that a sampled strategy lacks it plays uniformly.
     """
 
     can_be_greedy = True
@@ -49,14 +49,14 @@ class StrategyActor(Memoryless):
         self.sampled = bool((strategy.player == UNKNOWN_PLAYER).any())
 
     def act(self, seen: Observation, generator: torch.Generator | None) -> Tensor:
-        """Actions [B, N, 1] of those who are to move.
+        """Actions [B, N, 1] of the agents to move.
 
         Raises:
-            InputError: a game that does not say its information sets, or has others.
+            InputError: a game that does not name its information sets, or has others.
         """
         if seen.text is None:
             raise InputError(
-                f"{self.spec.name}: does not say its information sets, by which a strategy plays"
+                f"{self.spec.name}: does not name its information sets, which a strategy needs"
             )
         actions = torch.zeros((*seen.acting.shape, 1), dtype=torch.int64)
         for b, i in seen.acting.nonzero().tolist():
@@ -79,8 +79,8 @@ class StrategyActor(Memoryless):
             if self.sampled:
                 return dict.fromkeys(legal, 1.0)
             raise InputError(
-                f"{self.spec.name}: information set {name!r} is none of this strategy's, which is "
-                f"for {self.strategy.game}"
+                f"{self.spec.name}: this strategy, for {self.strategy.game}, lacks the "
+                f"information set {name!r}"
             ) from None
         if not set(own) <= set(legal):
             raise InputError(

@@ -1,4 +1,4 @@
-"""One game looked at while a policy plays it: pictures of it, or its moves in words."""
+"""Recording one game while a policy plays it: as pictures, or its moves as text."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from games.simulators.vector import SimulatorVector, Vector
 
 PICTURES = (".gif", ".png")
 MOST_PICTURES = 5_000  # of one game: they are held in memory, up to a megabyte each
-PAUSE = 0.1  # seconds a picture of a game that does not say how long its steps are
+PAUSE = 0.1  # seconds per picture of a game without a step length
 
 
 class Watching:
-    """Given to `marl.evaluation.episodes.evaluate` as `watch`, for one game; `finish` writes it."""
+    """Records a game as `watch` of `marl.evaluation.episodes.evaluate`; `finish` writes it."""
 
     def __init__(self, game: str, picture: Path | None, as_text: bool) -> None:
         """
         Args:
             game: by name.
             picture: where to draw it, .gif or .png.
-            as_text: whether to tell it in words.
+            as_text: whether to print its moves.
 
         Raises:
-            InputError: a game that cannot be drawn or told, or a file that cannot be written.
+            InputError: a game that cannot be drawn or printed, or a file that cannot be written.
         """
         if picture is not None:
             if picture.suffix.lower() not in PICTURES:
@@ -47,14 +47,14 @@ class Watching:
         if picture is not None:
             _check_drawn(games, game)
         if as_text and not hasattr(games, "told"):
-            raise InputError(f"{game}: only trees and tables are told move by move; --render it")
+            raise InputError(f"{game}: only moves of trees and tables can be printed; use --render")
         self.frames: list[NDArray[np.uint8]] = []  # [H, W, 3]
-        self.states: list[Any] = []  # of a simulator, which is drawn when all is over
+        self.states: list[Any] = []  # of a simulator, which is drawn at the end
         self.lines: list[str] = []
         self._now: tuple[SimulatorVector, Any, Tensor] | None = None
 
     def __call__(self, games: Vector, seen: Observation, actions: Tensor) -> None:
-        """Before every step."""
+        """Record the state before a step."""
         if self.as_text:
             self.lines += games.told(actions)  # type: ignore[attr-defined]
         if self.picture is None:
@@ -71,13 +71,13 @@ class Watching:
             self.frames.append(games.picture())  # type: ignore[attr-defined]
 
     def finish(self, to_stderr: bool = False) -> None:
-        """Write what was seen."""
+        """Write the pictures or the text."""
         if self.lines:
             print("\n".join(self.lines), file=sys.stderr if to_stderr else sys.stdout)
         if self.picture is None:
             return
         moving, seconds = self.picture.suffix.lower() == ".gif", PAUSE
-        if self._now is not None:  # the step that ended the game, which starts anew at once
+        if self._now is not None:  # the step that ended the game, which restarts at once
             games, state, actions = self._now
             seconds = getattr(games.simulator, "dt", PAUSE)
             last, _ = games.simulator.step(state, actions, torch.Generator().manual_seed(0))
@@ -98,10 +98,10 @@ def _check_drawn(games: Vector, name: str) -> None:
                 f"{name} cannot be drawn: give the simulator frame(state, game) -> uint8 [H, W, 3]"
             )
     elif not hasattr(games, "picture"):
-        raise InputError(f"{name} cannot be drawn; --print tells it in words")
+        raise InputError(f"{name} cannot be drawn; use --print for its moves as text")
 
 
 def _passed(simulator: Any, state: Any, actions: Tensor) -> list[Any]:
-    """The states that a step goes through, from this one on, where the simulator says them."""
+    """The states within a step, starting with this one, if the simulator provides them."""
     through = getattr(simulator, "substeps", None)
     return through(state, actions) if callable(through) else [state]

@@ -153,7 +153,8 @@ class Policy:
             found = None if mine is None else self.networks[mine].for_role(role, spec)
             if mine is None or found is None:
                 raise InputError(
-                    f"{called(game)} has other observations or actions for {role.name!r} than {self.game}, "
+                    f"{called(game)} has other observations or actions for {role.name!r} than "
+                    f"{self.game}, "
                     "which this policy was trained on"
                 )
             networks[mine] = found

@@ -6,19 +6,19 @@ r_t(s) of sequence s at iteration t, the accumulated regret is
     R_t = R_{t-1} * positive_t  (where R_{t-1} > 0)  or  R_{t-1} * negative_t  (elsewhere)  + r_t
 
 clipped at zero by the "+" rules. The next strategy matches the positive part of R_t, or, in the
-predictive rules, of R_t * positive_{t+1} + r_t: the last regret is the prediction of the next. The
+predictive rules, of R_t * positive_{t+1} + r_t: the last regret predicts the next. The
 average strategy is a sum of realization plans in which iteration t weighs t^gamma.
 
 In two-player zero-sum games the averages converge to a Nash equilibrium, by the papers' proofs; for
-HS-PCFR+'s schedule this project knows of none and promises nothing. With more players or general
+HS-PCFR+'s schedule no proof is known to this project. With more players or general
 sum each player's regret still vanishes (CFR, LCFR, DCFR, CFR+ by proof), so that the *joint* play
 approaches a coarse correlated equilibrium of the normal form; the strategy that is returned is the
-profile of the players' own averages, for which nothing is guaranteed. Its NashConv is exact all the
-same: read it.
+profile of the players' own averages, for which nothing is guaranteed. Its NashConv is exact
+in any case: check it.
 
-Ties. Regret matching looks at the ratios of regrets, however small. Where all regrets of an
+Ties. Regret matching uses the ratios of regrets, however small. Where all regrets of an
 information set are zero, the rules play uniformly; a rounding error of 1e-17 in one of them makes
-that a pure strategy. So what is below `ROUNDING` of the largest utility counts as zero. Then the
+that a pure strategy. So regrets below `ROUNDING` times the largest utility count as zero. Then the
 iterates are those of exact arithmetic (`tests/marl/tabular/test_cfr.py` compares with rational
 numbers) on games full of ties, where they would otherwise converge to something worse, or much
 later.
@@ -55,16 +55,17 @@ class RegretMatching(Method):
     """Counterfactual regret minimisation; the base of the rules, itself without discounts."""
 
     alternating: bool = True
-    """Players update in turn, each against the others' newest play; else all against the last."""
+    """Whether players update in turn, each against the others' newest play; else all at once."""
 
     averaging: Literal["current", "next"] = "current"
-    """Iteration t adds the strategy it evaluated (OpenSpiel's convention) or the one it made."""
+    """What an iteration adds to the average: "current", the strategy that it evaluated (as in
+    OpenSpiel); "next", the one that it computed."""
 
     clip: ClassVar[bool] = False
     predictive: ClassVar[bool] = False
 
     def discounts(self, t: Float64) -> tuple[Float64, Float64]:
-        """What iteration t keeps of positive and of negative regrets, each [T]."""
+        """Discount factors of positive and of negative regrets at iteration t, each [T]."""
         return np.ones_like(t), np.ones_like(t)
 
     def exponent(self, t: Float64, horizon: int) -> Float64:
@@ -72,7 +73,7 @@ class RegretMatching(Method):
         return np.zeros_like(t)
 
     def schedule(self, t: Float64, horizon: int) -> Float64:
-        """The rule as numbers, [T, 4], for the iterations t [T], counted from 1."""
+        """The rule as a table of numbers [T, 4] for the iterations t [T], counted from 1."""
         positive, negative = self.discounts(t)
         keep = ((t - 1.0) / t) ** self.exponent(t, horizon)
         return np.stack([positive, negative, self.discounts(t + 1.0)[0], keep], axis=1)
@@ -101,13 +102,13 @@ class CFRPlus(RegretMatching):
 
 class _Discounted(RegretMatching):
     def power(self, t: Float64, exponent: float) -> Float64:
-        """(t-1)^e / ((t-1)^e + 1): what iteration t keeps of the regrets up to t-1."""
+        """(t-1)^e / ((t-1)^e + 1): iteration t's discount factor of the regrets up to t-1."""
         with np.errstate(divide="ignore", over="ignore"):  # 1 / (1 + infinity) is 0, as it should
             return 1.0 / (1.0 + (t - 1.0) ** -exponent)
 
 
 class DCFR(_Discounted):
-    """Discounted CFR: positive regrets, negative regrets and the average discounted apart."""
+    """Discounted CFR: separate discounts of positive regrets, negative regrets and the average."""
 
     name = "dcfr"
     alpha: float = 1.5
@@ -154,7 +155,7 @@ class DCFRPlus(_Discounted):
 
 
 class PDCFRPlus(DCFRPlus):
-    """Predictive DCFR+: DCFR+ that expects the last regret again."""
+    """Predictive DCFR+: DCFR+ that predicts each regret by the last."""
 
     name = "pdcfr+"
     predictive = True
@@ -165,7 +166,7 @@ class PDCFRPlus(DCFRPlus):
 
 
 class PCFRPlus(RegretMatching):
-    """Predictive CFR+: regret matching+ that expects the last regret again, quadratic averaging."""
+    """Predictive CFR+: regret matching+ that predicts regrets by the last, quadratic averaging."""
 
     name = "pcfr+"
     clip = True
@@ -187,14 +188,14 @@ class HSPCFRPlus(RegretMatching):
     gamma: Annotated[float, Field(ge=0)] = 30.0
     """The averaging exponent at the start."""
     decline: Annotated[float, Field(ge=0)] = 5.0
-    """How far the exponent has come down at iteration T (it stays there after)."""
+    """How far the averaging exponent falls until iteration T, after which it stays constant."""
 
     def exponent(self, t: Float64, horizon: int) -> Float64:
         return np.maximum(self.gamma - self.decline * np.minimum(t / horizon, 1.0), 0.0)
 
 
 class RegretSolver:
-    """Any rule of this module at work on a sequence form; see `Solver`.
+    """Solves a sequence form by any rule of this module; see `Solver`.
 
     Arrays are in the order of the form's arrays.
     """

@@ -38,9 +38,10 @@ class MCCFR(Method):
     name = "mccfr"
     samples = True
     average: Literal["simple", "full"] = "simple"
-    """Average at the opponents' sampled information sets, or on a full pass over every player's."""
+    """Where the average is updated: "simple", at the opponents' sampled information sets; "full",
+    at all information sets in a full pass."""
     exact_up_to: Annotated[int, Field(ge=0)] = 1_000_000
-    """Measure NashConv in games of at most that many histories (and with perfect recall)."""
+    """Compute NashConv only for games of at most this many histories (and with perfect recall)."""
 
     def start(
         self, game: Game | SequenceForm, *, iterations: int = 1, seed: int = 0
@@ -62,7 +63,7 @@ class MCCFR(Method):
                 "information-state strings for this game; choose another method"
             )
         if form is None:
-            # Too large, or without perfect recall: MCCFR runs all the same.
+            # Too large, or without perfect recall: MCCFR runs anyway.
             with contextlib.suppress(GameError):
                 form = source.sequence_form(node_budget=self.exact_up_to)
         if form is None:

@@ -1,4 +1,4 @@
-"""What a method is: a typed config that starts a solver, found by name in one registry."""
+"""Tabular methods: typed configs that start a solver, found by name in one registry."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ REGISTRY: Registry[type[Method]] = Registry(
         "mccfr": "marl.tabular.mccfr:MCCFR",
     },
 )
-"""Methods by name; `REGISTRY.register(name)` is a decorator for a class of your own, which is also
+"""Methods by name; `REGISTRY.register(name)` is a decorator for a user-defined class, which is also
 found as "module:Class". Nothing is imported until it is asked for."""
 DEFAULT = "cfr+"
 
@@ -36,7 +36,7 @@ State = dict[str, NDArray[Any]]
 
 
 class Solver(Protocol):
-    """A method at work on one game.
+    """A running method on one game.
 
     Two solvers of the same method and game that have taken the same number of iterations are equal
     to the last bit, however the iterations were divided among calls, saves and restores.
@@ -49,27 +49,27 @@ class Solver(Protocol):
         """The game; None where it is too large to enumerate."""
 
     def step(self, iterations: int = 1) -> None:
-        """Take that many iterations, each of which updates every player."""
+        """Run `iterations` iterations, each of which updates every player."""
 
     def strategy(self) -> Strategy:
-        """The method's answer as it stands: an average, or the last iterate where that is it."""
+        """The method's present answer: the average strategy, or the last iterate."""
 
     def state(self) -> State:
-        """All that `restore` needs, as arrays that later steps leave alone."""
+        """All that `restore` needs, as arrays that later steps do not change."""
 
     def restore(self, state: State) -> None:
-        """Go back to where `state` was taken; KeyError or ValueError if it is of another kind."""
+        """Return to a state that `state` gave; KeyError or ValueError if it is of another kind."""
 
 
 class Method(Table, ABC):
     """Base of every method's config: the fields are the method's parameters, defaults included."""
 
     name: ClassVar[str]
-    """What scenarios call it; "module:Class" if it does not say."""
+    """Its name in scenarios; "module:Class" if not set."""
     samples: ClassVar[bool] = False
-    """Whether the method plays a game out and so needs no sequence form."""
+    """Whether the method samples play and so needs no sequence form."""
     scheduled: ClassVar[bool] = False
-    """Whether what an iteration does depends on how many there will be."""
+    """Whether iterations depend on their total number, as with schedules."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **_: Any) -> None:
@@ -97,7 +97,7 @@ def find(name: str, options: Mapping[str, Any] | None = None) -> Method:
 
 
 def list_methods() -> list[dict[str, str]]:
-    """Every method with the first line of its description and its parameters."""
+    """A table of all methods: name, first line of the description, parameters."""
     return [
         {
             "method": name,
@@ -113,12 +113,12 @@ def list_methods() -> list[dict[str, str]]:
 def _load(name: str) -> type[Method]:
     found = REGISTRY.load(name)
     if not (isinstance(found, type) and issubclass(found, Method)):
-        raise InputError(f"method {name}: {found!r} is no subclass of marl.tabular.Method")
+        raise InputError(f"method {name}: {found!r} is not a subclass of marl.tabular.Method")
     return found
 
 
 def floats(state: State, name: str, size: int) -> NDArray[np.float64]:
-    """A copy of a float array of a saved state; ValueError if its size is another game's."""
+    """A copy of a float array of a saved state; ValueError if its size does not fit the game."""
     array = state[name]
     if array.shape != (size,):
         raise ValueError(f"{name} has shape {array.shape}, this game needs ({size},)")

@@ -20,7 +20,7 @@ from marl.tabular.method import Method, State, floats
 
 
 class MMD(Method):
-    """Magnetic mirror descent: the last iterate goes to Nash, or to a quantal response equilibrium.
+    """Magnetic mirror descent: converges to a Nash or quantal response equilibrium in last iterate.
 
     Each player maximises  <g, z> - temperature * D(z) - B(z; z_t) / stepsize  over its realization
     plans z, where g is its payoff gradient, B the Bregman divergence of dilated entropy with unit
@@ -40,19 +40,20 @@ class MMD(Method):
 
     name = "mmd"
     magnet: Literal["moving", "none"] = "moving"
-    """What the play is pulled to: a slow average of itself (Nash), or just to entropy (quantal)."""
+    """What strategies are pulled to: "moving", their own slow average (for Nash); "none", the
+    uniform strategy (for quantal response)."""
     temperature: Annotated[float, Field(ge=0)] | None = None
-    """Strength of the pull, in units of utility; if not given, a hundredth of each player's range
+    """Strength of the pull, in units of utility; default: a hundredth of each player's range
     of utilities, and at most a fifth over the default stepsize, so that an iteration forgets no
     more than a sixth."""
     stepsize: Annotated[float, Field(gt=0)] | None = None
-    """How far an iteration follows the gradient, in 1 / utility; if not given, one over the
+    """Step size along the gradient, in 1 / utility; default: one over the
     player's largest utility at a leaf, counted from the middle of its range, chance multiplied
     in."""
     magnet_rate: Annotated[float, Field(gt=0, le=1)] = 0.05
-    """The share of the newest play that a moving magnet takes up, in log probabilities."""
+    """Weight of the newest strategies in each move of a moving magnet, in log probabilities."""
     alternating: bool = True
-    """Players update in turn, each against the others' newest play; else all against the last."""
+    """Whether players update in turn, each against the others' newest play; else all at once."""
 
     def start(self, game: Game | SequenceForm, *, iterations: int = 1, seed: int = 0) -> MMDSolver:
         return MMDSolver(as_form(game), self)
@@ -60,7 +61,7 @@ class MMD(Method):
 
 def _sizes(form: SequenceForm) -> tuple[Float64, Float64]:
     """Each player's range of utilities [N], and its largest at a leaf from the middle of the range,
-    chance multiplied in [N]; 1 for a player who always gets the same."""
+    chance multiplied in [N]; 1 for a player with constant utility."""
     lowest, spread = utility_ranges(form)
     middle = lowest + spread / 2.0
     largest = np.abs(form.leaf_utility - form.leaf_chance[:, None] * middle).max(axis=0)
@@ -69,7 +70,7 @@ def _sizes(form: SequenceForm) -> tuple[Float64, Float64]:
 
 
 class MMDSolver:
-    """MMD at work on a sequence form; see `Solver`. Arrays are in the order of its arrays."""
+    """Solves a sequence form by MMD; see `Solver`. Arrays are in the order of its arrays."""
 
     def __init__(self, form: SequenceForm, config: MMD) -> None:
         self.form = form

@@ -46,8 +46,8 @@ def _match_block(
             r = r if r > tie else 0.0
             behaviour[column + i] = r
             total[i] += r
-    # Uniform play where no regret is positive: by a factor and a summand, which take the places of
-    # total and expected, and not by a branch, which a processor could not predict.
+    # Uniform play where no regret is positive: by a factor and a summand, which replace total and
+    # expected, and not by a branch, which a processor could not predict.
     uniform = 1.0 / actions
     for i in range(count):
         sum_of_positive = total[i]
@@ -97,7 +97,7 @@ def minimise_regret(
                     block_of(blocks, g), parent, positive, negative, ahead, clip, predictive,
                     tie[player], regret, behaviour, value, expected, total,
                 )  # fmt: skip
-            if not alternating:  # everybody's plan at once, after the last player
+            if not alternating:  # all plans at once, after the last player
                 start, stop = 0, (len(blocks) if player == players - 1 else 0)
             _carry_down(
                 blocks, start, stop, parent, keep, average_next, behaviour, plan, average, total

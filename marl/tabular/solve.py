@@ -1,4 +1,4 @@
-"""One call for every method: iterate until a target, a number of iterations, or time."""
+"""`solve`: run any tabular method until a target, a number of iterations, or a time limit."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ def solve(
     callback: Callable[[Evaluation], object] | None = None,
     **options: Any,
 ) -> Solution:
-    """Run a method on a game.
+    """Solve a game by a tabular method.
 
     Args:
         game: a sequence form; or a game, which a sampling method need not enumerate.
         method: a name of `list_methods()`, with its parameters as `options`, or a config.
         iterations: the most iterations (1000 if not given); also the horizon of scheduled methods.
-        target: stop once NashConv is at most this, looked at about 24 times a decade.
-        seconds: stop after this long.
+        target: stop once NashConv is at most this, evaluated about 24 times per decade.
+        seconds: stop after so many seconds.
         seed: of methods that sample.
         callback: called with every evaluation.
 
@@ -41,7 +41,7 @@ def solve(
     given = {name: limit for name, limit in limits.items() if limit is not None}
     stop = checked(Stop, given, "stop")
     if options and not isinstance(method, str):
-        raise InputError(f"{next(iter(options))}: parameters go into the config that was given")
+        raise InputError(f"{next(iter(options))}: put parameters into the given config")
     config = find(method, options) if isinstance(method, str) else method
     solving = Solving(game, config, stop, seed=seed)
     for point in solving:

@@ -1,4 +1,4 @@
-"""A solver at work on a game: the one loop around all methods, its evaluations and its solution."""
+"""The loop that runs any tabular solver: its stopping rules, evaluations and solution."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ EVALUATIONS_PER_DECADE = 24
 
 
 class Evaluation(NamedTuple):
-    """How far a solver has come."""
+    """The progress of a solver at one iteration."""
 
     iteration: int
     seconds: float  # of solving and evaluating, not of compiling the game
@@ -36,19 +36,19 @@ class Evaluation(NamedTuple):
 
 
 class Stop(Table):
-    """When to stop: at the first of these that is reached."""
+    """Stopping rules: the first that is met ends the run."""
 
     iterations: Annotated[int, Field(ge=0)] = 1000
-    """At most this many; also the horizon of methods that follow a schedule."""
+    """Most iterations; also the horizon of methods that follow a schedule."""
     target: Annotated[float, Field(ge=0)] | None = None
-    """Once NashConv is at most this."""
+    """Stop once NashConv is at most this."""
     seconds: Annotated[float, Field(ge=0)] | None = None
-    """After this long (for each method, compiling the game not counted)."""
+    """Stop after so many seconds (per method, without compiling the game)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Solution:
-    """What a solver found. `values` [N] are expected utilities, exact unless sampled."""
+    """The result of a solver. `values` [N] are expected utilities, exact unless sampled."""
 
     method: str
     strategy: Strategy
@@ -78,22 +78,22 @@ class Solution:
 
     @property
     def nash_conv(self) -> float:
-        """Of `strategy`; NaN where the game is too large to enumerate."""
+        """NashConv of `strategy`; NaN where the game is too large to enumerate."""
         return self.evaluations[-1].nash_conv
 
     @cached_property
     def history(self) -> pd.DataFrame:
-        """One row an evaluation: iteration, seconds, nash_conv."""
+        """The evaluations as a table: iteration, seconds, nash_conv."""
         import pandas as pd
 
         return pd.DataFrame(list(self.evaluations), columns=list(Evaluation._fields))
 
 
 class Solving:
-    """A method at work on a game: iterating over it advances the solver to one of the limits.
+    """A running solver: iterating over it advances the solver until a stopping rule is met.
 
     There is a pause at least every 0.1 s (or iteration, if that takes longer): an evaluation where
-    a new one is due, else None. At a pause a consumer may leave, save the solver, and go on later
+    a new one is due, else None. At a pause a consumer may stop, save the solver, and continue later
     by iterating again. Where the pauses fall depends on the clock; what the solver computes and at
     which iterations it is evaluated does not.
     """
@@ -105,8 +105,8 @@ class Solving:
 
         Args:
             game: a sequence form; or a game, which a sampling method need not enumerate.
-            method: the config; its schedule, if it has one, is as long as `stop` allows now.
-            stop: when to end; another one may be put in its place at any pause.
+            method: the config; its schedule, if any, is as long as `stop` allows now.
+            stop: stopping rules, which may be replaced at any pause.
             seed: of methods that sample.
         """
         self.game, self.method, self.stop, self.seed = game, method, stop, seed
@@ -139,14 +139,14 @@ class Solving:
         return self.stop.seconds is not None and self.seconds >= self.stop.seconds
 
     def _noted(self, point: Evaluation) -> Evaluation | None:
-        """The evaluation, if it is a new one: a resumed run makes its last one again."""
+        """The evaluation, if it is new: a resumed run repeats its last one."""
         if self.history and self.history[-1].iteration >= point.iteration:
             return None
         self.history.append(point)
         return point
 
     def solution(self) -> Solution:
-        """What has been found so far; values are sampled where the game is not enumerated."""
+        """The solution so far; values are sampled where the game is not enumerated."""
         strategy, form = self.solver.strategy(), self.solver.form
         error = None
         if form is not None:
@@ -159,10 +159,10 @@ class Solving:
 
 
 def nash_conv(solver: Solver) -> float:
-    """NashConv of a solver's answer as it stands; NaN where the game is not enumerated.
+    """NashConv of a solver's present answer; NaN where the game is not enumerated.
 
     Raises:
-        FloatingPointError: it is not a number although the game is: the solver overflowed.
+        FloatingPointError: it is not finite although the game is: the solver overflowed.
     """
     if solver.form is None:
         return math.nan

@@ -289,7 +289,7 @@ BAD_COMMANDS = [
     (["play", "RUN", "--game", "kuhn_poker"], "which this policy was trained on"),
     (["play", "RUN", "--render", "a.mp4"], "end the name in .gif or .png"),
     (["play", "RUN", "--render", "no/a.gif"], "there is no folder no"),
-    (["play", "RUN", "--print"], "only trees and tables are told"),
+    (["play", "RUN", "--print"], "only moves of trees and tables can be printed"),
     (["play", "RUN", "--against", "god"], "self"),
     (["sweep", "kuhn"], "sweeps are of scenarios that train"),
     (["sweep", "tiny.toml", "--set-grid", "method.clip"], "write key=a,b,c"),

@@ -512,7 +512,7 @@ def test_what_is_refused(players):
 def test_games_without_pictures_are_refused(tmp_path):
     with pytest.raises(InputError, match=r"Exits\(\) cannot be drawn: give the simulator frame"):
         Watching("tests.helpers.grid_simulator:Exits()", tmp_path / "x.png", False)
-    with pytest.raises(InputError, match=r"^kuhn_poker cannot be drawn; --print tells it in words"):
+    with pytest.raises(InputError, match=r"^kuhn_poker cannot be drawn; use --print for its moves"):
         Watching("kuhn_poker", tmp_path / "x.png", False)
 
 

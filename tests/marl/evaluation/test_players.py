@@ -56,8 +56,8 @@ def test_every_rule_is_listed_and_plays_its_game(name):
     ("text", "game", "said"),
     [
         ("fixd(zeta=1)", DISCS, "did you mean fixed"),
-        ("fixed(zeta=1)", STORE, "rules that play it: uniform, base-stock"),
-        ("fixed(zeta=1)", "kuhn_poker", "rules that play it: uniform$"),
+        ("fixed(zeta=1)", STORE, "rules for this game: uniform, base-stock"),
+        ("fixed(zeta=1)", "kuhn_poker", "rules for this game: uniform$"),
         ("fixed(zeta=true)", DISCS, "zeta: input should be a number, not true"),
         ("fixed(zeta=-1)", DISCS, "give a number above 0"),
         ("fixed(zet=1)", DISCS, "'zet': did you mean zeta"),
@@ -135,9 +135,11 @@ def test_strategies_play_what_is_likeliest_and_know_their_game():
         for _ in range(2)
     ]
     assert np.array_equal(*once)
-    with pytest.raises(InputError, match="none of this strategy's, which is for kuhn_poker"):
+    with pytest.raises(
+        InputError, match="this strategy, for kuhn_poker, lacks the information set"
+    ):
         evaluate(StrategyPlayer(own), "leduc_poker", episodes=1)
-    with pytest.raises(InputError, match="one action of several"):
+    with pytest.raises(InputError, match="one of several actions"):
         evaluate(StrategyPlayer(own), DISCS, episodes=1)
 
 
@@ -244,7 +246,7 @@ def test_an_actor_reads_what_is_written():
     actor = StrategyPlayer(Strategy.uniform(as_form(load("kuhn_poker")))).for_game(
         "", Riddle().spec
     )
-    with pytest.raises(InputError, match="does not say its information sets"):
+    with pytest.raises(InputError, match="does not name its information sets"):
         actor.act(replace(seen, text=None), None)
 
 

@@ -282,7 +282,7 @@ def test_a_method_of_ones_own(monkeypatch):
         "description": "Plays at random, and learns nothing.",
         "parameters": "patience=1",
     } in tabular.list_methods()
-    with pytest.raises(games.InputError, match=r"no subclass of marl\.tabular\.Method"):
+    with pytest.raises(games.InputError, match=r"not a subclass of marl\.tabular\.Method"):
         tabular.find("games:load")
 
 
@@ -294,7 +294,7 @@ BAD_CALLS = [
     (dict(iterations=-1), "iterations: input should be greater than or equal to 0"),
     (dict(target=-1e-3), "target: input should be greater than or equal to 0"),
     (dict(method="dcfr", alpha=float("nan")), "finite"),
-    (dict(method=tabular.find("dcfr"), alpha=2), "parameters go into the config"),
+    (dict(method=tabular.find("dcfr"), alpha=2), "put parameters into the given config"),
 ]
 
 
