@@ -1,7 +1,7 @@
-"""Players that were thought of, not trained: heuristics, planners and their tuning, by domain.
+"""Hand-written players: heuristics and planners, and their tuning, by domain.
 
-`RULES` knows them by their plain names; `marl.evaluation.players.player` reads one from text. A
-rule of your own is one line more: `@RULES.register("my-rule")` above its class.
+`RULES` has them by name; `marl.evaluation.players.player` makes one from text. Register your own
+by `@RULES.register("my-rule")` above its class.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
-"""How careful to be, without learning: what online tuning of barrier functions has to beat.
+"""Rules for safe navigation: how careful agents are, as baselines for learned barrier tuning.
 
-A rule says zeta and eta of every agent's barriers, alpha(h) = zeta h^eta, in `safe_navigation`
+A rule sets zeta and eta of every agent's barriers, alpha(h) = zeta h^eta, in `safe_navigation`
 games of any number of agents; see `games.navigation.safe_navigation` (the setting of arXiv
-2303.04313). A low zeta gives way, a high one goes first. Rules are played as policies are:
+2303.04313). Agents with low zetas give way, those with high ones go first. To play one:
 
     evaluate(Fixed(1.0), "safe_navigation(agents=8,layout=swap)", episodes=100)
 """
@@ -34,21 +34,21 @@ if TYPE_CHECKING:
 
 
 class Scale(NamedTuple):
-    """Between which zetas a rule chooses, in 1/s."""
+    """The range of zetas that a rule chooses from, in 1/s."""
 
     low: float
     high: float
 
     def at(self, share: Tensor) -> Tensor:
-        """The zeta that is so far up from low to high, evenly in its logarithm."""
+        """The zeta at a share of the way from low to high, on a logarithmic scale."""
         return self.low * (self.high / self.low) ** share
 
 
 class Rule(ABC):
-    """What rules have in common: frozen dataclasses of zetas in 1/s, and everybody's eta.
+    """Base of rules: frozen dataclasses of zetas in 1/s, and one eta for all agents.
 
     Raises:
-        InputError: a zeta or an eta that is no number above 0.
+        InputError: a zeta or an eta that is not a number above 0.
     """
 
     plays: ClassVar[str] = "safe_navigation(...)"
@@ -69,7 +69,7 @@ class Rule(ABC):
         """The rule in a game.
 
         Raises:
-            InputError: another game than `safe_navigation`; a number that agents cannot have there.
+            InputError: a game other than `safe_navigation`; a number outside the game's range.
         """
         found = simulator_of(game)
         if not isinstance(found, SafeNavigation):
@@ -97,7 +97,7 @@ class Rule(ABC):
     def shares(
         self, seen: Observation, memory: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, Tensor]:
-        """Where on its scale [B, N] every agent's zeta is, and the memory afterwards."""
+        """Every agent's zeta as a share of its scale [B, N], and the new memory."""
 
 
 class Tuner:
@@ -125,7 +125,7 @@ class Tuner:
 
 @dataclass(frozen=True)
 class Fixed(Rule):
-    """Everybody is equally careful, for ever."""
+    """All agents are equally careful all the time."""
 
     zeta: float
     eta: float = 1.0
@@ -141,12 +141,12 @@ class Fixed(Rule):
 
 @dataclass(frozen=True)
 class Range(Rule):
-    """Some agents are more careful than others: their zetas are between two, in 1/s.
+    """Base of rules whose agents differ in care: their zetas lie between two bounds, in 1/s.
 
-    None: the least, or the most, that the game lets agents have.
+    None: the game's least or largest zeta.
 
     Raises:
-        InputError: see `Rule`; more as the low than as the high.
+        InputError: see `Rule`; low above high.
     """
 
     low: float | None = None
@@ -166,9 +166,9 @@ class Range(Rule):
 
 
 class Heterogeneous(Range):
-    """Every agent draws its zeta as its game begins, uniformly in its logarithm, and keeps it.
+    """Every agent draws its zeta at the start of a game, log-uniformly, and keeps it.
 
-    What an agent remembers: whether it has drawn, and what.
+    An agent's memory: whether it has drawn, and its zeta.
     """
 
     memory_width = 2
@@ -185,7 +185,7 @@ class Heterogeneous(Range):
 
 
 class Yielding(Range):
-    """Whoever sees another agent that is nearer to its goal than itself gives way to all."""
+    """Agents that see another agent nearer to its goal than themselves give way."""
 
     def shares(
         self, seen: Observation, memory: Tensor, generator: torch.Generator
@@ -200,7 +200,7 @@ class Yielding(Range):
 
 
 class Priority(Range):
-    """Who goes first is fixed: zetas fall geometrically from the first agent to the last.
+    """Fixed priorities: zetas fall geometrically from the first agent to the last.
 
     Not decentralised: agents know their numbers, and how many there are.
     """
@@ -220,18 +220,18 @@ def sweep(
     episodes: int = 200,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """What every `Fixed` rule is worth, all of them in the same games.
+    """Evaluate `Fixed` rules over a grid of parameters, all in the same games.
 
     Args:
         game: by name, `safe_navigation(...)`.
         zetas: in 1/s.
-        etas: each of which is tried with every zeta.
+        etas: each is combined with every zeta.
         episodes: games; at least 2.
         seed: of the games.
 
     Returns:
-        one row a parameter, in the order given: zeta, eta, episodes, and of every number that games
-        report at their end its mean, and as NAME_error, NAME_low and NAME_high the mean's standard
+        one row per combination, in the order given: zeta, eta, episodes, and for every metric
+        of the games its mean, and as NAME_error, NAME_low and NAME_high the mean's standard
         error and 95% interval; see `games.common.intervals.interval`.
 
     Raises:
@@ -260,10 +260,10 @@ def sweep(
 
 
 def best_fixed(frame: pd.DataFrame, by: str = "spl") -> Fixed:
-    """The best row of a `sweep`, the first of several; of what one wants little of, the least.
+    """The best row of a `sweep` by a metric, least or largest; the first of several.
 
     Raises:
-        InputError: no such metric, or nothing in it.
+        InputError: no such metric, or no values of it.
     """
     known = [name for name in frame.columns if not name.endswith(("_error", "_low", "_high"))]
     metrics = [name for name in known if name not in ("zeta", "eta", "episodes")]

@@ -1,4 +1,4 @@
-"""Which rule plays which game: rules say what simulator they were made for."""
+"""Matching rules to games: each rule names the simulator that it is made for."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 def simulator_of(game: Any) -> Simulator | None:
-    """The simulator behind a game, given by name or itself; None of games of others."""
+    """The simulator behind a game, given by name or itself; None for other games."""
     if isinstance(game, str):
         return suited(game, lambda simulator: True)
     if isinstance(game, Simulator):
@@ -25,11 +25,11 @@ def simulator_of(game: Any) -> Simulator | None:
 
 
 def made_for(game: Any, kind: type[T], rule: str, plays: str) -> T:
-    """The simulator behind a game, which is of a kind.
+    """The simulator behind a game, which must be of a given class.
 
     Args:
         rule: its name, for the message.
-        plays: what it plays, such as "lot_sizing(...)".
+        plays: the games it plays, such as "lot_sizing(...)".
 
     Raises:
         InputError: another game.
@@ -37,5 +37,5 @@ def made_for(game: Any, kind: type[T], rule: str, plays: str) -> T:
     found = simulator_of(game)
     if not isinstance(found, kind):
         name = game if isinstance(game, str) else getattr(game, "name", type(game).__name__)
-        raise InputError(f"{name}: {rule} plays {plays}, which this is not")
+        raise InputError(f"{name}: {rule} plays only {plays}")
     return found

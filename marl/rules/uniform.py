@@ -1,4 +1,4 @@
-"""The rule that plays any game."""
+"""The uniformly random rule, which plays any game."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from marl.evaluation.actors import Uniform as AtRandom
 
 @dataclass(frozen=True)
 class Uniform:
-    """Every legal action is equally likely."""
+    """Plays uniformly random legal actions."""
 
     plays: ClassVar[str] = "any game"
 

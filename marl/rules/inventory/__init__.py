@@ -1,4 +1,4 @@
-"""Supply networks played by rules, by rules tuned, and in the knowledge of all demand."""
+"""Rules for supply networks: heuristics, their tuning, and planning with known demand."""
 
 from marl.rules.inventory.myopic import Myopic
 from marl.rules.inventory.oracle import PerfectInformation, perfect_information

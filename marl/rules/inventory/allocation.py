@@ -1,4 +1,4 @@
-"""What a location that cannot keep stock sends to whom: all of it, so that risks are even."""
+"""Allocation of the stock of locations that cannot keep any: all is sent, balancing risks."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from marl.rules.inventory.position import position
 
 
 def pass_on(game: Inventory, state: State, asked: Tensor) -> Tensor:
-    """[B, E] units asked for, where locations that cannot keep anything send all that they have.
+    """Orders [B, E] in units, where locations that cannot keep stock send all that they have.
 
     Their stock is divided so that every target's position comes to the same number of standard
-    deviations above its mean demand until the next order could help; a target that is above already
+    deviations above its mean demand until the next order could arrive; a target already above that
     gets nothing. Eppen and Schrage (1981), "Centralized ordering policies in a multi-warehouse
     system with lead times and random demand"; Federgruen and Zipkin (1984), "Approximations of
     dynamic, multilocation production and inventory problems".
@@ -37,24 +37,24 @@ def pass_on(game: Inventory, state: State, asked: Tensor) -> Tensor:
 
 
 def levelled(above: Tensor, width: Tensor, units: Tensor) -> Tensor:
-    """[B, n] units that bring the lowest to one height: above + units = height * width.
+    """Units [B, n] that raise the lowest to one height: above + units = height * width.
 
     Args:
-        above: [B, n] where each is.
+        above: [B, n] present levels.
         width: [n] above 0.
-        units: [B] to be divided.
+        units: [B] to divide.
     """
     order = (above / width).argsort(dim=1)
     wide = width.expand_as(above).gather(1, order).cumsum(dim=1)
     filled = (units[:, None] + above.gather(1, order).cumsum(dim=1)) / wide
-    # With the k lowest filled up: the least such height, as those above it would have to give back.
+    # The smallest height over all k lowest filled up: those above it would have to give back.
     common = filled.min(dim=1, keepdim=True).values
     return (common * width - above).clamp_min(0)
 
 
 @lru_cache(maxsize=64)
 def _leaving(arrays: NetworkArrays) -> tuple[tuple[int, np.ndarray], ...]:
-    """Locations that cannot keep anything, and the links that leave them."""
+    """Locations that cannot keep stock, and their outgoing links."""
     return tuple(
         (v, links)
         for v, one in enumerate(arrays.network.locations.values())

@@ -1,7 +1,7 @@
-"""Demand until the next order could help: over its lead time and one period more.
+"""Demand until the next order could arrive: over the lead time and one period more.
 
 An order of period t can be used in period t + L, and the next one a period later: so what is on
-hand or on its way once the first is placed has to last for the demand of L + 1 periods.
+hand or in transit once the first is placed has to cover the demand of L + 1 periods.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from marl.rules.inventory.position import echelon, shares
 
 
 class Lead(NamedTuple):
-    """Lead times into each location, of all its links alike."""
+    """Lead times into each location, the same for all its links."""
 
     mean: Float64  # [V] periods
     variance: Float64  # [V]
-    below: Float64  # [V] periods from there to the customers, on average
+    below: Float64  # [V] mean periods from there to the customers
 
 
 @lru_cache(maxsize=64)
@@ -55,7 +55,7 @@ def leads(arrays: NetworkArrays) -> Lead:
 def ratio(game: Inventory) -> Float64:
     """[V] the newsvendor's critical ratio of each store, see `critical`, the mean of all traces.
 
-    A warehouse takes the mean of what it feeds.
+    A warehouse gets the mean of the locations that it feeds.
     """
     arrays = game.arrays
     k, numbers = arrays.num_stores, arrays.on("cpu", torch.float64)
@@ -88,11 +88,11 @@ def _critical(arrays: NetworkArrays, penalty: Tensor, price: Tensor) -> Tensor:
 
 
 def moments(arrays: NetworkArrays, *, whole: bool = False) -> tuple[Float64, Float64]:
-    """Mean and standard deviation [V] of the demand that passes through, over the horizon.
+    """Mean and standard deviation [V] of the demand through each location, over the horizon.
 
     Args:
         arrays: of the network, with its demand over all seasons.
-        whole: whether the horizon goes on to the customers, as an echelon's does.
+        whole: whether the horizon extends to the customers, as an echelon's does.
     """
     k, demand = arrays.num_stores, arrays.network.demand
     lead = leads(arrays)
@@ -108,14 +108,14 @@ def moments(arrays: NetworkArrays, *, whole: bool = False) -> tuple[Float64, Flo
 
 
 def levels(game: Inventory, *, echelon: bool = False) -> Tensor:
-    """[V] float32 the newsvendor's levels, of each location's own position or its echelon's."""
+    """Newsvendor levels [V] float32, of each location's own position or its echelon's."""
     mean, deviation = moments(game.arrays, whole=echelon)
     found = mean + norm.ppf(ratio(game)) * deviation
     return torch.as_tensor(found, dtype=torch.float32)
 
 
 def of_network(game: Inventory, like: Tensor) -> tuple[Tensor, Tensor]:
-    """`moments` as tensors like another."""
+    """`moments` as tensors on the device and of the dtype of another."""
     return _moments(game.arrays, like.device, like.dtype)
 
 
@@ -130,7 +130,7 @@ def of_process(game: Inventory, state: State) -> tuple[Tensor, Tensor]:
     lead = torch.as_tensor(leads(game.arrays).mean[:k], device=now.device).to(like.dtype)
     factor = torch.zeros_like(like[:, :k])
     for ahead in range(game.arrays.longest + 1):
-        counts = (lead + 1 - ahead).clamp(0, 1)  # of this period, in a horizon of L + 1
+        counts = (lead + 1 - ahead).clamp(0, 1)  # weight of this period, in a horizon of L + 1
         factor = factor + counts * season.factor(now + ahead).to(like.dtype)
     factor = factor / (lead + 1)
     if isinstance(game.network.demand, Poisson):
@@ -139,11 +139,9 @@ def of_process(game: Inventory, state: State) -> tuple[Tensor, Tensor]:
 
 
 def of_past(game: Inventory, state: State) -> tuple[Tensor, Tensor]:
-    """[B, K] the same, with the mean and deviation of the last W periods that the state shows."""
+    """The same [B, K], from the mean and deviation of the last W periods shown by the state."""
     if game.look_back < 2:
-        raise InputError(
-            f"{game.name}: a rule that goes by past demand needs look_back of 2 or more"
-        )
+        raise InputError(f"{game.name}: a rule based on past demand needs look_back of 2 or more")
     lead = leads(game.arrays)
     like, k = state.past, game.arrays.num_stores
     periods = torch.as_tensor(lead.mean[:k] + 1, device=like.device).to(like.dtype)
@@ -154,7 +152,7 @@ def of_past(game: Inventory, state: State) -> tuple[Tensor, Tensor]:
 
 
 def quantiles(game: Inventory, share: Float64) -> Float64:
-    """Demand of a store over its horizon is at most that, with a probability of `share` [..., K].
+    """The quantile `share` [..., K] of each store's demand over its horizon.
 
     Exact for independent Poisson demand of one mean, and lead times that do not vary.
     """
@@ -168,23 +166,23 @@ def quantiles(game: Inventory, share: Float64) -> Float64:
 
 
 def require_stores(game: Inventory, rule: str) -> None:
-    """Raises InputError unless every location is a store that a supplier sends to."""
+    """Raise InputError unless every location is a store fed by a supplier."""
     arrays = game.arrays
     if arrays.num_stores < arrays.num_locations or arrays.has_inside:
         raise InputError(
-            f"{game.name}: {rule} is a rule for stores that suppliers send to; use echelon-stock "
+            f"{game.name}: {rule} is a rule for stores fed by suppliers; use echelon-stock "
             "where locations send to each other"
         )
 
 
 def require_kept(game: Inventory, rule: str) -> None:
-    """Raises InputError where a location that sends goods on cannot keep any.
+    """Raise InputError if a location that sends goods on cannot keep stock.
 
-    Its own position never sees demand, so that a rule that goes by it orders the same for ever.
+    Its own position never sees demand, so that a rule based on it orders the same forever.
     """
     if game.arrays.passes_on:
         raise InputError(
-            f"{game.name}: {rule} goes by a location's own stock, of which some here keep none; "
+            f"{game.name}: {rule} orders by each location's own stock, but some here keep none; "
             "use echelon-stock"
         )
 

@@ -1,4 +1,4 @@
-"""The myopic policy: the order that is best for the period in which it arrives."""
+"""The myopic policy: orders that minimise the cost of the period in which they arrive."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from games.inventory.inventory import Inventory, State
 from marl.rules.inventory import horizon
 from marl.rules.inventory.rules import Rule
 
-TAIL = 1e-9  # of demand that is left out
-FINE = 8  # steps of the grid in a standard deviation, where demand is no whole number
+TAIL = 1e-9  # probability of demand that is left out
+FINE = 8  # grid steps per standard deviation, where demand is not an integer
 
 
 @dataclass(frozen=True, eq=False)
 class Myopic(Rule):
-    """Minimises the expected cost of the first period that the order can help, given the pipeline.
+    """Minimises the expected cost of the first period that an order can affect, given the pipeline.
 
     Where sales are lost: the smallest order q with P(D <= Y + q) >= penalty / (penalty + holding),
-    Y the stock left for that period's demand D, whose distribution follows from what is on hand and
-    on its way by one convolution a period. Morton (1971), "The near-myopic nature of the lagged-
+    Y the stock left for that period's demand D, whose distribution follows from units on hand and
+    in transit by one convolution per period. Morton (1971), "The near-myopic nature of the lagged-
     proportional-cost inventory problem with lost sales"; Zipkin (2008), "Old and new methods for
     lost-sales inventory systems", section 3. Where customers wait, it is the newsvendor's
     base-stock policy. Stock between two points of the grid of demand is shared out between both.
 
     Raises:
-        InputError: of `orders`: locations that are no stores, lead times that vary, demand that is
+        InputError: of `orders`: locations other than stores, lead times that vary, demand that is
             neither Poisson nor normal or has seasons.
     """
 
@@ -74,13 +74,13 @@ class Myopic(Rule):
 def _left(
     on_hand: Tensor, coming: Tensor, lead: int, chances: Float64, arrives_first: bool
 ) -> Tensor:
-    """[B, M] chances of the stock that is left after `lead` periods, when the order arrives.
+    """Probabilities [B, M] of the stock left after `lead` periods, when the order arrives.
 
     Args:
         on_hand: [B] steps of the grid.
         coming: [B, P] steps.
         lead: periods.
-        chances: [D] of demand, in steps.
+        chances: [D] probabilities of demand, in steps.
         arrives_first: whether goods arrive before demand.
     """
     most = int((on_hand + coming.sum(dim=1)).max().clamp_min(0).ceil()) + 2
@@ -98,17 +98,17 @@ def _left(
 
 
 def _least(left: Tensor, chances: Float64, ratio: Tensor) -> Tensor:
-    """[B] the fewest steps q with P(D <= Y + q) >= ratio, [] or [B]."""
+    """The fewest steps q [B] with P(D <= Y + q) >= ratio, [] or [B]."""
     met = left @ _met(chances.tobytes(), left.shape[1]).to(left.device)  # [B, D]
     enough = met >= ratio.double().reshape(-1, 1) - 1e-9
     return enough.to(torch.uint8).argmax(dim=1).to(torch.float32)
 
 
 def _add(stock: Tensor, units: Tensor) -> Tensor:
-    """[B, M] chances [B, M] of stock, with units [B] more, which need not be whole."""
+    """Shift probabilities [B, M] of stock by units [B], which need not be integers."""
     whole = units.floor()
     part = (units - whole)[:, None]
-    first = stock.shape[1] - 1 - whole.long()[:, None]  # in the rows with M - 1 places before them
+    first = stock.shape[1] - 1 - whole.long()[:, None]  # in rows padded with M - 1 zeros in front
     place = (first + torch.arange(stock.shape[1], device=stock.device)).clamp_min(0)
     longer = F.pad(stock, (stock.shape[1] - 1, 0))
     moved = longer.gather(1, place)
@@ -119,7 +119,7 @@ def _add(stock: Tensor, units: Tensor) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _served(chances: bytes, most: int) -> Tensor:
-    """[M, M] float64 chances of stock after demand, of stock before it: what is missing is lost."""
+    """Transition matrix [M, M] float64 of stock by demand; shortages are lost."""
     demand = np.frombuffer(chances)
     found = np.zeros((most, most))
     for m in range(most):
@@ -130,7 +130,7 @@ def _served(chances: bytes, most: int) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _met(chances: bytes, most: int) -> Tensor:
-    """[M, D] float64 chances that stock y and an order q meet demand."""
+    """Probabilities [M, D] float64 that stock y and an order q meet demand."""
     below = np.frombuffer(chances).cumsum()
     y, q = np.ogrid[:most, : len(below)]
     return torch.as_tensor(below[np.minimum(y + q, len(below) - 1)])
@@ -138,7 +138,7 @@ def _met(chances: bytes, most: int) -> Tensor:
 
 @lru_cache(maxsize=256)
 def _demand(process: Poisson | Normal, stores: int, k: int) -> tuple[Float64, float]:
-    """Chances [D] of a store's demand of 0, 1, 2, ... steps, and the units of a step."""
+    """Probabilities [D] of a store's demand of 0, 1, 2, ... steps, and the units of a step."""
     mean = float(process.means(stores)[k])
     if isinstance(process, Poisson):
         chances = poisson.pmf(np.arange(int(poisson.isf(TAIL, mean)) + 1), mean)
@@ -148,20 +148,20 @@ def _demand(process: Poisson | Normal, stores: int, k: int) -> tuple[Float64, fl
     top = int(np.ceil((mean + norm.isf(TAIL) * deviation) / unit))
     bounds = np.arange(top + 1) + 0.5
     below = norm.cdf(bounds * unit, mean, deviation)
-    return np.diff(below, prepend=0.0) / below[-1], unit  # the first step takes what is below 0
+    return np.diff(below, prepend=0.0) / below[-1], unit  # the first step includes all below 0
 
 
 def _require(game: Inventory) -> None:
-    """Raises InputError where the policy is not this simple."""
+    """Raise InputError for games outside the assumptions of the policy."""
     horizon.require_stores(game, Myopic.name)
     arrays, demand = game.arrays, game.network.demand
     if arrays.random_leads or any(len(links) != 1 for links in arrays.links_into):
         raise InputError(
-            f"{game.name}: the myopic rule is for stores of one supplier and one lead time; use "
+            f"{game.name}: the myopic rule is for stores with one supplier and one lead time; use "
             "base-stock"
         )
     if not isinstance(demand, Poisson | Normal) or demand.season is not None:
         raise InputError(
-            f"{game.name}: the myopic rule knows Poisson and normal demand without seasons; use "
+            f"{game.name}: the myopic rule is for Poisson and normal demand without seasons; use "
             "quantile newsvendor"
         )

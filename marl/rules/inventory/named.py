@@ -1,7 +1,7 @@
-"""Inventory rules by name: with the numbers that are given, or tuned for the game when seated.
+"""Inventory rules by name, with given parameters or tuned for the game when seated.
 
-Tuning is `marl.rules.inventory.tuning.tune`'s, on paths of their own; a rule is so as good as rules
-of its kind are, and takes its time (seconds for one store, a minute for a large network).
+Tuning is by `marl.rules.inventory.tuning.tune`, on separate sample paths, so that a rule is about
+as good as its kind can be; it takes seconds for one store, a minute for a large network.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from marl.rules.suits import made_for, simulator_of
 
 PLAYS = "inventory.SETTING(...)"
 RULES_SEE: dict[str, Any] = {"view": PLANNER, "actions": QUANTITIES}
-"""What rules are shown and do, whatever learned policies are and do in the same games."""
+"""The view and the actions of rules, whichever learned policies have in the same games."""
 Numbers = float | tuple[float, ...] | None
-"""Of all locations alike, or one for each; None: tuned."""
+"""One number for all locations, or one for each; None: tuned."""
 
 
 def in_quantities(game: Any) -> Any:
-    """The same network and demand, shown to one planner who says quantities.
+    """The same network and demand, in the view of one planner who orders quantities.
 
     Args:
-        game: by name, or an `Inventory`; anything else stays what it is.
+        game: by name, or an `Inventory`; anything else is returned unchanged.
     """
     if isinstance(game, Inventory):
         return replace(game, **RULES_SEE)
@@ -45,7 +45,7 @@ def in_quantities(game: Any) -> Any:
 
 
 class ByName:
-    """What named rules have in common: frozen dataclasses of numbers, all of them given or none."""
+    """Base of named rules: frozen dataclasses of numbers, either all given or none."""
 
     kind: ClassVar[str]  # in marl.rules.inventory.tuning.RULES
     plays: ClassVar[str] = PLAYS
@@ -59,7 +59,7 @@ class ByName:
         """The rule in a game.
 
         Raises:
-            InputError: another game or view; some of the numbers alone, or too many; a game for
+            InputError: another game or view; only some of the numbers, or too many; a game for
                 which the rule cannot be tuned.
         """
         found = made_for(game, Inventory, self.kind, PLAYS)
@@ -71,7 +71,7 @@ class ByName:
         if missing := [name for name in numbers if name not in given]:
             raise InputError(
                 f"{self.kind}: {missing[0]} is missing: give {' and '.join(numbers)}, or none of "
-                "them, and the rule is tuned"
+                "them to have the rule tuned"
             )
         first = RULES[self.kind].guess(found)
         count = found.arrays.num_stores if "quantile" in given else found.arrays.num_locations
@@ -89,7 +89,7 @@ class ByName:
 
 @dataclass(frozen=True)
 class BaseStock(ByName):
-    """Every location orders up to a level."""
+    """Base stock: every location orders up to a level."""
 
     level: Numbers = None  # units
     kind: ClassVar[str] = "base-stock"
@@ -97,7 +97,7 @@ class BaseStock(ByName):
 
 @dataclass(frozen=True)
 class CappedBaseStock(ByName):
-    """Order up to a level, but never more than a cap."""
+    """Capped base stock: order up to a level, but never more than a cap."""
 
     level: Numbers = None  # units
     cap: Numbers = None  # units a period
@@ -106,7 +106,7 @@ class CappedBaseStock(ByName):
 
 @dataclass(frozen=True)
 class EchelonStock(ByName):
-    """Every location orders so that it and all that it feeds are up to a level together."""
+    """Echelon stock: order so that a location and all that it feeds reach a level together."""
 
     level: Numbers = None  # units
     kind: ClassVar[str] = "echelon-stock"
@@ -114,7 +114,7 @@ class EchelonStock(ByName):
 
 @dataclass(frozen=True)
 class ReorderPoint(ByName):
-    """(s, S): order up to S, the level, once the position is at s, the point, or below it."""
+    """(s, S): order up to `level` once the stock position is at or below `point`."""
 
     point: Numbers = None  # units
     level: Numbers = None  # units
@@ -123,7 +123,7 @@ class ReorderPoint(ByName):
 
 @dataclass(frozen=True)
 class QuantileNewsvendor(ByName):
-    """Stores order up to a quantile of what will be wanted until the next order could help."""
+    """Newsvendor: stores order up to a quantile of demand until the next order could arrive."""
 
     quantile: Numbers = None  # between 0 and 1
     kind: ClassVar[str] = "quantile newsvendor"
@@ -131,14 +131,14 @@ class QuantileNewsvendor(ByName):
 
 @dataclass(frozen=True)
 class Myopic(ByName):
-    """Order what is best for the period in which the order arrives."""
+    """Myopic: minimise the expected cost of the period in which the order arrives."""
 
     kind: ClassVar[str] = "myopic"
 
 
 @dataclass(frozen=True)
 class PerfectInformation:
-    """Order in the knowledge of all demand that comes: no policy costs less on the same paths."""
+    """Optimal orders with all demand known in advance: a lower bound on the cost of any policy."""
 
     plays: ClassVar[str] = PLAYS
     made_for: ClassVar[type] = Inventory
@@ -148,14 +148,14 @@ class PerfectInformation:
         return in_quantities(game)
 
     def for_game(self, game: Any, spec: Spec) -> Foreseeing:
-        """Raises InputError of another game or view."""
+        """The planner in a game; raises InputError for another game or view."""
         found = made_for(game, Inventory, "perfect-information", PLAYS)
         require_planner(found)
         return Foreseeing(found)
 
 
 class Foreseeing(Memoryless):
-    """Plays games whose seed it was told, so that it knows what will be wanted."""
+    """Plays games whose seed, and so all demand, it knows."""
 
     def __init__(self, game: Inventory) -> None:
         self.game = game
@@ -167,15 +167,15 @@ class Foreseeing(Memoryless):
         self.seed = seed
 
     def start(self, num_envs: int) -> None:
-        """Solve one program a game.
+        """Solve one linear program per game.
 
         Raises:
-            InputError: nobody told the seed; a network whose costs are not linear in its orders.
+            InputError: the seed is not known; a network whose costs are not linear in its orders.
         """
         if self.seed is None:
             raise InputError(
-                f"{self.game.name}: perfect information has to know what comes; "
-                "marl.evaluation.episodes.evaluate tells it"
+                f"{self.game.name}: perfect information needs the games' seed; play it by "
+                "marl.evaluation.episodes.evaluate"
             )
         on = paths(self.game, num_envs, seed=self.seed)
         self.units = perfect_information(self.game, on, ignore=self.game.ignore).units

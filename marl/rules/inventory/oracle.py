@@ -1,8 +1,8 @@
-"""Perfect information: the least that a path can cost, were all of its demand known at the start.
+"""Perfect information: the minimal cost of a sample path if all its demand is known at the start.
 
-A linear program on HiGHS of one path's whole length, orders being any number of units. No policy
-costs less on the same path. With periods that do not count, it is free in them, too: it has until
-then to bring stock wherever that is best.
+One linear program on HiGHS per path, with fractional orders. No policy costs less on the same
+path. If first periods do not count, it is free in them, too, and may bring stock wherever that is
+best.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ from games.simulators.simulator import take
 from marl.rules.inventory.play import Costs, Paths
 
 FREE = 1e-6
-"""What costs of periods that do not count weigh, so that nothing is done there for no reason."""
+"""Weight of costs in periods that do not count, so that nothing is done there without reason."""
 TOLERANCE = 1e-9  # of feasibility and optimality
 
 
 @dataclass(frozen=True, eq=False)
 class PerfectInformation:
-    """The best orders for R paths, and what they cost."""
+    """The optimal orders for R paths, and their costs."""
 
     costs: Costs  # of a period, as the program counts them
-    units: Tensor  # [R, T, E] float64 asked for
+    units: Tensor  # [R, T, E] float64 ordered
 
     def __call__(self, state: State) -> Tensor:
-        """[B, E] units asked for in the period of these states of the R paths, in their order."""
+        """Orders [B, E] in the period of these states of the R paths, in the paths' order."""
         rows = torch.arange(len(self.units), device=state.period.device)
         return self.units[rows, state.period].to(state.on_hand)
 
@@ -47,17 +47,17 @@ def perfect_information(
     ignore: int = 0,
     pause: Callable[[], object] | None = None,
 ) -> PerfectInformation:
-    """Solve one program a path.
+    """Find the optimal orders for each path by a linear program.
 
-    Demand that stock could meet is met, as in the game, wherever turning customers away would not
-    pay. It could pay where supply is limited and either some periods do not count or stores send
-    goods on; the cost is then a lower bound that the orders do not quite reach.
+    The program may turn customers away although there is stock, which the game does not. That pays
+    only where supply is limited and either some periods do not count or stores send goods on; the
+    cost is then a lower bound that the orders do not quite reach.
 
     Args:
-        game: that the paths were drawn from.
+        game: the game that the paths were drawn from.
         on: R paths of T periods.
         ignore: first periods that do not count.
-        pause: called before every path; what it raises ends the work.
+        pause: called before every path; an exception of it ends the work.
 
     Raises:
         InputError: no period counts; a network whose costs are not linear in its orders.
@@ -66,7 +66,7 @@ def perfect_information(
     if not 0 <= ignore < on.periods:
         raise InputError(
             f"{game.name}: ignore = {ignore} of {on.periods} periods leaves none that counts; "
-            "give less, and at least 0"
+            "set it lower, and at least 0"
         )
     _require_linear(game, ignore)
     found, units = [], []
@@ -87,7 +87,7 @@ def perfect_information(
 
 
 class _Program:
-    """A path's program but for its demand and its start: x [T, E], over [T, V], short [T, K].
+    """A path's linear program without its demand and start: x [T, E], over [T, V], short [T, K].
 
     Stock after the shipments of period t, and after its goods where they arrive before demand, less
     demand, is over - short. What is shipped in s with lead time L is there in period s + L: before
@@ -166,7 +166,7 @@ class _Program:
         return found[0], found[1]
 
     def solve(self, start: State, demand: Float64) -> tuple[float, Float64]:
-        """Cost of the periods that count, and the units [T, E] asked for.
+        """Cost of the periods that count, and the orders [T, E] in units.
 
         Args:
             start: of one game.
@@ -175,7 +175,7 @@ class _Program:
         game, arrays = self.game, self.arrays
         t, _e, v, k = self.shape
         numbers = arrays.on("cpu", torch.float64)
-        known = np.zeros((t, v))  # that comes, whatever is ordered
+        known = np.zeros((t, v))  # that arrives, whatever is ordered
         known[0] = start.on_hand[0].double().cpu().numpy()
         beforehand = known.copy()
         coming = start.pipeline[0].double().cpu().numpy()
@@ -230,9 +230,11 @@ class _Program:
 
 
 def _require_linear(game: Inventory, ignore: int) -> None:
-    """Raises InputError where no linear program says what orders cost."""
+    """Raise InputError if costs are not linear in orders."""
     if type(game).advance is not Inventory.advance:
-        raise InputError(f"{game.name}: perfect information does not know the rules of this game")
+        raise InputError(
+            f"{game.name}: perfect information does not support the rules of this game"
+        )
     arrays = game.arrays
     places = list(game.network.locations.values())
     for v, one in enumerate(places[: arrays.num_stores]):
@@ -260,7 +262,7 @@ def _leads(game: Inventory, on: Paths, r: int) -> np.ndarray:
 
 
 def _matrix(rows: int, columns: int, parts: list) -> csr_array:
-    """Of parts (row, column, value), which are broadcast; what stands twice is added up."""
+    """A sparse matrix of parts (row, column, value), broadcast; duplicates are added up."""
     joined: list[list[np.ndarray]] = [[], [], []]
     for part in parts:
         for store, array in zip(joined, np.broadcast_arrays(*part), strict=True):

@@ -1,9 +1,9 @@
-"""What policies cost in a supply network, all of them on the same paths of demand.
+"""Costs of policies in a supply network, all on the same sample paths of demand.
 
 The protocol of Alvo, Russo and Kanoria (arXiv 2306.11246, section 5): long games, of which the
-first periods do not count, on demand that no policy has seen. What a game draws does not hang on
-what is ordered, so two policies are compared path by path, and the interval of their difference is
-far narrower than either's own.
+first periods do not count, on demand that no policy has seen. Random draws of a game do not depend
+on orders, so two policies are compared path by path, and the interval of their difference is far
+narrower than either's own.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from games.load import simulator
 from marl.evaluation.actors import Player
 from marl.rules.inventory.player import Ordering
 
-NUMBERS = 2**25  # of demand that are held at once
+NUMBERS = 2**25  # of demand that are kept at once
 WIDEST = 4096  # games that are played at once
 
 
 Orders = Callable[[State], Tensor]
-"""From a state of B games to the units [B, E] that every link is asked for."""
+"""From a state of B games to the orders [B, E] in units on every link."""
 
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """R games' sample paths: how they begin, and all that is random in T periods."""
+    """Sample paths of R games: their initial states, and everything random in T periods."""
 
     start: State  # of R games
     demand: Tensor  # [R, T, K] units
-    lead: Tensor | None = None  # [R, T, E] int64 periods; None: as the network says, one number
+    lead: Tensor | None = None  # [R, T, E] int64 periods; None: the network's constants
 
     def __len__(self) -> int:
         return self.demand.shape[0]
@@ -49,7 +49,7 @@ class Paths:
         return self.demand.shape[1]
 
     def to(self, dtype: torch.dtype) -> Paths:
-        """The same in another dtype."""
+        """The same paths in another dtype."""
         start = {
             f.name: value.to(dtype)
             for f in fields(self.start)
@@ -59,7 +59,7 @@ class Paths:
         return Paths(replace(self.start, **start), self.demand.to(dtype), self.lead)
 
     def times(self, count: int) -> Paths:
-        """Every path so many times in a row: 0, 0, 1, 1, ... for two."""
+        """Every path repeated so many times: 0, 0, 1, 1, ... for two."""
 
         def again(value: Tensor) -> Tensor:
             return value.repeat_interleave(count, dim=0)
@@ -75,7 +75,7 @@ class Paths:
 
 @dataclass(frozen=True, eq=False)
 class Costs:
-    """Costs of a period on R paths, or by how much two policies' costs differ on each of them."""
+    """Costs per period on R paths, or differences between two policies' costs on each of them."""
 
     by_path: Float64  # [R] all locations together, mean over the periods that count
 
@@ -85,12 +85,12 @@ class Costs:
 
     @property
     def standard_error(self) -> float:
-        """Of the mean; 0 of one path, of which nothing can be said."""
+        """Standard error of the mean; 0 for a single path, where it is unknown."""
         return standard_error(self.by_path) if len(self.by_path) > 1 else 0.0
 
     @property
     def interval(self) -> tuple[float, float]:
-        """The mean's 95% confidence interval, by Student's t; the mean itself of one path."""
+        """95% confidence interval of the mean, by Student's t; for one path the mean itself."""
         return student(self.by_path) if len(self.by_path) > 1 else (self.mean, self.mean)
 
     def __sub__(self, other: Costs) -> Costs:
@@ -101,13 +101,13 @@ class Costs:
         """
         if len(self.by_path) != len(other.by_path):
             raise InputError(
-                f"costs on {len(self.by_path)} and on {len(other.by_path)} paths have no "
-                "differences: play both policies on the same paths"
+                f"costs on {len(self.by_path)} and on {len(other.by_path)} paths cannot be "
+                "paired: play both policies on the same paths"
             )
         return Costs(self.by_path - other.by_path)
 
     def over(self, reference: float | Costs) -> Costs:
-        """By how much it is above, as a share: of a known cost, or of a policy's on these paths."""
+        """The relative gap above a known cost, or above a policy's costs on these paths."""
         if isinstance(reference, Costs):
             return Costs((self - reference).by_path / reference.mean)
         return Costs(self.by_path / reference - 1)
@@ -121,13 +121,13 @@ def paths(
     seed: int = 0,
     device: torch.device | str = "cpu",
 ) -> Paths:
-    """Draw sample paths, just as games of that length would meet them.
+    """Draw sample paths, exactly as games of that length would.
 
     Args:
-        game: whose demand, lead times and ways to begin these are.
+        game: gives demand, lead times and initial states.
         games: R.
         periods: T; None: the game's own.
-        seed: the same one, the same paths.
+        seed: the same seed gives the same paths.
         device: where to draw them.
 
     Raises:
@@ -161,12 +161,12 @@ def costs(
     *,
     ignore: int = 0,
 ) -> Costs:
-    """What a policy costs on given paths.
+    """The costs of a policy on given paths.
 
     Args:
-        game: that the paths were drawn from.
-        policy: trained networks, by their likeliest actions; a rule; or a function from a state to
-            the units [B, E] that every link is asked for.
+        game: the game that the paths were drawn from.
+        policy: trained networks, which play their likeliest actions; a rule; or a function from a
+            state to the orders [B, E] in units.
         on: the paths; all of them are played at once.
         ignore: first periods that do not count.
 
@@ -187,12 +187,12 @@ def compare(
     ignore: int = 3000,
     seed: int = 0,
 ) -> dict[str, Costs]:
-    """What each of several policies costs, on the same paths, which are drawn anew.
+    """The costs of several policies on the same, newly drawn paths.
 
     The paths are drawn and played in parts, so that memory does not grow with `games`.
 
     Args:
-        game: see `costs`; if it plays a few traces again and again, these are not used here.
+        game: see `costs`; fixed `traces` that it replays are not used here.
         policies: see `costs`.
         games: paths.
         periods: of a path.
@@ -224,14 +224,14 @@ def parts(game: Inventory, games: int, periods: int, *, seed: int = 0) -> Iterat
 def total(
     game: Inventory, policy: Player | Ordering | Orders, on: Paths, *, ignore: int = 0
 ) -> Tensor:
-    """[R] costs of all periods from `ignore` on, with gradients, or in float64 without.
+    """Costs [R] of all periods from `ignore` on, with gradients, or in float64 without.
 
     Args and errors: see `costs`.
     """
     if not 0 <= ignore < on.periods:
         raise InputError(
             f"{game.name}: ignore = {ignore} of {on.periods} periods leaves none that counts; "
-            "give less, and at least 0"
+            "set it lower, and at least 0"
         )
     game, decide = at_work(game, policy, len(on))
     state = on.start
@@ -250,11 +250,11 @@ def total(
 def at_work(
     game: Inventory, policy: Player | Ordering | Orders, games: int
 ) -> tuple[Inventory, Orders]:
-    """The game as the policy plays it, and from its states to units asked for."""
+    """The game as the policy plays it, and a function from its states to orders."""
     rule = getattr(policy, "orders", None)
     if rule is None and hasattr(policy, "for_game"):
         return _seated(game, policy, games)
-    if game.actions != QUANTITIES:  # so that what is asked for is rationed
+    if game.actions != QUANTITIES:  # so that orders are rationed
         game = replace(game, actions="quantities")
     if rule is not None:
         return game, lambda state: rule(game, state)
@@ -262,10 +262,10 @@ def at_work(
 
 
 def _seated(game: Inventory, player: Any, games: int) -> tuple[Inventory, Orders]:
-    """A player by its likeliest actions, in the view of the game that it was trained on."""
+    """A player's orders by its likeliest actions, in the view that it was trained on."""
     try:
         trained = simulator(player.game)
-    except InputError:  # made elsewhere: then it plays as the game says, or does not fit
+    except InputError:  # not a known game: then it plays the game's view, or does not fit
         trained = None
     if isinstance(trained, Inventory):
         game = replace(game, view=trained.view, actions=trained.actions)

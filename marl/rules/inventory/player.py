@@ -1,4 +1,4 @@
-"""A rule as an actor: it goes by what a planner is shown, as trained networks do."""
+"""A rule as an actor, which sees a planner's observation, as trained networks do."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from marl.evaluation.actors import Memoryless
 
 
 class Ordering(Protocol):
-    """What orders by a rule that is known: see `marl.rules.inventory.rules`."""
+    """Orders as a function of the state: see `marl.rules.inventory.rules`."""
 
     def orders(self, game: Inventory, state: State) -> Tensor: ...
 
@@ -25,7 +25,7 @@ class Ordering(Protocol):
 class RulePlayer(Memoryless):
     """A rule as an `Actor` of `marl.evaluation.actors`, in games that ask a planner for quantities.
 
-    It is a player of that one game, too.
+    It is also a `Player` of that one game.
     """
 
     def __init__(self, game: Inventory, rule: Ordering) -> None:
@@ -37,7 +37,7 @@ class RulePlayer(Memoryless):
         self.game, self.rule = game, rule
 
     def for_game(self, game: Any, spec: Spec) -> RulePlayer:
-        """The player itself.
+        """The rule itself.
 
         Raises:
             InputError: another game than the rule was made for.
@@ -52,16 +52,16 @@ class RulePlayer(Memoryless):
 
 
 def require_planner(game: Inventory) -> None:
-    """Raises InputError unless a game asks one planner, who sees all, for quantities."""
+    """Raise InputError unless one planner sees everything and orders quantities."""
     if game.view != views.PLANNER or game.actions != QUANTITIES:
         raise InputError(
-            f"{game.name}: a rule plays with view={views.PLANNER}, actions={QUANTITIES}; in "
-            "other views marl.rules.inventory.costs plays it"
+            f"{game.name}: rules play with view={views.PLANNER}, actions={QUANTITIES}; for "
+            "other views use marl.rules.inventory.costs"
         )
 
 
 def state_of(game: Inventory, seen: Observation) -> State:
-    """The state that a planner's row shows, without what it does not: traces and the tally."""
+    """The state shown by a planner's row, that is without traces and the tally."""
     view = game.shown
     assert isinstance(view, views.Planner)
     row = seen.nodes[:, 0]

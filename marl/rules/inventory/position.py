@@ -1,4 +1,4 @@
-"""Stock positions: what a location has, what is coming to it, and who waits for it."""
+"""Stock positions: stock on hand and on order minus backlog."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from games.inventory.inventory import Inventory, State
 
 
 def position(game: Inventory, state: State) -> Tensor:
-    """[B, V] units on hand, on their way and owed to each location, less customers who wait."""
+    """Positions [B, V]: units on hand, in transit and owed to each location, minus backlog."""
     coming = _coming(game, state)
     if game.arrays.one_each:
         return state.on_hand + coming
@@ -24,11 +24,11 @@ def position(game: Inventory, state: State) -> Tensor:
 
 
 def echelon_position(game: Inventory, state: State) -> Tensor:
-    """[B, V] positions of each location and all that it feeds, together.
+    """Echelon positions [B, V]: of each location and all that it feeds, together.
 
-    What is owed within an echelon stands once, where it is on hand. What is on its way within it
-    has come through the location whose link it took; on hand, through the locations that feed it,
-    in their shares.
+    Units owed within an echelon count once, where they are on hand. Units in transit came through
+    the location at the start of their link; units on hand through the feeding locations, in their
+    shares.
     """
     passed = constant("echelon", game.arrays, state.on_hand)  # [V, V]: of u's stock, through v
     along = constant("echelon of links", game.arrays, state.on_hand)  # [E, V]
@@ -40,7 +40,7 @@ def echelon_position(game: Inventory, state: State) -> Tensor:
 
 
 def by_link(game: Inventory, units: Tensor) -> Tensor:
-    """[B, E] of units [B, V] that locations ask for: evenly of all who send to them."""
+    """Orders [B, E] on links, from locations' orders [B, V]: split evenly among their sources."""
     if game.arrays.one_each:
         return units
     return units @ constant("shares", game.arrays, units)
@@ -57,7 +57,7 @@ def _on(name: str, arrays: NetworkArrays, device: torch.device, dtype: torch.dty
 
 
 def shares(arrays: NetworkArrays) -> Float64:
-    """[V, E] what part of a location's order each link is asked for."""
+    """Share [V, E] of each link in a location's order."""
     found = np.zeros((arrays.num_locations, arrays.num_links))
     for v, links in enumerate(arrays.links_into):
         found[v, links] = 1 / max(len(links), 1)
@@ -66,7 +66,7 @@ def shares(arrays: NetworkArrays) -> Float64:
 
 @lru_cache(maxsize=64)
 def echelon(arrays: NetworkArrays) -> Float64:
-    """[V, V] what part of the goods that come to u (the second) has passed through v."""
+    """Share [V, V] of the goods arriving at u (second index) that passed through v."""
     found = np.eye(arrays.num_locations)
     place = {name: v for v, name in enumerate(arrays.names)}
     for name in nx.topological_sort(arrays.network.graph):
@@ -80,7 +80,7 @@ def echelon(arrays: NetworkArrays) -> Float64:
 
 
 def echelon_of_links(arrays: NetworkArrays) -> Float64:
-    """[E, V] what part of the goods on a link has passed through v."""
+    """Share [E, V] of the goods on a link that passed through v."""
     inside = arrays.source >= 0
     found = np.zeros((arrays.num_links, arrays.num_locations))
     found[inside] = echelon(arrays)[:, arrays.source[inside]].T
@@ -95,7 +95,7 @@ _MADE: dict[str, Callable[[NetworkArrays], Float64]] = {
 
 
 def _coming(game: Inventory, state: State) -> Tensor:
-    """[B, E] units on their way or owed."""
+    """Units [B, E] in transit or owed."""
     if not game.arrays.pipeline:
         return state.owed if game.arrays.owes else torch.zeros_like(state.pipeline[..., :0].sum(2))
     coming = state.pipeline.sum(dim=2)

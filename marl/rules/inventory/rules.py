@@ -1,8 +1,8 @@
-"""Inventory policies that were thought of, not trained: from a state to orders by a rule.
+"""Inventory heuristics: orders as functions of the state.
 
 A rule's numbers are tensors, one a location or one a location of every game, so that a whole grid
 of them is played at once, and gradients pass wherever the rule has them. All levels are of stock
-*positions*: what is on hand, on its way and owed, less the customers who wait.
+*positions*: units on hand, in transit and owed, minus backlog.
 """
 
 from __future__ import annotations
@@ -23,33 +23,33 @@ from marl.rules.inventory.position import by_link, echelon_position, position
 
 
 class Rule(ABC):
-    """What every rule is; subclasses are frozen dataclasses of tensors."""
+    """Base of inventory rules; subclasses are frozen dataclasses of tensors."""
 
     name: ClassVar[str]
-    steep: ClassVar[bool] = False  # whether no gradient says how to better it
-    whole: ClassVar[tuple[str, ...]] = ()  # numbers that an exhaustive search tries
+    steep: ClassVar[bool] = False  # whether gradients cannot improve it
+    whole: ClassVar[tuple[str, ...]] = ()  # parameters for an exhaustive search
 
     @classmethod
     @abstractmethod
     def guess(cls, game: Inventory) -> Self:
-        """One that is not far off, from what is known of demand."""
+        """A rule with reasonable initial parameters, from the known demand."""
 
     @abstractmethod
     def asked(self, game: Inventory, state: State) -> Tensor:
-        """[B, E] units asked for, of sources that may keep what nobody asks for."""
+        """Orders [B, E] in units, from sources that may keep what is not ordered."""
 
     def orders(self, game: Inventory, state: State) -> Tensor:
-        """[B, E] units asked for, at least 0; locations that cannot keep anything pass on all.
+        """Orders [B, E] in units, at least 0; locations that cannot keep stock pass on all.
 
         Args:
-            game: whose network it is; with quantities as actions what is too much is rationed.
+            game: gives the network; with quantities as actions excess orders are rationed.
             state: of B games.
         """
         return pass_on(game, state, self.asked(game, state).to(state.on_hand.dtype))
 
     @property
     def numbers(self) -> dict[str, Tensor]:
-        """The rule's tensors by name: what is tuned."""
+        """The rule's tunable tensors, by name."""
         return {name: value for name, value in vars(self).items() if isinstance(value, Tensor)}
 
     def but(self, numbers: Mapping[str, Tensor]) -> Self:
@@ -57,11 +57,11 @@ class Rule(ABC):
         return replace(self, **numbers)  # type: ignore[type-var]
 
     def to(self, device: torch.device | str) -> Self:
-        """The same, its numbers on another device."""
+        """The same rule on another device."""
         return self.but({name: value.to(device) for name, value in self.numbers.items()})
 
     def unit(self, game: Inventory) -> dict[str, Tensor]:
-        """How far a number is moved in a step of tuning: by default, what flows in a period."""
+        """Scale of a tuning step for a parameter: by default the mean flow of a period."""
         flow = torch.as_tensor(game.arrays.flow, dtype=torch.float32)
         return dict.fromkeys(self.numbers, flow)
 
@@ -70,7 +70,7 @@ class Rule(ABC):
 class BaseStock(Rule):
     """Every location orders up to a level: the optimum of a store whose customers wait.
 
-    Karlin and Scarf (1958). Here by each location's own position, whatever stands behind it.
+    Karlin and Scarf (1958). Here by each location's own position, whatever feeds it.
     """
 
     level: Tensor  # [V] units, or [B, V]
@@ -112,11 +112,11 @@ class CappedBaseStock(Rule):
 
 @dataclass(frozen=True, eq=False)
 class EchelonStock(Rule):
-    """Every location orders so that it and all that it feeds are up to a level together.
+    """Echelon stock: order so that a location and all that it feeds reach a level together.
 
     Clark and Scarf (1960), "Optimal policies for a multi-echelon inventory problem": the optimum of
-    a serial system. Where several locations feed one, its stock is divided among their echelons by
-    what each of them sends on average.
+    a serial system. If several locations feed one, its stock is divided among their echelons by
+    their mean shares in its supply.
     """
 
     level: Tensor  # [V] units, or [B, V]
@@ -158,7 +158,7 @@ class ReorderPoint(Rule):
 
 @dataclass(frozen=True, eq=False)
 class QuantileNewsvendor(Rule):
-    """Stores order up to a quantile of what will be wanted until the next order could help.
+    """Stores order up to a quantile of demand until the next order could arrive.
 
     That is demand over the lead time and one period more. Its distribution is the process's own,
     exact for Poisson demand of one mean and for normal demand; or a normal one with the mean and

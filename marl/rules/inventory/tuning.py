@@ -1,4 +1,4 @@
-"""The best numbers of a rule, on sample paths that it is given: exhaustively, or by gradients."""
+"""Tuning a rule's parameters on sample paths: by exhaustive search or by gradients."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ RULES: dict[str, type[Rule]] = {
         Myopic,
     )
 }
-AT_ONCE = 2**14  # games of a search that are played at once: what the cache holds
+AT_ONCE = 2**14  # games of a search that are simulated at once: as many as the CPU cache holds
 
 
 @dataclass(frozen=True, eq=False)
 class Tuned:
-    """A rule, and what it cost on the paths that it was chosen on."""
+    """A tuned rule, and its cost on the paths used for tuning."""
 
     rule: Rule
-    cost: float  # of a period; of a descent, on its last paths; nan of a rule without numbers
+    cost: float  # per period; of a descent, on its last paths; nan for a rule without parameters
 
 
 def tune(
@@ -58,24 +58,24 @@ def tune(
     seed: int = 0,
     steps: int = 200,
 ) -> Tuned:
-    """The best rule of a kind: `search` where a grid of whole numbers holds it, else `descend`.
+    """Tune a rule: by `search` where a grid of integers holds the optimum, else by `descend`.
 
     A grid holds the base-stock, the capped and the (s, S) policies of one store with Poisson
     demand. Rules without numbers are returned as they are.
 
     Args:
-        game: that is to be played.
+        game: the game to play.
         kind: a name in `RULES`.
-        games: paths; a search, which draws them but once, takes half as many.
+        games: paths; a search, which draws them only once, uses half as many.
         periods: of a path; of a search, eight times as many count.
         ignore: first periods of it that do not count.
-        seed: of the paths; the same one, the same rule.
+        seed: of the paths; the same seed gives the same rule.
         steps: of a descent.
 
     Raises:
-        InputError: an unknown kind; a game that the rule is not for.
+        InputError: an unknown kind; a game that does not suit the rule.
     """
-    if _kind(kind).whole:  # it goes by a location's own position
+    if _kind(kind).whole:  # it uses a location's own position
         horizon.require_kept(game, kind)
     first = _kind(kind).guess(game)
     one_store = game.arrays.num_links == 1 and isinstance(game.network.demand, Poisson)
@@ -93,7 +93,7 @@ def tune(
         )
     if first.steep and first.whole:
         raise InputError(
-            f"{game.name}: no gradient tunes {kind}: give `search` a grid of its "
+            f"{game.name}: {kind} has no gradient to tune it by: give `search` a grid of its "
             f"numbers, {' and '.join(first.whole)}"
         )
     return descend(game, first, games=games, periods=periods, ignore=ignore, seed=seed, steps=steps)
@@ -110,16 +110,16 @@ def search(
     seed: int = 0,
     keep: float = 1.0,
 ) -> Tuned:
-    """The best of a grid, every point of which is played on the same paths: exact on these.
+    """Tune a rule by exhaustive search over a grid, on the same paths for all points.
 
     Args:
-        game: whose locations all get the same numbers.
+        game: the game; all its locations get the same numbers.
         kind: a name in `RULES`.
-        grid: values of each of the rule's numbers, of which all combinations are tried; None: whole
-            numbers up to what one store could ever need.
+        grid: values of each of the rule's numbers, all combinations of which are tried; None:
+            integers up to what one store could ever need.
         games, periods, ignore, seed: see `tune`.
         keep: share of the points that are played on all paths: the best on other paths, an eighth
-            as many. Of 1, the answer is the grid's exact best on these paths.
+            as many. With 1 the result is the grid's exact best on these paths.
 
     Raises:
         InputError: an unknown kind; a grid of other numbers than the rule has.
@@ -160,25 +160,25 @@ def descend(
     steps: int = 200,
     step: float = 0.1,
 ) -> Tuned:
-    """A rule's numbers after Adam's steps down the pathwise gradient of its cost.
+    """Tune a rule by gradient descent: Adam on the pathwise gradient of its cost.
 
     Args:
-        game: that is to be played; if it has so many `traces`, on these alone.
-        rule: to begin with; all its tensors are moved.
-        games: paths of a step, drawn anew for each.
+        game: the game to play; if it has fixed `traces`, only these are used.
+        rule: the initial rule; all its tensors are tuned.
+        games: paths of a step, newly drawn for each.
         periods, ignore, seed: see `tune`.
-        steps: how many.
-        step: the length of the first one, in the rule's own units; it shrinks to 0.
+        steps: number of gradient steps.
+        step: step size of the first one, in the rule's own units; it falls to 0.
 
     Raises:
-        InputError: a rule that has no gradient.
+        InputError: a rule without a gradient.
     """
     first = rule.numbers
     if not first:
         return Tuned(rule, float("nan"))
     if rule.steep:
         raise InputError(
-            f"{game.name}: no gradient tunes {rule.name}: use marl.rules.inventory.search"
+            f"{game.name}: {rule.name} has no gradient: use marl.rules.inventory.search"
         )
     units = rule.unit(game)
     moved = {name: (value / units[name]).clone().requires_grad_() for name, value in first.items()}
@@ -206,7 +206,7 @@ def _kind(name: str) -> type[Rule]:
 def _costs(
     game: Inventory, first: Rule, names: Sequence[str], points: Tensor, on: Paths, ignore: int
 ) -> Tensor:
-    """[C] mean cost of a period of each of the points [C, numbers], all on the same paths."""
+    """Mean costs per period [C] of the points [C, numbers], all on the same paths."""
     found = []
     size = max(AT_ONCE // len(on), 1)
     for begin in range(0, len(points), size):
@@ -220,7 +220,7 @@ def _costs(
 
 
 def _points(grid: Mapping[str, ArrayLike]) -> Tensor:
-    """[C, numbers] float32 combinations, without those whose point is above its level."""
+    """All combinations [C, numbers] float32, without those whose point is above its level."""
     values = [np.atleast_1d(np.asarray(value, np.float32)) for value in grid.values()]
     found = np.stack([axis.ravel() for axis in np.meshgrid(*values, indexing="ij")], axis=1)
     if {"point", "level"} <= set(grid):
@@ -230,7 +230,7 @@ def _points(grid: Mapping[str, ArrayLike]) -> Tensor:
 
 
 def _most(game: Inventory) -> tuple[int, int]:
-    """What a store's demand hardly ever exceeds, in a period and over the horizon."""
+    """A high quantile of a store's demand, in a period and over the horizon."""
     k, demand = game.arrays.num_stores, game.network.demand
     one = demand.means(k) + 4 * demand.deviations(k)
     mean, deviation = horizon.moments(game.arrays)

@@ -1,1 +1,1 @@
-"""Lot-sizing without learning: rules, plans by integer programs, and the bound."""
+"""Lot-sizing without learning: rules, plans by integer programs, and lower bounds."""

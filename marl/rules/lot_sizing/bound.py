@@ -1,6 +1,6 @@
-"""What no play of lot-sizing can better if demand is known: items alone, machines at a price.
+"""A lower bound on lot-sizing costs with known demand, by Lagrangian relaxation.
 
-Lagrangian relaxation of "a machine makes one item a period" (Fisher 1981, "The Lagrangian
+Relaxed is the constraint "a machine makes one item a period" (Fisher 1981, "The Lagrangian
 relaxation method for solving integer programming problems", Management Science 27, section 2):
 with a price of every machine and period, each item is planned for itself, exactly, by dynamic
 programming over its stock and over which machines made it last. For any prices, what the items cost
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from games.lot_sizing.instances import Plant
 
 Array = NDArray[np.float64]
-PATIENCE = 10  # prices without a better bound, after which steps are halved
+PATIENCE = 10  # iterations without a better bound, after which steps are halved
 
 
 def lagrangian_bound(
@@ -26,7 +26,7 @@ def lagrangian_bound(
     cost: float,
     prices: int = 200,
 ) -> float:
-    """A lower bound on the cost of a game whose demand is known.
+    """A lower bound on the cost of a game with known demand.
 
     Time and memory grow with 2 to the power of the machines that can make an item.
 
@@ -34,8 +34,8 @@ def lagrangian_bound(
         stock: [I] units at the beginning.
         setup: [M] item from 1 on, or 0.
         demand: [T, I] units.
-        cost: of a plan that is known, which steps are measured by (Polyak's rule).
-        prices: how many are tried.
+        cost: of a known plan, from which Polyak's rule takes the step size.
+        prices: number of iterations.
     """
     machines = plant.production.shape[0]
     price = np.zeros((len(demand), machines))
@@ -65,7 +65,7 @@ def lagrangian_bound(
 
 
 class Item:
-    """One item, which K machines can make at a price: its cheapest plan.
+    """The cheapest plan for one item, which K machines can make at given prices.
 
     A state is the stock and, for each of the machines, whether it made the item in the last period.
     """
@@ -134,10 +134,10 @@ class Item:
         return float(ahead[self.begin]), made
 
     def _decide(self, after: Array, k: int, price: float) -> Array:
-        """The least cost before machine k is told, [S, 2, ...], of that after it."""
+        """Minimal costs [S, 2, ...] before the decision on machine k, from those after it."""
         after = np.moveaxis(after, 1 + k, 1)
         idle, busy, last = after[:, 0], after[:, 1], len(self.stock) - 1
-        # Beyond the last stock nobody comes: what is read there is never used.
+        # States beyond the largest stock are never reached: values read there are not used.
         kept = busy[np.minimum(self.stock + self.output[k], last)] + price
         changed = busy[np.minimum(self.stock + self.first[k], last)] + (price + self.change[k])
         best = np.stack((np.minimum(idle, changed), np.minimum(idle, kept)), axis=1)

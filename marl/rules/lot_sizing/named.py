@@ -1,4 +1,4 @@
-"""Lot-sizing's rules by name: made for the game once they are seated."""
+"""Lot-sizing rules by name, made for a game when they are seated in it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ LONGEST, WINDOW = 20, 12
 
 
 class ByName:
-    """What named rules have in common."""
+    """Base of named rules."""
 
     name: ClassVar[str]
     plays: ClassVar[str] = PLAYS
     made_for: ClassVar[type] = LotSizing
 
     def for_game(self, game: Any, spec: Spec) -> Actor:
-        """The rule in a game; raises InputError of another one."""
+        """The rule in a game; raises InputError for a game other than lot_sizing."""
         return self.seated(made_for(game, LotSizing, self.name, PLAYS))
 
     def seated(self, game: LotSizing) -> Actor:
@@ -37,7 +37,7 @@ class ByName:
 
 @dataclass(frozen=True)
 class Idle(ByName):
-    """No machine makes anything."""
+    """Idle: no machine produces anything."""
 
     name: ClassVar[str] = "idle"
 
@@ -47,7 +47,7 @@ class Idle(ByName):
 
 @dataclass(frozen=True)
 class KeepSetup(ByName):
-    """Every machine makes what it is set up for, for ever: no set-up is paid."""
+    """Every machine always makes what it is set up for, without any set-up."""
 
     name: ClassVar[str] = "keep-setup"
 
@@ -57,7 +57,7 @@ class KeepSetup(ByName):
 
 @dataclass(frozen=True)
 class Static(ByName):
-    """Every machine makes one item, or nothing, for ever: the best such assignment."""
+    """Every machine always makes the same item, or nothing: the best such assignment."""
 
     name: ClassVar[str] = "static"
 
@@ -67,7 +67,7 @@ class Static(ByName):
 
 @dataclass(frozen=True)
 class Plan(ByName):
-    """Play in the knowledge of all demand, by plans that were made before each game."""
+    """Optimised plans with all demand known in advance, made before each game."""
 
     seconds: float = 60.0  # for each program
     window: int | None = None  # periods of a program; None: all of them, or 12 of a long game
@@ -79,7 +79,7 @@ class Plan(ByName):
 
 
 class Foreseeing(Memoryless):
-    """Plays games whose seed it was told, so that it knows what will be wanted."""
+    """Plays games whose seed, and so all demand, it knows."""
 
     def __init__(self, game: LotSizing, options: Plan) -> None:
         self.game, self.options = game, options
@@ -90,11 +90,11 @@ class Foreseeing(Memoryless):
         self.seed = seed
 
     def start(self, num_envs: int) -> None:
-        """Make a plan for every game; raises InputError where nobody told the seed."""
+        """Make a plan for every game; raises InputError if the seed is not known."""
         if self.seed is None:
             raise InputError(
-                f"{self.game.spec.name}: plan has to know what comes; "
-                "marl.evaluation.episodes.evaluate tells it"
+                f"{self.game.spec.name}: plan needs the games' seed; play it by "
+                "marl.evaluation.episodes.evaluate"
             )
         options = asdict(self.options)
         if self.options.window is None and self.game.periods > LONGEST:

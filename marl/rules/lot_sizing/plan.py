@@ -1,4 +1,4 @@
-"""Lot-sizing in the knowledge of all demand: a plan, and what no play can pay more than."""
+"""Lot-sizing with all demand known: a plan, and an upper bound on the reward."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ from games.simulators.simulator import take
 from marl.rules.lot_sizing.bound import lagrangian_bound
 from marl.rules.lot_sizing.rules import Array, Planned, assignment, minimise, sparse
 
-GAP = 1e-6  # relative, of a program that is called solved
+GAP = 1e-6  # relative gap of a program that counts as solved
 MOST_MACHINES = 6  # that make one item, for a bound by Lagrangian relaxation
 
 
 @dataclass(frozen=True)
 class PerfectInformation:
-    """One game with all demand known: a plan, what it pays, and what no play can pay more than."""
+    """One game with all demand known: a plan, its reward, and an upper bound on any reward."""
 
     plan: NDArray[np.int64]  # [T, M]
-    reward: float  # of the plan, as the game pays it
+    reward: float  # of the plan in the game
     bound: float  # on the reward of every play of these demands; valid whether or not solved
     solved: bool  # whether the plan is the best one, to `GAP`
 
@@ -44,7 +44,7 @@ def perfect_information(
     others: Sequence[NDArray[np.int64]] = (),
     passes: int = 2,
 ) -> PerfectInformation:
-    """The best plan for one game whose demand is known, as far as HiGHS finds it in time.
+    """The best plan for one game with known demand that HiGHS finds in time.
 
     Stock beyond capacity is lost in the game, and that alone: binaries say so where the whole game
     is one program. Such a program of 100 periods is too large to be solved. The plan is then put
@@ -100,7 +100,7 @@ def perfect_information(
 
 
 def known(game: LotSizing, games: int, seed: int) -> tuple[State, Tensor]:
-    """How B games begin, and all their demand [T, B, I], as `SimulatorVector.reset(seed)` plays
+    """Initial states of B games and their demand [T, B, I], as `SimulatorVector.reset(seed)` plays
     them: they end together, so nothing but demand is drawn in between."""
     generator = torch.Generator().manual_seed(seed)
     state = game.reset(games, generator)
@@ -110,7 +110,7 @@ def known(game: LotSizing, games: int, seed: int) -> tuple[State, Tensor]:
 def plan_all(
     game: LotSizing, games: int, seed: int, **options: Any
 ) -> tuple[Planned, list[PerfectInformation]]:
-    """A rule that plays B games of a seed in the knowledge of their demand, and what is known of
+    """A rule that plays B games of a seed knowing their demand, and the plan and bound of
     each; options as of `perfect_information`, whose `others` are the best standing assignment."""
     state, demand = known(game, games, seed)
     options = {"others": [np.tile(assignment(game), (game.periods, 1))], **options}
@@ -122,7 +122,7 @@ def plan_all(
 
 
 def replay(game: LotSizing, state: State, plan: NDArray[np.int64], demand: Tensor) -> float:
-    """What a plan [T, M] pays in one game of known demand [T, I]."""
+    """The reward of a plan [T, M] in one game with known demand [T, I]."""
     total = 0.0
     for told, units in zip(plan, demand, strict=True):
         state, reward = game.decide(state, _action(told))
@@ -143,7 +143,7 @@ class Program:
     stock: Array  # [I] units at the beginning
     setup: NDArray[np.int64]  # [M] item from 1 on, or 0
     demand: Array  # [T, I]
-    exact: bool  # whether stock is spilled at capacity alone
+    exact: bool  # whether stock is spilled only at capacity
     machine: NDArray[np.int64] = field(init=False)  # [K]
     item: NDArray[np.int64] = field(init=False)  # [K]
 
@@ -158,7 +158,7 @@ class Program:
         """SciPy's result; `x` is None if no plan was found in time.
 
         Args:
-            plan: [T, M] that is kept to but in the periods `free`.
+            plan: [T, M], fixed except in the periods `free`.
         """
         cost, integral, upper, constraints = self._parts()
         lower = np.zeros(len(cost))
@@ -177,7 +177,7 @@ class Program:
         return -float(found.fun) if found.status == 0 else float("inf")
 
     def plan(self, found: Any) -> NDArray[np.int64]:
-        """[T, M] of a solution; where there is none, every machine keeps its set-up."""
+        """The plan [T, M] of a solution; without one every machine keeps its set-up."""
         plan = np.tile(self.setup, (len(self.demand), 1))
         if found.x is not None:
             plan[:] = 0

@@ -1,7 +1,7 @@
-"""How lot-sizing is played without learning.
+"""Lot-sizing heuristics.
 
-Rules are players of `marl.evaluation.actors`: idle, keep what is set up, the best
-assignment that never changes, and a plan that was made before. Programs are solved by HiGHS.
+Rules are players of `marl.evaluation.actors`: idle, keep the set-up, the best
+fixed assignment, and a plan made in advance. Programs are solved by HiGHS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Array = NDArray[np.float64]
 
 
 class Rule(Memoryless, ABC):
-    """What rules have in common: no memory, and one game that they are made for."""
+    """Base of rules, which are made for one game and have no memory."""
 
     def __init__(self, game: LotSizing) -> None:
         self.game = game
@@ -47,18 +47,18 @@ class Rule(Memoryless, ABC):
 
     @abstractmethod
     def told(self, seen: Observation) -> Tensor:
-        """[B, M] int64, what every machine is told."""
+        """Actions [B, M] int64 of every machine."""
 
 
 class Idle(Rule):
-    """No machine makes anything."""
+    """Idle: no machine produces anything."""
 
     def told(self, seen: Observation) -> Tensor:
         return torch.zeros((len(seen.nodes), self.game.machines), dtype=torch.int64)
 
 
 class KeepSetup(Rule):
-    """Every machine makes what it is set up for, for ever: no set-up is paid."""
+    """Every machine always makes what it is set up for, without any set-up."""
 
     def told(self, seen: Observation) -> Tensor:
         shown = seen.nodes[:, 0, self.game.items : -1]
@@ -66,9 +66,9 @@ class KeepSetup(Rule):
 
 
 class Static(Rule):
-    """Every machine makes one item, or nothing, for ever: the best such assignment.
+    """Every machine always makes the same item, or nothing: the best such assignment.
 
-    Best in expectation over demand and over how games begin, by `assignment`.
+    Best in expectation over demand and initial states, by `assignment`.
     """
 
     def __init__(self, game: LotSizing) -> None:
@@ -97,9 +97,9 @@ class Planned(Rule):
 
 
 def assignment(game: LotSizing) -> NDArray[np.int64]:
-    """The item, or 0, that each machine [M] is to make for ever, at the least expected cost.
+    """The fixed item, or 0, of each machine [M] with the least expected cost.
 
-    A mixed-integer program: what an item costs hangs on the units that it is made of a period, by
+    A mixed-integer program: an item's cost depends on the units made per period, by
     `standing_cost`; a set-up is paid unless a game begins with it. That the first period's
     production is lower by the set-up's loss is left out.
     """
@@ -144,7 +144,7 @@ def assignment(game: LotSizing) -> NDArray[np.int64]:
 
 
 def standing_cost(plant: Plant, item: int, periods: int) -> Array:
-    """What an item is expected to cost in `periods`, if q units are made in each: [Q], q from 0 on.
+    """Expected cost [Q] of an item over `periods`, if q = 0, 1, ... units are made in each.
 
     Exact: the distribution of its stock is carried forward from the uniform one of the beginning.
     Up to the q from which on stock is at its capacity after every period.
@@ -180,7 +180,7 @@ def minimise(
     gap: float,
     lower: Array | None = None,
 ) -> Any:
-    """Minimise over variables of `lower`, or 0, to `upper`; those with `integral` 1 are whole."""
+    """Minimise over variables from `lower`, or 0, to `upper`; integer where `integral` is 1."""
     return milp(
         cost,
         integrality=integral,

@@ -177,7 +177,7 @@ def test_planners_know_what_comes():
     plans = evaluate(player("plan", MACHINES), MACHINES, episodes=3, seed=2)
     _, known = plan_all(simulator(MACHINES), 3, seeds(2, 0, count=2)[0])
     np.testing.assert_allclose(plans.own, [one.reward for one in known], atol=1e-2)
-    with pytest.raises(InputError, match="has to know what comes"):
+    with pytest.raises(InputError, match="plan needs the games' seed"):
         player("plan", MACHINES).for_game(MACHINES, simulator(MACHINES).spec).start(2)
 
 

@@ -613,7 +613,7 @@ def test_a_rule_is_an_actor():
         (lambda: tune(warehouse(), "(s, S)"), "give `search` a grid"),
         (lambda: search(one_store(), "base-stock", {"levels": [3]}), "did you mean level"),
         (lambda: search(one_store(), "myopic"), "give search a grid"),
-        (lambda: descend(one_store(), ReorderPoint.guess(one_store())), "no gradient tunes"),
+        (lambda: descend(one_store(), ReorderPoint.guess(one_store())), "has no gradient"),
         (lambda: paths(one_store(), 0), "at least one game"),
         (lambda: costs(one_store(), Myopic(), paths(one_store(), 2, 5), ignore=5), "ignore = 5"),
         (lambda: Costs(np.zeros(3)) - Costs(np.zeros(2)), "on the same paths"),
