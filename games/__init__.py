@@ -1,7 +1,7 @@
 """Games: found by `load` under any name, solved by their sequence form, played by their vectors.
 
-`common` serves all rooms; `finite` holds trees and tables, `simulators` what steps in batches,
-`adapters` games that others wrote; each further folder is a domain, which no other room imports.
+`common` serves all folders; `finite` holds trees and tables, `simulators` batched stepping,
+`adapters` external games; each further folder is a domain, which no other folder imports.
 """
 
 from games.common.errors import GameError, InputError, UnenumerableGameError
@@ -15,7 +15,7 @@ from games.load import load, simulator, vector
 from games.maker import makes_games
 from games.names import register_simulator
 
-# What learners play stands on torch, which takes its time to import: only when asked for.
+# Simulators need torch, which is slow to import: only when used.
 _LATER = {
     "check_simulator": "games.simulators.check",
     "parallel_env": "games.adapters.pettingzoo.parallel_env",

@@ -1,4 +1,4 @@
-"""Which simulators there are, and which of them suit a method."""
+"""Lists of simulators, and of those that suit a method."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one way from a name to a game: OpenSpiel's, ours, PettingZoo's, a user's, or in a file."""
+"""`load`: from a name to a game of OpenSpiel, PettingZoo, this project, a user, or a file."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NEEDED = "games that learners play need torch"
 
 
 def load(game: Any) -> Loaded:
-    """A game by its name, see `games.names`; a game or a simulator that is there passes through.
+    """Load a game by its name, see `games.names`; games and simulators are passed through.
 
     Files: `.efg` and `.nfg` of Gambit's; payoff tables in `.csv` (`games.finite.tables.read_csv`)
     and `.npz` (`read_npz`). C++ games and Python games of OpenSpiel's work alike; a Python game of
@@ -63,12 +63,12 @@ def load(game: Any) -> Loaded:
 
 
 def vector(game: Any, num_envs: int, device: Any = "cpu") -> Any:
-    """B games of whatever `game` is or says, ready to be reset.
+    """A vector of B copies of a game, ready to be reset.
 
     Args:
         game: a name, see `games.names`; or a game or a simulator.
         num_envs: B.
-        device: where a simulator's tensors live; games of others are played on the CPU.
+        device: where a simulator's tensors live; other games run on the CPU.
 
     Raises:
         InputError: as `load`; games that cannot be played by learners. One line, with the fix.
@@ -79,7 +79,7 @@ def vector(game: Any, num_envs: int, device: Any = "cpu") -> Any:
 
 
 def simulator(game: Any) -> Any:
-    """The simulator that a name says: of ours, registered, or a user's own, `module:attribute`.
+    """Load a simulator by name: a shipped, registered or user-defined one (`module:attribute`).
 
     Raises:
         InputError: an unknown simulator or parameter; a value that does not fit; another game.
@@ -134,8 +134,8 @@ def _of_object(game: Any) -> Loaded:
     if isinstance(game, Game):
         return attribute_of("games.adapters.tree:TreeGame", "adapter")(game)
     raise InputError(
-        f"a {type(game).__name__} is no game: give a name, a finite game (root, sequence_form), or "
-        f"a simulator ({', '.join(SIMULATOR)})"
+        f"a {type(game).__name__} is not a game: give a name, a finite game (root, sequence_form) "
+        f"or a simulator ({', '.join(SIMULATOR)})"
     )
 
 

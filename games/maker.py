@@ -1,4 +1,4 @@
-"""What may be called by name to make a game: nothing else is, whatever a scenario says.
+"""Which callables may make a game by name; nothing else is called, whatever a scenario says.
 
 A scenario is data, and may come from anybody: `subprocess:getoutput(cmd='...')` must not run a
 command. So what `module:attribute` names is called only if it is a class of simulators or of

@@ -1,4 +1,4 @@
-"""Calls what makes a game, with parameters that are checked before it sees them."""
+"""Making games by calling their constructors with checked parameters."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ def maker_at(target: str) -> Any:
 
 def _module(name: str, where: str) -> ModuleType:
     if not re.fullmatch(r"\w+(\.\w+)*", name):
-        raise InputError(f"{where}: {name!r} is no name of a module")
+        raise InputError(f"{where}: {name!r} is not a module name")
     try:
         return import_module(name)
     except ModuleNotFoundError as error:

@@ -1,11 +1,11 @@
-"""How games are named: one grammar for OpenSpiel's games, ours, PettingZoo's, users' and files.
+"""Names of games: one grammar for games of OpenSpiel, this project, PettingZoo, users and files.
 
-| name | what it is |
+| name | game |
 |---|---|
 | `leduc_poker(players=3)` | an OpenSpiel game |
-| `navigation(agents=8,layout=swap)` | a simulator of ours, or one that was registered |
+| `navigation(agents=8,layout=swap)` | a shipped or registered simulator |
 | `pettingzoo:mpe2.simple_spread_v3(N=3)` | a module with `parallel_env` or `env` |
-| `my.module:Arena(size=3)` | a user's own: a `Simulator`, a PettingZoo environment, or marked |
+| `my.module:Arena(size=3)` | user-defined: a `Simulator`, a PettingZoo environment, or marked |
 | `market.efg`, `market.nfg`, `market.csv`, `market.npz` | a tree or a table in a file |
 
 Parameters are written as in Python, words need no quotes. To name a module is to import it, which
@@ -110,4 +110,6 @@ def _value(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
     except ValueError:
-        raise ValueError(f"{ast.unparse(node)} is no plain value; put words in quotes") from None
+        raise ValueError(
+            f"{ast.unparse(node)} is not a plain value; put strings in quotes"
+        ) from None

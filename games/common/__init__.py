@@ -1,1 +1,1 @@
-"""What all packages share: errors, files, settings, seeds, workers, programs; knows no game."""
+"""Shared by all packages: errors, files, settings, seeds, workers, programs; knows no game."""

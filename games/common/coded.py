@@ -1,4 +1,4 @@
-"""Arrays of few distinct numbers, kept as codes.
+"""Compression of arrays with few distinct values, stored as byte codes.
 
 A large game pays the same few amounts at millions of leaves, with the same few probabilities of
 chance: a byte each instead of eight.

@@ -1,4 +1,4 @@
-"""The two ways in which a request can fail before any work is lost."""
+"""Errors for invalid input, and helpers for their one-line messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 
 
 class InputError(ValueError):
-    """Something the user gave cannot be used.
+    """Invalid user input.
 
     The message is one line that says what is wrong and how to fix it; the command line prints it
     as it is and exits with status 2.

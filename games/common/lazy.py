@@ -1,4 +1,4 @@
-"""Attributes of a package that are imported when first asked for, since they take their time."""
+"""Package attributes that are imported on first use, since their modules load slowly."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much memory there is, asked before much of it is taken."""
+"""Checks of free memory before large allocations."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ def available() -> float:
 
 
 def require_memory(need: float, what: str, advice: str) -> None:
-    """Raises InputError if `need` bytes, a lower bound, are more than there are.
+    """Raise InputError if `need` bytes, a lower bound, exceed the free memory.
 
     Args:
         need: bytes.
-        what: needs them; how the message begins.
+        what: what needs them; begins the message.
         advice: what to do about it.
     """
     there = available()
@@ -41,14 +41,14 @@ def require_memory(need: float, what: str, advice: str) -> None:
 
 @contextmanager
 def enough_for(what: str) -> Iterator[None]:
-    """Turns running out of memory into an InputError: what was asked for is too large."""
+    """Turn running out of memory into an InputError that names what is too large."""
     try:
         yield
     except (MemoryError, OverflowError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and not any(said in str(error) for said in NO_ROOM):
             raise
         said = one_line(error)[:100] or type(error).__name__
-        raise InputError(f"{what}: too large for this machine ({said}): ask for less") from None
+        raise InputError(f"{what}: too large for this machine ({said}): make it smaller") from None
 
 
 def _said(size: float) -> str:

@@ -1,4 +1,4 @@
-"""Long loops in chunks, so that somebody can look at them, stop or save them in between."""
+"""Long loops in chunks, so that they can be observed, stopped or saved in between."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""How long computations say how far they are, and are told to stop."""
+"""Progress callbacks of long computations, which can also stop them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str], bool]
-"""Told now and then, in words, how far a long computation is; it stops when this returns True."""
+"""Called now and then with a long computation's progress as text; returns True to stop it."""

@@ -1,4 +1,4 @@
-"""Things by name: methods, solvers, simulators, rules, references and kinds of scenarios.
+"""Registries: methods, solvers, simulators, rules, references and kinds of scenarios by name.
 
 A registry maps a name to "module:attribute", which is imported when it is first asked for. What a
 user adds is registered by a decorator, or named as "module:attribute" without being registered.
@@ -23,7 +23,7 @@ _imported: set[str] = set()
 
 
 class Registry(Mapping[str, str | T], Generic[T]):
-    """Names and what they stand for."""
+    """A mapping from names to lazily imported objects."""
 
     def __init__(self, kind: str, entries: Mapping[str, str] | None = None) -> None:
         """
@@ -50,20 +50,20 @@ class Registry(Mapping[str, str | T], Generic[T]):
         """A decorator that gives a class or a function a name.
 
         Raises:
-            InputError: something else has that name.
+            InputError: the name is already taken.
         """
 
         def add(thing: T) -> T:
             known = self._entries.get(name)
             if known is not None and _described(known) != _described(thing):
-                raise InputError(f"{self.kind} {name!r} is there already: choose another name")
+                raise InputError(f"{self.kind} {name!r} exists already: choose another name")
             self._entries[name] = thing
             return thing
 
         return add
 
     def load(self, name: Any) -> T:
-        """What a name stands for; "module:attribute" stands for itself.
+        """The object of a name, or of a "module:attribute".
 
         Raises:
             InputError: an unknown name, or a module or attribute that is not there; one line, with
@@ -80,7 +80,7 @@ class Registry(Mapping[str, str | T], Generic[T]):
 
 
 def attribute_of(path: str, kind: str) -> Any:
-    """What "module:attribute" names; InputError if it is not there."""
+    """Import the object of a "module:attribute"; InputError if there is none."""
     module, _, attribute = path.partition(":")
     try:
         found = import_module(module)
@@ -102,7 +102,7 @@ def import_plugins() -> None:
         _imported.add(module)  # before: what it imports may look into a registry
         try:
             import_module(module)
-        except Exception as error:  # a user's own code
+        except Exception as error:  # user-defined code
             raise InputError(f"{PLUGINS}={module}: {one_line(error)}") from None
 
 

@@ -1,4 +1,4 @@
-"""Settings typed by their annotations, where true and false are no numbers."""
+"""Typed settings (pydantic models), strict about booleans and numbers."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ LONGEST = 120  # characters of a value in a message
 class Typed(BaseModel):
     """Base of all settings: frozen, finite, without unknown keys, and strict about true and false.
 
-    Made directly, these raise pydantic's ValidationError; functions called `checked` say the same
-    in one line.
+    Made directly, these raise pydantic's ValidationError; functions called `checked` report the
+    same in one line.
     """
 
     model_config = ConfigDict(
@@ -114,7 +114,7 @@ class Table(Typed):
     """A table of a scenario, or a method's parameters."""
 
     renamed: ClassVar[Mapping[str, str]] = {}
-    """Keys of earlier versions, and what they are called now."""
+    """Keys of earlier versions, and their present names."""
 
 
 def checked(model: type[M], data: Mapping[str, Any], source: str) -> M:
@@ -126,7 +126,7 @@ def checked(model: type[M], data: Mapping[str, Any], source: str) -> M:
 
 
 def _explain(error: ValidationError, model: type[BaseModel]) -> str:
-    """The first of pydantic's complaints as one line that says the fix."""
+    """The first of pydantic's errors as one line with the fix."""
     first = error.errors()[0]
     path, message, given = complaint(first)
     where = ".".join(path)

@@ -1,4 +1,4 @@
-"""Arrays in files that are either whole or not there.
+"""Atomic files of arrays: written completely or not at all.
 
 Files are written under a temporary name and renamed, so that a reader never sees half of one. A
 digest over the content comes first: a file that was cut or changed is noticed before it is parsed.
@@ -24,7 +24,7 @@ DIGEST = "digest"
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all, and through to the disk."""
+    """Write `content` to `path` atomically, and flush it to the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     # The process number keeps two writers of one file apart; the last rename wins.
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -49,7 +49,7 @@ def write_arrays(path: Path, arrays: Mapping[str, NDArray[Any]]) -> None:
 
 
 def read_arrays(path: Path) -> dict[str, NDArray[Any]]:
-    """Read what `write_arrays` wrote.
+    """Read a file written by `write_arrays`.
 
     Raises:
         InputError: there is no such file, or it is cut, changed, or of another kind.
@@ -80,7 +80,7 @@ def _digest(arrays: Mapping[str, NDArray[Any]]) -> NDArray[np.uint8]:
 
 
 def digest_of_folder(folder: Path) -> str:
-    """SHA-256 of what a folder holds: the names of its files, below it too, and their bytes.
+    """SHA-256 of a folder's content: the names of its files, below it too, and their bytes.
 
     Of a link the target counts, so that a folder is not taken for one with links in it.
     """

@@ -1,4 +1,4 @@
-"""Doing something in a child process first: it may take all memory, never end, or crash.
+"""Trying risky work in a child process first: it may exhaust memory, never end, or crash.
 
 OpenSpiel and Gambit are C++ that trusts its input. What a parameter of a billion does there no
 Python code can stop or catch; a child process can be stopped, and its end seen.
@@ -20,17 +20,17 @@ from games.common.errors import one_line
 SECONDS = 5  # of computing
 WAIT = 30.0  # seconds, where other work keeps the machine from computing
 MEMORY = 2 << 30  # bytes, on top of what this process has
-LOOK = 1.0  # seconds between two looks at a child that says nothing
+LOOK = 1.0  # seconds between two checks of a silent child
 TOO_MUCH_MEMORY = "takes too much memory"
 
-_DONE = b"="  # begins what a child says that got to the end
+_DONE = b"="  # begins the output of a child that finished
 _END = b"\0"  # ends it
 
 
 def attempt(
     work: Callable[[], str], *, seconds: int = SECONDS, memory: int = MEMORY, wait: float = WAIT
 ) -> str:
-    """What is wrong with `work`, done in a child process under limits; "" if nothing is.
+    """Run `work` in a child process under limits; returns what is wrong with it, or "".
 
     The child is a fork: it knows all that this process knows, and changes nothing of it. Where
     there is no fork (Windows), `work` is not tried and nothing is said.

@@ -1,4 +1,4 @@
-"""Ray's processes, for whatever needs several: on this machine, or in a running cluster."""
+"""Starting Ray, for work in several processes on this machine or a running cluster."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_
 
 
 class WorkerError(RuntimeError):
-    """A process that works for this one died for good, or does not start; one line says what."""
+    """A worker process died permanently or does not start; the message is one line."""
 
 
 @contextmanager

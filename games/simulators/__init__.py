@@ -1,4 +1,4 @@
-"""What a simulator is, how its games are stepped in batches, and what checks it.
+"""The simulator protocol, batched stepping of simulators, and conformance checks.
 
-Knows no game by name.
+Knows no particular game.
 """

@@ -1,10 +1,10 @@
-"""Sets of actions: what is in them, a random one, and the best one for a linear function.
+"""Action sets: membership, sampling, and maximisation of linear functions.
 
 A role has one (`Role.actions`), made of its gymnasium space or given as it is. Random play, checks
 and policies ask the set; they know no set by name. A set is a frozen dataclass.
 
 An action is D numbers. Of discrete numbers the observation's mask says which choices are open: A
-booleans, the choices of all components laid end to end.
+booleans, the choices of all components concatenated.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ class ActionSet(Protocol):
         """[...] bool, whether actions [..., D] may be taken under masks [..., A]."""
 
     def possible(self, mask: Tensor) -> Tensor:
-        """[...] bool, whether masks [..., A] leave an action."""
+        """[...] bool, whether masks [..., A] allow any action."""
 
     def sample(self, mask: Tensor, generator: Generator | None) -> Tensor:
-        """Actions [B, D], one for each mask [B, A]; each one that it leaves may be drawn."""
+        """Random actions [B, D], one for each mask [B, A]; every allowed action has a chance."""
 
     def argmax(self, weights: Tensor, mask: Tensor) -> Tensor:
         """The actions [..., D] of the largest weights . action, under masks [..., A].
@@ -62,12 +62,12 @@ class ActionSet(Protocol):
         """
 
     def enumerate(self) -> Tensor:
-        """All actions [M, D] that some mask leaves; InputError if they are too many."""
+        """All actions [M, D] that some mask allows; InputError if they are too many."""
 
 
 @dataclass(frozen=True)
 class Choices:
-    """One of several in every component, independently: Discrete and MultiDiscrete."""
+    """Independent choices, one per component: Discrete and MultiDiscrete."""
 
     sizes: tuple[int, ...]
     dtype = torch.int64
@@ -161,15 +161,15 @@ class Box:
         return torch.where(weights > 0, high, torch.where(weights < 0, low, still))
 
     def enumerate(self) -> Tensor:
-        raise InputError("a box of real numbers has no end of actions to list")
+        raise InputError("a box of real numbers has infinitely many actions: it cannot be listed")
 
 
 @dataclass(frozen=True)
 class Budget:
-    """0 or 1 of every item, whose costs together are at most a budget: costs . x <= budget.
+    """0 or 1 of every item within a budget: costs . x <= budget.
 
-    The mask is that of as many choices between 0 and 1: an item that is not to be had may not be 1,
-    one that has to be taken may not be 0.
+    The mask is that of as many choices between 0 and 1: an unavailable item may not be 1, a
+    required one may not be 0.
 
     Raises:
         InputError: no items; a cost or a budget that is negative, or no number.
@@ -276,7 +276,7 @@ class Budget:
             -weights, integrality=whole, bounds=bounds, constraints=limit, options=options
         )
         if answer.x is None:
-            raise InputError(f"Budget: what has to be taken costs more than {self.budget:g}")
+            raise InputError(f"Budget: the required items cost more than {self.budget:g}")
         return np.round(answer.x)
 
 
@@ -296,7 +296,7 @@ def action_set(given: Any) -> ActionSet:
     if not isinstance(given, gymnasium.Space) and isinstance(given, ActionSet):
         return given
     raise InputError(
-        f"{given} is no action space that policies here have; use Discrete from 0, MultiDiscrete "
+        f"{given} is not a supported action space; use Discrete from 0, MultiDiscrete "
         "of one dimension, or Box of one dimension, or a set of games.simulators.action_sets"
     )
 

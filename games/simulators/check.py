@@ -1,4 +1,4 @@
-"""What a simulator promises (`games.simulators.simulator`), tested by playing it at random."""
+"""`check_simulator`: tests the contract of simulators by random play."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TOLERANCE = 1e-5  # absolute and relative, between a game in a batch and the sam
 def check_simulator(
     simulator: Simulator, *, batch: int = 3, steps: int = 20, seed: int = 0
 ) -> None:
-    """Play `batch` games for `steps` steps with random legal actions and test all that is promised.
+    """Test a simulator's contract in `batch` games of `steps` steps with random legal actions.
 
     Shapes and dtypes; states that never change; the same generator, the same game; actions of
     those who do not act ignored; a game alone as in a batch; edges within a game, sorted by game;
@@ -38,7 +38,7 @@ def check_simulator(
     compared in what is observed only.
 
     Raises:
-        InputError: a promise that is broken, with the step at which it showed.
+        InputError: a violation of the contract, with the step at which it showed.
     """
     spec, name = simulator.spec, type(simulator).__name__
     try:
@@ -161,7 +161,7 @@ def _check_state(state: State, batch: int, where: str) -> None:
         if not shape or shape[0] != batch:
             raise BrokenPromise(
                 f"{where}: {type(state).__name__}.{f.name} has the shape {shape}; its first "
-                f"dimension is to be the batch of {batch}"
+                f"dimension must be the batch of {batch}"
             )
 
 
@@ -267,7 +267,7 @@ def _difference(expected: Any, found: Any, exact: bool) -> str | None:
         if not isinstance(found, Tensor) or expected.shape != found.shape:
             return ""
         if exact or not expected.is_floating_point():
-            # NaN in a state is its author's own affair: it is equal to itself.
+            # NaN in a state is left to its author: it is equal to itself.
             same = (expected == found) | ((expected != expected) & (found != found))
             return None if same.all() else ""
         near = torch.isclose(expected, found, TOLERANCE, TOLERANCE, equal_nan=True)

@@ -1,4 +1,4 @@
-"""What one observation and one step promise on their own: shapes, dtypes, edges, masks.
+"""Checks of a single observation or step: shapes, dtypes, edges, masks.
 
 `games.simulators.check` tests them in every step that it plays, `SimulatorVector` in the first of a
 run. Whether numbers are finite is left to those two, which know whose numbers they are.
@@ -15,7 +15,7 @@ from games.simulators.simulator import Observation, Spec, Step
 
 
 class BrokenPromise(Exception):
-    """What a simulator promised and did not keep; whoever catches it says of which simulator."""
+    """A violation of the simulator contract; the caller adds the simulator's name."""
 
 
 def check_observation(spec: Spec, seen: Any, batch: int, left: Tensor, where: str) -> None:
@@ -26,7 +26,7 @@ def check_observation(spec: Spec, seen: Any, batch: int, left: Tensor, where: st
         where: begins the message, such as "step 3".
 
     Raises:
-        BrokenPromise: whatever is wrong with it.
+        BrokenPromise: the first violation found.
     """
     if not isinstance(seen, Observation):
         raise BrokenPromise(f"{where}: observe gives a {type(seen).__name__}; give an Observation")
@@ -86,7 +86,7 @@ def check_tensor(value: Any, shape: tuple[int, ...], dtype: torch.dtype, what: s
         raise BrokenPromise(f"{what} is a {type(value).__name__}; make it a tensor")
     if tuple(value.shape) != shape or value.dtype != dtype:
         raise BrokenPromise(
-            f"{what} has the shape {tuple(value.shape)} and {value.dtype}; it is to have "
+            f"{what} has the shape {tuple(value.shape)} and {value.dtype}; it must have "
             f"{shape} and {dtype}"
         )
 

@@ -1,4 +1,4 @@
-"""Legal actions of all agents at once: drawn at random, and told from others."""
+"""Legal actions of all agents at once: random ones, and checks of given ones."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from games.simulators.simulator import Observation, Spec
 
 
 def random_actions(spec: Spec, seen: Observation, generator: torch.Generator | None) -> Tensor:
-    """Legal actions [B, N, D] for those who act, as their sets draw them; else 0."""
+    """Random legal actions [B, N, D] of the agents that act, from their action sets; else 0."""
     b, n = seen.acting.shape
     actions = torch.zeros((b, n, spec.action_width), dtype=spec.action_dtype)
     for agent, k in enumerate(spec.role_of):
@@ -22,7 +22,7 @@ def random_actions(spec: Spec, seen: Observation, generator: torch.Generator | N
 
 
 def check_actions(spec: Spec, seen: Observation, actions: Tensor, where: str) -> None:
-    """Refuse actions [B, N, D] that those who act may not take; `where` begins the message.
+    """Check actions [B, N, D] of the agents that act; `where` begins the error message.
 
     Raises:
         InputError: an action that is not in the agent's set, or that the mask forbids.

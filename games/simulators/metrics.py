@@ -1,7 +1,7 @@
-"""What a metric is: its name, which way is better, its range, and how it is printed.
+"""Metrics: their names, direction (more or less is better), range, and format.
 
-A game says its own in `Spec.metrics`; those here every game has. Whoever compares, stops, draws or
-tabulates asks `metric`, and needs to know no game.
+A game lists its own in `Spec.metrics`; those here are common to all games. Comparisons, stopping
+rules, plots and tables use `metric` and need not know the game.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 EVALUATED = "eval_"
-"""Begins the name of what was measured in games from which nothing is learned."""
+"""Prefix of metrics measured in evaluation games."""
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a number that games or learners report means."""
+    """The meaning of a number that games or training report."""
 
     name: str
     better: Literal["more", "less"] = "more"
@@ -25,11 +25,11 @@ class Metric:
     high: float = math.inf
     yes_or_no: bool = False  # 0 or 1 of every game: its interval is Clopper and Pearson's
     form: str = ".4f"  # how a value is printed
-    label: str = ""  # in words, for tables and pictures
+    label: str = ""  # a readable name, for tables and plots
 
     @property
     def words(self) -> str:
-        """The label, or the name in words."""
+        """The label, by default the name with spaces."""
         return self.label or self.name.replace("_", " ")
 
     def is_better(self, value: float, other: float) -> bool:
@@ -51,7 +51,7 @@ COMMON = (
 
 
 def metric(name: str, known: Iterable[Metric] = ()) -> Metric:
-    """What is known of a metric; one of which more is better if nothing is.
+    """The metric of a name; unknown ones count as "more is better".
 
     Args:
         name: with or without `eval_` before it.

@@ -1,4 +1,4 @@
-"""Pictures of games: whether a simulator can be drawn, and files of one picture or of many."""
+"""Pictures of games: finding a simulator's renderer, and writing PNG and GIF files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Renderer = Callable[..., list[Picture]]
 
 
 def renderer(simulator: Any) -> Renderer | None:
-    """What draws a simulator's games; None if it says nothing about how.
+    """The renderer of a simulator's games; None if it has none.
 
     A simulator says it by `frame(state, game) -> uint8 [H, W, 3]`; or, where a picture shows what
     was before it, by `frames(states, first=0) -> list of pictures` of the first game.
@@ -63,7 +63,7 @@ def animate(
 
 
 def save_picture(picture: Picture, path: str | os.PathLike[str]) -> None:
-    """Write one picture; InputError where that cannot be."""
+    """Write one picture; InputError if that fails."""
     from PIL import Image
 
     try:

@@ -1,8 +1,8 @@
-"""Simulators whose step divides in two: what the decision does for certain, then what chance does.
+"""Simulators with post-decision states: a step divides into a deterministic and a random half.
 
 The state between the two, s^x = f(s, a), is the post-decision state (Powell, "Approximate dynamic
 programming", 2nd ed. 2011, section 4.6): a reward r = r^x(s, a) + r^w(s^x, W) and a transition
-s' = g(s^x, W), whose chance W does not hang on the action but through s^x. So what is learned about
+s' = g(s^x, W), whose noise W depends on the action only through s^x. So what is learned about
 s^x is learned about every pair of state and action that leads there.
 """
 

@@ -1,4 +1,4 @@
-"""What a game is worth at best, as far as that is known, and how far play is from it."""
+"""Reference values of games (optima or bounds), and gaps of policies to them."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from games.common.intervals import student
 
 @dataclass(frozen=True)
 class Reference:
-    """The value of a metric that policies are held against.
+    """A reference value of a metric, which policies are compared with.
 
-    An "optimum", a "lower bound" of what one wants little of (a cost), or an "upper bound" of what
-    one wants much of (a return). An optimum of what one wants much of says `better="more"`.
+    An "optimum", a "lower bound" of a metric to minimise (a cost), or an "upper bound" of one to
+    maximise (a return). An optimum of a metric to maximise needs `better="more"`.
 
     Raises:
         InputError: a value that is not positive, of which nothing can be a percentage.
@@ -39,7 +39,7 @@ class Reference:
             object.__setattr__(self, "better", "more")
 
     def shortfall(self, values: NDArray[np.float64]) -> NDArray[np.float64]:
-        """By how many percent of it each of some values is worse than the reference."""
+        """How much worse than the reference each value is, in percent of it."""
         percent = 100 * (values / self.value - 1)
         return -percent if self.better == "more" else percent
 

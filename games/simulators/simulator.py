@@ -1,9 +1,9 @@
-"""What a simulator is: B copies of a game of N agents, stepped at once as tensors.
+"""The simulator protocol: B copies of a game of N agents, stepped at once as tensors.
 
 A simulator is functional: `step` and `reset` return new states and leave the old ones alone, and
 all that is random comes from the generator that they are given. So one file serves PettingZoo (a
 batch of one), training through RLlib (a batch without gradients), pathwise gradients (a batch with
-them) and a GPU. `games.check_simulator` tests all that is promised here.
+them) and a GPU. `games.check_simulator` tests this contract.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ State = Any
 same for all games. `take` and `put` divide and join states."""
 S = TypeVar("S")
 UNFIT = re.compile(r'[<>:"/\\|?*\x00-\x1f]|[ .]\Z|\A\Z')
-"""What a role's name may not have: policies are named, and filed, by their roles."""
+"""Characters that a role's name may not have: policies' files are named by roles."""
 
 
 @dataclass(frozen=True)
 class Role:
-    """What agents that are alike have in common: they can share a policy."""
+    """The common features and actions of agents that can share a policy."""
 
     name: str
     action_space: gymnasium.Space[Any] | ActionSet
@@ -48,7 +48,7 @@ class Role:
 
     @cached_property
     def actions(self) -> ActionSet:
-        """What the role may do; see `games.simulators.action_sets`."""
+        """The role's action set; see `games.simulators.action_sets`."""
         try:
             return action_set(self.action_space)
         except InputError as error:
@@ -67,12 +67,12 @@ class Role:
 
     @property
     def action_width(self) -> int:
-        """Numbers that make an action: 1 if discrete."""
+        """Numbers in an action: 1 if Discrete."""
         return self.actions.width
 
     @cached_property
     def mask_width(self) -> int:
-        """Choices of all discrete components, laid end to end; 0 if continuous."""
+        """Choices of all discrete components together; 0 if continuous."""
         return sum(self.sizes)
 
 
@@ -86,7 +86,7 @@ class Spec:
     num_nodes: int  # V, of which the first N are the agents
     edge_features: int = 0  # G
     metrics: tuple[Metric, ...] = field(default=(), compare=False)
-    """What its games report at their ends, where more is to be said of it than its name."""
+    """Descriptions of the metrics that games report at their ends, where the name is not enough."""
 
     @property
     def num_agents(self) -> int:
@@ -94,17 +94,17 @@ class Spec:
 
     @cached_property
     def features(self) -> int:
-        """F, of the role that has most."""
+        """F, the largest over roles."""
         return max(role.features for role in self.roles)
 
     @cached_property
     def action_width(self) -> int:
-        """D, of the role that has most; narrower actions are padded with 0."""
+        """D, the largest over roles; narrower actions are padded with 0."""
         return max(role.action_width for role in self.roles)
 
     @cached_property
     def mask_width(self) -> int:
-        """A, of the role that has most; narrower masks are padded with False."""
+        """A, the largest over roles; narrower masks are padded with False."""
         return max(role.mask_width for role in self.roles)
 
     @cached_property
@@ -115,13 +115,13 @@ class Spec:
 
 @dataclass(frozen=True)
 class Observation:
-    """What the agents of B games see, as a graph a game."""
+    """Observations of the agents of B games, one graph per game."""
 
     nodes: Tensor  # [B, V, F] float32  first the N agents, then whatever else there is
     edges: Tensor  # [2, E] int64  source and target among B * V nodes; sorted by game
     edge_features: Tensor  # [E, G] float32
-    acting: Tensor  # [B, N] bool  who is to act now
-    action_mask: Tensor  # [B, N, A] bool  what they may do; A = 0 where all is continuous
+    acting: Tensor  # [B, N] bool  the agents to act now
+    action_mask: Tensor  # [B, N, A] bool  legal choices; A = 0 if all are continuous
     text: Sequence[Sequence[str]] | None = None
     """[B][N] what each agent reads, for players who do; None of most games, networks see none of
     it. In a finite game: the information set of whoever is to move, "" for others."""
@@ -141,7 +141,7 @@ def no_edges(nodes: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Decided:
-    """What a decision did for certain, before chance came; see `games.simulators.post_decision`."""
+    """The post-decision state and its reward; see `games.simulators.post_decision`."""
 
     seen: Observation  # of the post-decision state
     reward: Tensor  # [B, N] float32  paid for the decision, a part of the step's reward
@@ -149,7 +149,7 @@ class Decided:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step brought to the agents of B games.
+    """Rewards and ends of a step, for the agents of B games.
 
     An agent that is terminated or truncated does not act any more, and both stay true of it until
     its game is over. A game that goes on may so have agents whose part was cut off.
@@ -159,21 +159,21 @@ class Step:
     terminated: Tensor  # [B, N] bool  the game is over for this agent, or it has left for good
     truncated: Tensor  # [B, N] bool  cut off, by a limit on the game's length
     info: Mapping[str, Tensor] = field(default_factory=dict)
-    """[B] or [B, N] float32 each: what to report, counted in the step at which a game ends."""
+    """[B] or [B, N] float32 each: metrics, read in the step at which a game ends."""
     decided: Decided | None = None
-    """Where somebody asked for it: see `SimulatorVector.halves`."""
+    """The first half of the step, if requested: see `SimulatorVector.halves`."""
 
     @property
     def over(self) -> Tensor:
-        """[B] bool: the game is over for everybody, and is to be started anew."""
+        """[B] bool: the game is over for all agents and must be restarted."""
         return (self.terminated | self.truncated).all(dim=1)
 
 
 @runtime_checkable
 class Simulator(Protocol):
-    """B games at once; see the module's docstring for what an author promises.
+    """B games at once; the module's docstring states the contract.
 
-    Agents are numbered 0 to N - 1. Beside these a simulator may have any of:
+    Agents are numbered 0 to N - 1. Optional members:
 
     - `reference() -> games.simulators.references.Reference`: what a metric of its games is
       at best, or a bound of that; None if it is not known.

@@ -1,4 +1,4 @@
-"""A `Spec` as JSON and back, so that what a policy was made for can stand beside its weights."""
+"""A `Spec` as JSON and back, to store it with a policy's weights."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def spec_to_json(spec: Spec) -> dict[str, Any]:
 
 
 def spec_from_json(table: dict[str, Any]) -> Spec:
-    """The inverse; KeyError, TypeError or ValueError for a table that is none of those."""
+    """The inverse; KeyError, TypeError or ValueError for a malformed table."""
     roles = [
         Role(str(r["name"]), _space_from_json(r["action_space"]), int(r["features"]))
         for r in table["roles"]

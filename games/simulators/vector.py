@@ -16,12 +16,12 @@ from games.simulators.simulator import Decided, Observation, Simulator, Spec, St
 
 
 class Vector(Protocol):
-    """B games at work, each started anew once it is over: what a runner plays.
+    """B running games, each restarted when it ends.
 
     `SimulatorVector` makes one of a simulator; `games.adapters` of games that others wrote, and of
     trees and tables. Unlike a simulator it has a state of its own. It may have
     `picture(game=0) -> uint8 [H, W, 3]`, what a game looks like now, and
-    `told(actions, game=0) -> list[str]`, in words where a game is and what is played next.
+    `told(actions, game=0) -> list[str]`, the state and the next moves of a game as text.
     """
 
     @property
@@ -34,14 +34,15 @@ class Vector(Protocol):
     def resumable(self) -> bool: ...  # whether `state` and `restore` keep the games themselves
 
     def reset(self, seed: int) -> Observation:
-        """Start all games anew; what is random from here on follows from the seed."""
+        """Restart all games; all later randomness follows from the seed."""
 
     def step(self, actions: Tensor) -> tuple[Step, Observation, Observation | None]:
         """Play [B, N, D] actions; those of agents that do not act are ignored.
 
         Returns:
-            what it brought; what is seen next, where games that are over have started anew; and,
-            if an agent was cut off just now, what was seen before that (None else), for its value.
+            the step; the next observation, where games that are over have restarted; and, if an
+            agent was cut off just now, the observation before the restart, for its value (else
+            None).
 
         Raises:
             InputError: an action that is not legal, or a game that breaks its own rules: numbers
@@ -52,22 +53,22 @@ class Vector(Protocol):
         """All that `restore` needs, to be pickled; what follows it is the same to the last bit."""
 
     def restore(self, state: Any) -> Observation:
-        """Go back to where `state` was taken, and return what is seen there.
+        """Return to a state that `state` gave; returns its observation.
 
-        Games of others may not be such that they can be saved. They have then started anew, and
-        `resumable` is False: what belongs to a game under way is to be forgotten.
+        Some external games cannot be saved. They are restarted then, and `resumable` is False: the
+        caller must drop its memory of the games.
         """
 
 
 class SimulatorVector:
-    """A simulator's games, started anew one by one; see `Vector`.
+    """A simulator's games, each restarted when it ends; see `Vector`.
 
     The first observation and the first step are held to the shapes and dtypes that the spec says.
     """
 
     resumable = True
     halves = False
-    """Whether steps say what was decided; set it if the simulator is a `PostDecision`."""
+    """Whether steps include post-decision states; only for a `PostDecision` simulator."""
 
     def __init__(
         self, simulator: Simulator, num_envs: int, device: torch.device | str = "cpu"
@@ -149,5 +150,5 @@ class SimulatorVector:
         game, agent = (~torch.isfinite(values)).nonzero()[0][:2].tolist()
         raise InputError(
             f"{self.spec.name}: the {what} of agent {agent} is not finite at step {self._steps} "
-            f"(game {game} of {self.num_envs}): fix the simulator, or see that actions stay small"
+            f"(game {game} of {self.num_envs}): fix the simulator, or keep actions small"
         )

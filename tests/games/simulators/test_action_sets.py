@@ -145,7 +145,7 @@ def test_choices_and_boxes():
     none = torch.ones(1, 0, dtype=torch.bool)
     assert box.argmax(torch.tensor([[1.0, -1.0]]), none).tolist() == [[2.0, 0.0]]
     assert box.argmax(torch.tensor([[-1.0, 1.0]]), none).tolist() == [[-1.0, np.inf]]
-    with pytest.raises(InputError, match="no end of actions"):
+    with pytest.raises(InputError, match="infinitely many actions"):
         box.enumerate()
     role = Role("a", Box((-1.0,), (1.0,)), 1)
     assert (role.sizes, role.action_width, role.mask_width) == ((), 1, 0)

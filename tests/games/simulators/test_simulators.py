@@ -238,7 +238,7 @@ BROKEN = [
     (GRID, having(spec=replace(GRID.spec, role_of=(0, 1, 0))), "a role that is not among the 1"),
     (GRID, having(spec=replace(GRID.spec, num_nodes=2)), "fewer than the 3 agents"),
     (GRID, having(spec=replace(GRID.spec, roles=GRID.spec.roles * 2)), "names that are not unique"),
-    (GRID, having(spec=replace(GRID.spec, roles=(FROM_ONE,))), "role w: .* is no action space"),
+    (GRID, having(spec=replace(GRID.spec, roles=(FROM_ONE,))), "role w: .* is not a supported action space"),
     (GRID, having(differentiable=True), "differentiable is declared, but no action is continuous"),
     (GRID, after("reset", lambda s, *_: vars(s)), "reset: the state is a dict"),
     (GRID, after("reset", lambda s, *_: Loose(s.steps)), "reset: Loose can be changed"),
