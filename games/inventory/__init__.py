@@ -1,1 +1,1 @@
-"""Supply networks: stores, warehouses and suppliers, their orders, and what all of it costs."""
+"""Supply networks: stores, warehouses and suppliers, their demand, orders and costs."""

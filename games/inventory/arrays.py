@@ -1,4 +1,4 @@
-"""A supply network as arrays: what is looked up once so that a period is a few products."""
+"""A supply network as arrays, prepared once so that a period is a few matrix products."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Numbers(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class NetworkArrays:
-    """What is known of a network before anything is played."""
+    """Constants of a network, computed before play."""
 
     network: SupplyNetwork
 

@@ -1,4 +1,4 @@
-"""Numbers of many games, in memory: where those of one game lie together, and where they do not.
+"""Memory layouts of batched numbers: by game or by number.
 
 A tensor [B, n] has one number n of B games after the other in memory here (strides 1 and B), though
 its shape says otherwise: what is added up, multiplied and cut out along n is then whole runs of B

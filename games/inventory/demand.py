@@ -1,4 +1,4 @@
-"""Demand processes: what the customers of K stores want, period by period."""
+"""Demand processes of K stores: Poisson, normal, or recorded traces."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VARIANTS = ("int", "float", "constrained-int", "constrained-float")  # of a fiel
 
 
 class Part(Typed):
-    """What networks are made of."""
+    """Base of the parts of a network."""
 
     @classmethod
     def checked(cls, given: Any, source: str) -> Self:
@@ -34,7 +34,7 @@ class Part(Typed):
 
 
 def _first(error: ValidationError) -> str:
-    """The first thing that is wrong, where it is, and what was given."""
+    """The first error: where it is, what is wrong, and the given value."""
     found = error.errors()
     above = found[0]["loc"][:-1]
     # Of the variants that a field can be, the one that fits best is wrong deepest inside.
@@ -80,7 +80,7 @@ class Season(Part):
     """Means that rise and fall: times 1 + amplitude * sin(2 pi (t + phase) / period)."""
 
     period: Annotated[int, Field(gt=1)]
-    """Periods of a cycle."""
+    """Length of a cycle, in periods."""
     amplitude: Annotated[float, Field(ge=0, le=1)]
     phase: float = 0.0
     """Periods; a game begins at a place in the cycle of its own, drawn from its generator."""
@@ -92,17 +92,17 @@ class Season(Part):
 
 
 class Process(Part, ABC):
-    """What all processes have."""
+    """Base of demand processes."""
 
     season: Season | None = None
-    """None: every period is alike."""
+    """Seasonal variation; None: all periods are alike."""
 
     @abstractmethod
     def of(self, stores: tuple[str, ...]) -> Self:
         """The demand of these stores; raises InputError where it says nothing of one of them."""
 
     def require_periods(self, shown: int, played: int) -> None:
-        """Raises InputError where there are fewer periods than games show and play."""
+        """Raise InputError if there are fewer periods than games show and play."""
 
     def worth(self, kind: Literal["penalty", "price"], stores: int) -> Float64 | None:
         """[R, K] what a unit that is not met, or sold, costs by trace; None: traces are alike."""
@@ -110,7 +110,7 @@ class Process(Part, ABC):
 
     @abstractmethod
     def means(self, stores: int) -> Float64:
-        """[K] units a period."""
+        """Mean demand [K], in units per period."""
 
     @abstractmethod
     def deviations(self, stores: int) -> Float64:
@@ -118,14 +118,14 @@ class Process(Part, ABC):
 
     @abstractmethod
     def sampler(self, stores: int, device: torch.device) -> Sampler:
-        """The process at work for K stores."""
+        """A sampler of the process for K stores."""
 
 
 class Drawn(Process):
-    """What is drawn afresh for each period."""
+    """Base of processes that are drawn independently in each period."""
 
     mean: Each = 5.0
-    """Units a period, over all seasons."""
+    """Mean demand in units per period, averaged over seasons."""
 
     def of(self, stores: tuple[str, ...]) -> Self:
         for name, value in self:
@@ -218,11 +218,11 @@ class Normal(Drawn):
 
     kind: Literal["normal"] = "normal"
     sd: Each = 1.6
-    """Standard deviation."""
+    """Standard deviation of a period's demand, in units."""
     correlation: Annotated[float, Field(ge=0, le=1)] = 0.0
-    """Between any two stores."""
+    """Correlation of demand between any two stores."""
     clip: bool = True
-    """Demand below 0 counts as 0; else it is stock that customers bring back."""
+    """Whether negative demand counts as 0; else customers return stock."""
 
     def deviations(self, stores: int) -> Float64:
         return np.broadcast_to(np.asarray(self.sd, float), (stores,))
@@ -249,7 +249,7 @@ class NormalSampler(Sampler):
 
 
 class Traces(Sampler):
-    """Demand that was written down: games follow it, each from a place of its own."""
+    """Recorded demand, which each game follows from its own starting point."""
 
     @property
     def steady(self) -> bool:

@@ -1,4 +1,4 @@
-"""Pictures of games of `games.inventory`: stock, what is on its way, and who waits.
+"""Pictures of inventory games: stock, goods in transit, and backlog.
 
 Also where the locations of a network stand in a picture, which `analysis.plots.inventory` shares.
 """

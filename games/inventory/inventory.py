@@ -1,4 +1,4 @@
-"""Supply networks as a simulator: who acts, what is shown and paid, how games begin and end."""
+"""The inventory simulator: agents, observations, rewards, and starts and ends of games."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ METRICS = (
 
 @dataclass(frozen=True, eq=False)
 class Inventory(Parameters):
-    """Locations that order goods of each other, for customers whose demand is not known.
+    """Locations that order goods from each other, for customers with random demand.
 
     Actions: one real number a link, either a *quantity* asked for, or a *share*, which is made a
     quantity so that any number is a fair order: of what an outside supplier has,

@@ -1,6 +1,6 @@
-"""A supply network: locations that hold stock, links that goods travel on, and who buys.
+"""Supply networks: locations that hold stock, links that goods travel on, and customer demand.
 
-Read from a TOML file or a networkx graph, or made in Python; whatever is wrong is said at once.
+Read from a TOML file or a networkx graph, or made in Python; errors are reported at once.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ class Location(Part):
     """A place that holds stock; customers come to it if it is among the network's stores."""
 
     stock: Annotated[float, Field(ge=0)] = 0.0
-    """Units on hand when a game begins."""
+    """Units on hand at the start of a game."""
     holding: Cost = 0.0
-    """Cost of a unit on hand at the end of a period."""
+    """Holding cost per unit on hand at the end of a period."""
     penalty: Cost = 0.0
-    """Cost of a unit of demand that is lost, or of a period that one waits."""
+    """Cost per unit of lost demand, or per unit of backlog and period."""
     price: Cost = 0.0
-    """Paid by a customer for a unit."""
+    """Sales price per unit."""
     unmet: Literal["backlogged", "lost"] = "backlogged"
-    """What becomes of demand that stock does not meet."""
+    """Whether unmet demand is lost or waits as backlog."""
     capacity: Annotated[float, Field(gt=0)] | None = None
-    """The most units that leave it for other locations in a period; None: no limit."""
+    """Most units shipped to other locations in a period; None: no limit."""
     yields: Annotated[float, Field(gt=0)] = 1.0
-    """Units that leave for each unit taken from stock, where something is made of it."""
+    """Yield of production: units shipped for each unit taken from stock."""
     operating: Cost = 0.0
-    """Cost of a unit that leaves for another location."""
+    """Cost per unit shipped to another location."""
     holds: bool = True
-    """Whether it can keep stock back; all that a transshipment centre has is sent on."""
+    """Whether it can hold stock; a transshipment centre cannot, and ships all it has."""
     customers: bool | None = None
     """Whether customers come, which makes it a store; None: if it sends nothing on."""
     role: str = ""
@@ -51,7 +51,7 @@ class Location(Part):
 
 
 class Link(Part):
-    """Goods go from `source` to `target`."""
+    """A link, on which goods travel from `source` to `target`."""
 
     source: str
     target: str
@@ -60,13 +60,13 @@ class Link(Part):
     ) = 1
     """Periods from order to use, up to 1000; or the probabilities of 0, 1, 2, ... periods."""
     cost: Cost = 0.0
-    """Paid by the target for a unit that is shipped; to the source, if that is a location."""
+    """Price per unit shipped, paid by the target; to the source, if that is a location."""
     holding: Cost = 0.0
-    """Cost, to the target, of a unit on its way at the end of a period."""
+    """Cost to the target per unit in transit at the end of a period."""
     penalty: Cost = 0.0
-    """Cost, to the target, of a unit that was asked for and is not shipped, in each period."""
+    """Cost to the target per unit ordered but not shipped, in each period."""
     capacity: Annotated[float, Field(gt=0)] | None = None
-    """The most units shipped in a period; None: no limit."""
+    """Most units shipped in a period; None: no limit."""
 
     @field_validator("lead_time")
     @classmethod
@@ -99,18 +99,18 @@ class SupplyNetwork(Part):
     """
 
     locations: dict[str, Location]
-    """By name. Stores are put first."""
+    """The locations by name; stores are moved to the front."""
     links: tuple[Link, ...]
-    """In the order of the components of a planner's action."""
+    """The links, in the order of the components of a planner's action."""
     demand: Annotated[Demand, Field(discriminator="kind")]
-    """Of all stores, in their order."""
+    """The demand process of all stores, in their order."""
     suppliers: tuple[str, ...] = ("supplier",)
-    """Sources that never run out."""
+    """Names of suppliers, which never run out of stock."""
     internal: Literal["lost", "backlogged"] = "lost"
-    """What becomes of the part of a location's order that its source cannot ship. A source that has
+    """Whether the part of an order that its source cannot ship is lost or owed. A source that has
     too little divides it in proportion to what was asked for."""
     receive: Literal["before orders", "before demand"] = "before orders"
-    """When goods arrive: as the last event of a period, so that they can be sent on in the next; or
+    """When goods arrive: at the end of a period, so that they can be sent on in the next; or
     between orders and demand."""
 
     @property
@@ -159,10 +159,10 @@ class SupplyNetwork(Part):
 
     @classmethod
     def from_file(cls, path: str | os.PathLike[str]) -> Self:
-        """A network from a TOML file; files that it names are looked for beside it.
+        """A network from a TOML file; relative paths in it start from its folder.
 
         Raises:
-            InputError: it cannot be read, is not TOML, or is no network.
+            InputError: it cannot be read, is not TOML, or is not a network.
         """
         try:
             given = tomllib.loads(Path(path).read_text(encoding="utf-8"))
@@ -189,7 +189,7 @@ class SupplyNetwork(Part):
             if link.target in self.suppliers:
                 raise InputError(f"{where}: {link.target} is a supplier, nothing is sent to it")
             if (link.source, link.target) in pairs:
-                raise InputError(f"{where} stands twice: put a location between, or join them")
+                raise InputError(f"{where} occurs twice: put a location between, or join them")
             pairs.add((link.source, link.target))
             if link.lead_times[0] and self.receive == "before orders":
                 raise InputError(
@@ -205,9 +205,9 @@ class SupplyNetwork(Part):
             pass
         else:
             around = " -> ".join([*(str(a) for a, *_ in cycle), str(cycle[0][0])])
-            raise InputError(f"goods go in a circle, {around}: take out one of these links")
+            raise InputError(f"goods go in a circle, {around}: remove one of these links")
         if not self.stores:
-            raise InputError("nobody buys: give some location customers = true")
+            raise InputError("no location has customers: set customers = true for one")
         object.__setattr__(self, "demand", self.demand.of(self.stores))
         first = {name: self.locations[name] for name in self.stores}
         # Where stores come first, demand [B, K] meets stock [B, V] without an index.
@@ -234,4 +234,4 @@ def _require_nodes(graph: nx.DiGraph) -> None:
                 f"supplier has no {fields[0]}: add an edge to it, or take that out"
             )
         if not graph.out_degree(node):
-            raise InputError(f"supply network: {name} has no edges: add one, or take it out")
+            raise InputError(f"supply network: {name} has no edges: add one, or remove it")

@@ -1,4 +1,4 @@
-"""OR-Gym's supply chains as they were released, to compare with what others report on them.
+"""OR-Gym's supply chains exactly as released, to compare with published results.
 
 Hubbs et al., "OR-Gym: a reinforcement learning library for operations research problems" (arXiv
 2008.06319), version 0.5.0, InvManagement and NetworkManagement. Rewards, stock and observations are

@@ -1,4 +1,4 @@
-"""The parameters of a game of inventory beside its network: what they mean, and their ranges."""
+"""Parameters of inventory games in addition to the network, with their ranges."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DRAW = 300  # bytes of a tensor beside its numbers
 
 @dataclass(frozen=True, eq=False)
 class Parameters(Period):
-    """A network, and how it is played: who acts, how, for how long, and what is shown.
+    """A network and its game: agents, actions, length, and observations.
 
     Raises:
         InputError: a parameter out of its range.
@@ -30,16 +30,16 @@ class Parameters(Period):
     network: SupplyNetwork
     name: str = "inventory"
     periods: int = 50
-    ignore: int = 0  # periods at the start that do not count in the info
+    ignore: int = 0  # first periods, which do not count in the info
     view: Literal["planner", "graph", "locations"] = "planner"
     """Who acts: one planner, to whom everything is shown in one row or as a graph; or every
     location, for the links that lead to it."""
     actions: Literal["shares", "quantities"] = "shares"
-    look_back: int = 0  # W periods of past demand that are shown
+    look_back: int = 0  # W periods of past demand shown
     start: float = 0.0
     """Stores begin with more than their `stock`: on hand, and in each period of what is on its way
     to them, up to so many periods' mean, drawn evenly."""
-    traces: int | None = None  # play this many traces of demand again and again; None: ever new
+    traces: int | None = None  # replay this many fixed traces of demand; None: new demand
     trace_seed: int = 0
     whole: bool = False
     """Whether orders are rounded to whole units (of a location's stock: down). Gradients pass as if
@@ -67,7 +67,7 @@ class Parameters(Period):
             require_memory(
                 (DRAW + 2 * NUMBER * stores * self.traces) * (self.look_back + self.periods),
                 f"{self.name}: traces = {self.traces:,} of {self.periods:,} periods",
-                "give fewer, or None for ever new demand",
+                "give fewer, or None for always new demand",
             )
         if self.ignore >= self.periods:
             raise InputError(

@@ -1,4 +1,4 @@
-"""A period of a supply network: what is shipped, who is served, what it costs, what arrives.
+"""The events of a period in a supply network: shipments, sales, costs and arrivals.
 
 As in Alvo, Russo and Kanoria, "Deep reinforcement learning for inventory networks"
 (arXiv 2306.11246): the state is seen; every link ships; demand is met from stock; costs are

@@ -1,4 +1,4 @@
-"""Demand read from a file: recorded series that games follow, each from a place of its own."""
+"""Demand from a file: recorded series, which each game follows from its own starting point."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Range = tuple[Annotated[float, Field(ge=0)], Annotated[float, Field(ge=0)]]
 
 
 class Series(Process):
-    """What customers wanted in the past.
+    """Recorded demand of the past.
 
     A game begins anywhere in the window [first, last) of periods that leaves room for it, and for
     the past that it shows.
@@ -47,13 +47,13 @@ class Series(Process):
     """Of a CSV file. By default those called as the stores are; if there is but one store, all of
     them, each a trace of its own."""
     penalty: Range | None = None
-    """Every series has a penalty of its own, drawn evenly from here; None: as its store has."""
+    """Every series draws its own penalty uniformly from here; None: its store's."""
     price: Range | None = None
-    """The same of prices."""
+    """Every series draws its own price uniformly from here; None: its store's."""
     seed: int = 0
-    """Of those draws, which do not depend on the window."""
+    """Seed of those draws, which do not depend on the window."""
     season: None = None
-    """Series have theirs in them."""
+    """Always None: recorded series contain their seasons."""
     _stores: int = PrivateAttr(1)
 
     def of(self, stores: tuple[str, ...]) -> Self:
@@ -135,7 +135,7 @@ def _from_numpy(file: str) -> np.ndarray:
     if len(arrays) != 1:
         raise InputError(f"{file}: it holds {counted(len(arrays), 'array')}; give one")
     if arrays[0].dtype.kind not in "iuf":
-        raise InputError(f"{file}: an array of {arrays[0].dtype} is no demand; give numbers")
+        raise InputError(f"{file}: an array of {arrays[0].dtype} is not demand; give numbers")
     return arrays[0]
 
 
@@ -152,7 +152,7 @@ def _from_csv(file: str) -> pd.DataFrame:
     if len(frame.columns) and frame.columns[0].lower() in INDEX:
         frame = frame.iloc[:, 1:]
     if not frame.size:
-        raise InputError(f"{file}: no demand is in it; give a row a period, a column a series")
+        raise InputError(f"{file}: it holds no demand; give a row per period, a column per series")
     if all(_is_number(name) for name in frame.columns):
         raise InputError(f"{file}: its first line has numbers; write the names of the series there")
     return frame

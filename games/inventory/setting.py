@@ -1,4 +1,4 @@
-"""What makes a named setting of a function from a problem's parameters to its network."""
+"""A decorator that makes a named setting of a function returning a network."""
 
 from __future__ import annotations
 

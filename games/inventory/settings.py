@@ -1,4 +1,4 @@
-"""The problems of the literature by name, each a function that makes its `Inventory`.
+"""Inventory problems of the literature by name, each a function that makes its `Inventory`.
 
 Where nothing else is said, parameters and initial stock are those of Alvo, Russo and Kanoria, "Deep
 reinforcement learning for inventory networks: toward reliable policy optimization" (arXiv
@@ -108,7 +108,7 @@ def transshipment(
     correlation: float = 0.5,
     instance: Instance = 0,
 ) -> Made:
-    """A centre that keeps nothing and K stores, normal demand, not clipped, backlogged."""
+    """A centre that cannot hold stock and K stores, normal demand, not clipped, backlogged."""
     names = _stores(stores)
     return {
         "locations": {name: {"holding": 1.0, "penalty": penalty} for name in names}
@@ -123,7 +123,7 @@ def transshipment(
 
 @setting(start=1.0)
 def one_warehouse(stores: int = 10, correlation: float = 0.5, instance: Instance = 0) -> Made:
-    """A warehouse and K stores of costs and lead times of their own, lost sales."""
+    """A warehouse and K stores with individual costs and lead times, lost sales."""
     locations = _drawn_stores(stores, instance)
     leads = _lead_times(instance, stores)
     return {
@@ -207,7 +207,7 @@ def series(
 
 @setting()
 def network(file: str) -> Made:
-    """A network of your own, from a TOML file."""
+    """A user-defined network, from a TOML file."""
     return SupplyNetwork.from_file(file)
 
 

@@ -1,4 +1,4 @@
-"""What the locations of a supply network, or their planner, are shown.
+"""Views: observations of the locations of a supply network, or of its planner.
 
 Units are shown in terms of the mean flow of their location or link, so that a network sees numbers
 of the size of a few periods, whatever is sold.

@@ -1,1 +1,1 @@
-"""Machines that are set up for items, and the instances that were published."""
+"""Stochastic lot-sizing: machines that are set up for items, and published instances."""

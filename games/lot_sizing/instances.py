@@ -1,4 +1,4 @@
-"""Plants of the lot-sizing game: what machines make, and what it costs; drawn, or read from a file.
+"""Instances of lot-sizing: production and costs of a plant, drawn or read from a file.
 
 Drawn ones follow the generator of instances behind Felizardo et al. (arXiv 2504.05150; see
 `games.lot_sizing.lot_sizing`), as it was released: every number is its range's least with a
@@ -98,9 +98,9 @@ def read(path: str, items: int, machines: int) -> Plant:
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or 'cannot be read').lower()}") from None
     except ValueError as error:
-        raise InputError(f"{path} is no JSON: {one_line(error)}") from None
+        raise InputError(f"{path} is not JSON: {one_line(error)}") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path} is no plant; it is to be a JSON object, with n_items and so on")
+        raise InputError(f"{path} is not a plant: it must be a JSON object with n_items and so on")
     size = tuple(_entry(found, key, path) for key in ("n_items", "n_machines"))
     if size != (items, machines):
         raise InputError(
@@ -143,7 +143,7 @@ def read(path: str, items: int, machines: int) -> Plant:
     )
     idle = np.flatnonzero(~(plant.production > 0).any(axis=1))
     if len(idle):
-        raise InputError(f"{path}: machine {idle[0]} (from 0) makes nothing; leave it out")
+        raise InputError(f"{path}: machine {idle[0]} (from 0) makes nothing; remove it")
     if (plant.capacity < 1).any():
         raise InputError(f"{path}: max_inventory_level has numbers below 1")
     return plant

@@ -1,4 +1,4 @@
-"""A plant in which machines are set up for items whose demand is random: B games at once.
+"""The lot-sizing simulator: machines that are set up for items with random demand.
 
 The stochastic discrete lot-sizing problem of Felizardo, Fadda, Brandimarte, Del-Moral-Hernandez and
 Nascimento, "A reinforcement learning method for environments with stochastic variables:
@@ -102,7 +102,7 @@ class LotSizing:
 
     @cached_property
     def plant(self) -> Plant:
-        """What machines make, and what it costs."""
+        """Production and costs of the machines."""
         if self.data:
             return instances.read(self.data, self.items, self.machines)
         return instances.draw(self.items, self.machines, self.seed)
@@ -136,7 +136,7 @@ class LotSizing:
         """`decide`, then `realise`; actions [B, 1, M] int64.
 
         Raises:
-            InputError: an action that a machine may not be told.
+            InputError: an action that is not legal for a machine.
         """
         after, reward = self.decide(state, actions)
         new, step = self.realise(after, generator)
@@ -146,7 +146,7 @@ class LotSizing:
         """Set machines up and produce: the post-decision state, and minus the set-up costs [B, 1].
 
         Raises:
-            InputError: an action that a machine may not be told.
+            InputError: an action that is not legal for a machine.
         """
         given = _tables(self, state.stock.device)
         told = self._checked(state, actions, given)

@@ -1,1 +1,1 @@
-"""Discs that move to their goals without touching: rules, control barrier functions, drawing."""
+"""Navigation: discs that move to their goals without collisions, with or without barriers."""

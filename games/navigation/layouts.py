@@ -1,4 +1,4 @@
-"""Where the discs, goals and obstacles of `games.navigation.navigation` are when a game begins."""
+"""Layouts: initial places of discs, goals and obstacles in navigation games."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Discs in the plane that are to reach their goals without touching: B games at once.
+"""The navigation simulator: discs in the plane that must reach their goals without collisions.
 
 The setting, and what is called safe, reached and successful, is that of Zhang, So, Garg and Fan,
 "GCBF+: A neural graph control barrier function framework for distributed safe multi-agent control"
@@ -64,7 +64,7 @@ class State:
 
 @dataclass(frozen=True)
 class Navigation(Parameters):
-    """N discs, each of which is to reach its own goal and to touch nothing.
+    """N discs, each of which must reach its own goal without touching anything.
 
     An action is Box(-1, 1) [2]: a share of the largest velocity (`single_integrator`) or of the
     largest acceleration (`double_integrator`), along x and y. Speed is limited in length: a

@@ -1,4 +1,4 @@
-"""The parameters of `navigation`: what they mean, and the range of each."""
+"""The parameters of `navigation`, with their ranges."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ LARGEST = 1e9  # of any number: its square has to fit into float32
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a game of `games.navigation.navigation.Navigation` is told; lengths in m, times in s."""
+    """Parameters of `games.navigation.navigation.Navigation`; lengths in m, times in s."""
 
     agents: int = 4
     dynamics: str = "double_integrator"  # or single_integrator

@@ -1,4 +1,4 @@
-"""The control in the plane nearest to a reference, under half-planes: many at once, exactly.
+"""Planar quadratic programs: the control nearest to a reference under half-planes, in batches.
 
     minimise |u - reference|^2  subject to  normals u >= offsets,  low <= u <= high,
                                             |u - centre| <= radius

@@ -1,4 +1,4 @@
-"""The control that misses contradicting half-planes least: many planar problems at once, exactly.
+"""Infeasible planar programs: the control that violates the half-planes least, in batches.
 
 The distance to the half-plane that is missed most is the largest of some linear functions of the
 control. Over a convex set that is least at one of finitely many points, all of which are tried:

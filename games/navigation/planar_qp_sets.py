@@ -1,4 +1,4 @@
-"""What a planar QP may choose from: half-planes, a box and a disc, of many problems at once.
+"""Constraint sets of planar QPs: half-planes, a box and a disc, in batches.
 
 Numbers of all problems lie side by side, the problem last: with a handful of constraints a problem
 this is how an operation runs along memory.
@@ -112,7 +112,7 @@ def pack(reference: Tensor, normals: Tensor, offsets: Tensor, allowed: Allowed) 
         for part in (reference, normals, offsets, *allowed)
         if part is not None
     ):
-        raise InputError("planar QP: a number is not finite; a wall that is not there has normal 0")
+        raise InputError("planar QP: a number is not finite; an absent wall has normal 0")
     # Not a root of squares, which of short normals are 0.
     length = torch.hypot(line[0], line[1])
     none = length == 0

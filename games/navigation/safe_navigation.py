@@ -1,4 +1,4 @@
-"""Discs that cannot touch, and choose how careful to be: online control barrier functions.
+"""The safe navigation simulator: discs that tune control barrier functions online.
 
 The setting of "Online Control Barrier Functions for Decentralized Multi-Agent Navigation" (arXiv
 2303.04313): every agent has a simple controller that goes straight to its goal, and a quadratic

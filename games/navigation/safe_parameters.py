@@ -1,4 +1,4 @@
-"""The parameters of `safe_navigation`, their ranges, and what counts as a contact there."""
+"""The parameters of `safe_navigation`, with their ranges, and its contact distances."""
 
 from __future__ import annotations
 
@@ -129,12 +129,12 @@ def _refused(why: str) -> InputError:
 
 
 def _floor(number: float) -> str:
-    """Three digits of a number, rounded so that what is to be at most that is allowed."""
+    """Three digits of a number, rounded down: for an upper limit."""
     return f"{float(Context(3, ROUND_FLOOR).create_decimal_from_float(number)):g}"
 
 
 def _ceiling(number: float) -> str:
-    """Likewise of what is to be at least that."""
+    """Three digits of a number, rounded up: for a lower limit."""
     return f"{float(Context(3, ROUND_CEILING).create_decimal_from_float(number)):g}"
 
 

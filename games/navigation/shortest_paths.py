@@ -1,4 +1,4 @@
-"""How far it is for a point around equal discs in the plane: exact, for batches of games.
+"""Shortest paths of a point around equal discs in the plane: exact, for batches of games.
 
 A shortest path among discs is made of segments that touch discs and of arcs on their rims (Chang,
 Choi, Kwon, Park, Yap, "Shortest path amidst disc obstacles is computable", SoCG 2005). Two discs

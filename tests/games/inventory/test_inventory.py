@@ -809,7 +809,7 @@ def test_graphs_with_mistakes():
     for wrong, message in (
         (graph(("depot", {"holding": 1.0})), "nothing is sent to depot, .* has no holding: add an"),
         (graph(("factory", {"stock": 3})), "nothing is sent to factory, .* has no stock"),
-        (graph("depot"), "depot has no edges: add one, or take it out"),
+        (graph("depot"), "depot has no edges: add one, or remove it"),
         (graph(edges=[(0, 1), (0, "1")]), "nodes 1 and '1' are both called 1; rename one"),
     ):
         with pytest.raises(InputError, match=message):
@@ -832,7 +832,7 @@ WRONG = [
     (dict(links=[{**LINK, "cost": -1}]), "links.0.cost: input should be greater"),
     (dict(links=[{**LINK, "capacity": 0}]), "links.0.capacity: input should be greater than 0"),
     (dict(links=[{**LINK, "source": "suplier"}]), "there is no 'suplier': did you mean supplier"),
-    (dict(links=[LINK, LINK]), "supplier -> store stands twice"),
+    (dict(links=[LINK, LINK]), "supplier -> store occurs twice"),
     (dict(links=[LINK, {"source": "store", "target": "supplier"}]), "supplier is a supplier"),
     (dict(links=[LINK, {**LINK, "source": "store"}]), "goods go in a circle, store -> store"),
     (dict(links=[{"target": "store"}]), "links.0.source: is missing"),
@@ -840,7 +840,7 @@ WRONG = [
     (dict(locations={"store": {"hoding": 1}}), "no such field: did you mean holding"),
     (dict(locations={"store": {"unmet": "gone"}}), "unmet: input should be 'backlogged' or 'lost'"),
     (dict(locations={"store": {"holding": float("nan")}}), "input should be a finite number"),
-    (dict(locations={"store": {"customers": False}}), "nobody buys"),
+    (dict(locations={"store": {"customers": False}}), "no location has customers"),
     (dict(locations={"supplier": {}}), "names of their own"),
     (dict(demand={"kind": "gamma"}), "demand.kind: there is no 'gamma': known: normal, poisson, s"),
     (dict(demand={"kind": "poison"}), r"kind: there is no 'poison': did you mean poisson\?$"),
@@ -886,7 +886,7 @@ def test_a_circle_of_three_is_named():
     places = {name: {} for name in "abc"} | STORE
     around = [("a", "b"), ("b", "c"), ("c", "a"), ("supplier", "a"), ("c", "store")]
     links = [{"source": source, "target": target} for source, target in around]
-    with pytest.raises(InputError, match=r"circle, . -> . -> . -> .: take out one"):
+    with pytest.raises(InputError, match=r"circle, . -> . -> . -> .: remove one"):
         SupplyNetwork.checked({"locations": places, "links": links, "demand": POISSON}, "network")
 
 

@@ -307,8 +307,8 @@ FILES = [
     ("a,b\n3,-1\n4,2\n", "series 'b' has a negative number in period 0 \\(line 2\\)"),
     ("a\n3\ninf\n", "series 'a' has a gap in period 1"),
     ("3,4\n4,5\n", "its first line has numbers"),
-    ("a\n", "no demand is in it"),
-    ("week\n1\n2\n", "no demand is in it"),
+    ("a\n", "it holds no demand"),
+    ("week\n1\n2\n", "it holds no demand"),
     ("", "cannot read demand .*No columns"),
     ("a\n3\n4,5\n", r"period 1 \(line 3\) has 2 numbers for 1 column; .* write 3\.5, not 3,5"),
     ("a,b\n3,5,4,5\n1,5,2,5\n", r"period 0 \(line 2\) has 4 numbers for 2 columns"),
@@ -350,7 +350,7 @@ def test_more_mistakes_with_files(weekly):
 @pytest.mark.parametrize(
     ("array", "message"),
     [
-        (np.array([["a"]]), "no demand; give numbers"),
+        (np.array([["a"]]), "not demand; give numbers"),
         (np.array([[1, np.nan]]), "series 0 has a gap in period 1"),
         (np.array([[1, 2.0], [-2, 1]]), "series 1 has a negative number in period 0"),
         (np.ones(4), r"an array \[4\] is no demand of 1 store; give"),

@@ -431,7 +431,7 @@ def test_files_that_are_no_plants(tmp_path, changes, message):
 def test_files_that_are_no_objects(tmp_path, text):
     path = tmp_path / "plant.json"
     path.write_text(text)
-    with pytest.raises(InputError, match=r"is no JSON|is no plant"):
+    with pytest.raises(InputError, match=r"is not JSON|is not a plant"):
         LotSizing(items=2, machines=2, data=str(path))
 
 
