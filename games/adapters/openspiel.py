@@ -20,7 +20,7 @@ from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
 
 
 class OpenSpielVector:
-    """B games of one that OpenSpiel knows; see `games.simulators.vector.Vector`.
+    """B copies of an OpenSpiel game; see `games.simulators.vector.Vector`.
 
     Simultaneous moves become turns with hidden actions, as `games.load` makes them. Agent i is
     player i; all have the role "player", and only the player to move acts. The others may do all
@@ -38,7 +38,7 @@ class OpenSpielVector:
 
     resumable = True
     with_text = False
-    """Whether observations hold the information-state string of whoever is to move."""
+    """Whether observations hold the information-state string of the player to move."""
 
     def __init__(self, game: str | OpenSpielGame, num_envs: int) -> None:
         found = load_openspiel(game) if isinstance(game, str) else game

@@ -1,4 +1,4 @@
-"""A simulator as `games.load` gives it."""
+"""Simulators as returned by `games.load`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from games.simulators.vector import SimulatorVector
 
 @dataclass(frozen=True)
 class SimulatorGame:
-    """One of our simulators, or a user's; see `games.finite.playable.Loaded`.
+    """A shipped or user-defined simulator; see `games.finite.playable.Loaded`.
 
     A simulator whose game is finite may say so by a method `root()`, which gives the root of its
     tree (`games.finite.game.State`): then it can be solved.

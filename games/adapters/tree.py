@@ -22,7 +22,7 @@ from games.simulators.simulator import Observation, Role, Spec, Step, no_edges
 
 
 class TreeGame(Playable):
-    """A finite game that others wrote, with what `games.load` promises of every game."""
+    """A user's finite game, with the common interface of loaded games."""
 
     def __init__(self, game: Game) -> None:
         self.game, self.name, self.num_players = game, game.name, game.num_players
@@ -33,14 +33,14 @@ class TreeGame(Playable):
 
 
 def vector_of(game: Game, num_envs: int) -> OpenSpielVector | TreeVector:
-    """B games of a finite game: OpenSpiel's show their own tensors, others their sets' numbers."""
+    """A vector of B games: OpenSpiel's show their tensors, others information-set numbers."""
     if isinstance(game, OpenSpielGame):
         return OpenSpielVector(game, num_envs)
     return TreeVector(game, num_envs)
 
 
 class TreeVector:
-    """B games of a finite game; see `games.simulators.vector.Vector`.
+    """B copies of a finite game; see `games.simulators.vector.Vector`.
 
     Agent i is player i; all have the role "player", and only the player to move acts. A player sees
     which of the game's information sets it was at last, as a one-hot row over those of all players

@@ -1,4 +1,4 @@
-"""Finite games: trees and tables from anywhere, the sequence form and its kernels, strategies.
+"""Finite games: trees and tables of any source, the sequence form and its kernels, strategies.
 
 Public names are re-exported by `games`; the kernels' arrays are for solvers alone.
 """

@@ -1,4 +1,4 @@
-"""Bayesian games of a leader and a follower of unknown type, as games."""
+"""Bayesian games between a leader and a follower of unknown type."""
 
 from __future__ import annotations
 

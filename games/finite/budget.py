@@ -1,4 +1,4 @@
-"""How large a tree may be, and probes that refuse at once what would never fit.
+"""Node budgets of trees, and probes that refuse far too large games at once.
 
 Knuth, "Estimating the efficiency of backtrack programs" (1975).
 """
@@ -26,7 +26,7 @@ LOOK = 16  # histories between two looks at the clock
 
 
 class Budget:
-    """How large a tree may be: its histories, and what follows from their number.
+    """A limit on the size of a tree: its histories, and limits that follow from them.
 
     The other limits are for trees that would not come near their number of histories for hours. A
     state holds all that was played, so that time and memory of a walk grow with the square of the
@@ -50,13 +50,13 @@ class Budget:
 
     @property
     def spent(self) -> float:
-        """Seconds of computing so far."""
+        """CPU seconds so far."""
         return time.thread_time() - self._began
 
     def exceeded(
         self, what: str, *, ends: bool = True, hopeless: bool = False
     ) -> UnenumerableGameError:
-        """The error that says so.
+        """The error for an exceeded budget.
 
         Args:
             what: exceeds the budget.
@@ -110,7 +110,7 @@ def refuse_hopeless(start: State, name: str, node_budget: int, *, samples: bool 
 
 
 def refuse_endless(start: State, name: str, num_players: int) -> None:
-    """Refuse a game in which external sampling would not come back from its first traversal.
+    """Refuse a game in which external sampling would not finish its first traversal.
 
     It follows every move of one player, and one move at random of all others and of chance. So
     does this, up to `TRAVERSED` histories: where it gets deeper than `Budget` allows the solver,

@@ -40,7 +40,7 @@ def path(key: str) -> Path:
 
 
 def load(key: str, name: str) -> SequenceForm | None:
-    """The stored form of a game under the name it is asked for, or None if there is none whole."""
+    """The stored form of a game under its requested name, or None if there is no intact one."""
     try:
         arrays = read_arrays(path(key))
         players = tuple(
@@ -65,7 +65,7 @@ def load(key: str, name: str) -> SequenceForm | None:
 
 
 def store(key: str, form: SequenceForm) -> None:
-    """Keep a compiled game; silently does nothing where the folder cannot be written to."""
+    """Store a compiled game; silently does nothing if the folder is not writable."""
     arrays = {
         name: np.asarray(getattr(form, name))
         for name in ("num_players", *_LEAVES, "num_histories", "num_terminals")

@@ -168,7 +168,7 @@ def enumerate_game(
 
 
 def _recall_failure(own: _Decisions, one: int, other: int) -> str:
-    """What a player does not remember who reaches an information set by two of its sequences."""
+    """Describe the forgotten move of a player that reaches an information set by two sequences."""
     paths = own.path(one), own.path(other)
     moves = [[action for _, action in path] for path in paths]
     if moves[0] != moves[1]:

@@ -1,4 +1,4 @@
-"""What every game can do, wherever it comes from."""
+"""The protocols of finite games: states of a tree, and games."""
 
 from __future__ import annotations
 
@@ -40,5 +40,5 @@ class Game(Protocol):
 
 
 def as_form(game: Game | SequenceForm) -> SequenceForm:
-    """The sequence form of what was given."""
+    """The sequence form of a game; a sequence form is returned as it is."""
     return game if isinstance(game, SequenceForm) else game.sequence_form()

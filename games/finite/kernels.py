@@ -1,4 +1,4 @@
-"""The sweeps over a sequence form that every exact method is made of, compiled for the CPU.
+"""Compiled sweeps over a sequence form: the building blocks of all exact methods.
 
 The compiled functions take arrays in the order of `KernelArrays`, over the S places of all players:
 `plan` is a realization plan (the product of a player's own action probabilities down to each

@@ -1,4 +1,4 @@
-"""What every game that `games.load` gives can do, as finite games do it.
+"""The common interface of loaded games, and its implementation by finite games.
 
 Finite games are played through adapters, which stand on torch: they are named here, and imported
 when a game is played.
@@ -14,26 +14,26 @@ from games.finite.game import Game
 
 
 class Loaded(Game, Protocol):
-    """A game as `games.load` gives it. What it cannot do, it refuses in one line."""
+    """A game as returned by `games.load`. What it cannot do raises a one-line InputError."""
 
     def vector(self, num_envs: int, device: Any = "cpu") -> Any:
-        """B games at work, a `games.simulators.vector.Vector`; a simulator's on that device."""
+        """A `games.simulators.vector.Vector` of B games; a simulator's is on that device."""
 
     def simulator(self) -> Any:
-        """The `games.simulators.simulator.Simulator` that it is; InputError if it is none."""
+        """Its `games.simulators.simulator.Simulator`; InputError if it is not one."""
 
     def reference(self) -> Any:
-        """What it costs at best as far as the game itself says, a `Reference`; else None."""
+        """The game's own `Reference`, an optimum or a bound; None if it has none."""
 
     def renderer(self) -> Any:
-        """What draws its states, see `games.simulators.pictures.renderer`; None if nothing does."""
+        """Its renderer, see `games.simulators.pictures.renderer`; None if it has none."""
 
 
 class Playable:
-    """Base of finite games: sampled by learners, and neither simulated nor drawn."""
+    """Base of finite games, which can be sampled, but neither simulated nor drawn."""
 
     def vector(self: Any, num_envs: int, device: Any = "cpu") -> Any:
-        """B games of it, sampled; on the CPU, whatever `device` says.
+        """A vector of B sampled games, always on the CPU.
 
         Raises:
             InputError: no games; a game that is too large to be seen by a network.

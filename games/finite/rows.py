@@ -1,4 +1,4 @@
-"""Reads the rows of a `.csv` file, of whatever they are."""
+"""Reading the rows of `.csv` files."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ class Seat:
         self.of_state: Any = getattr(policy, "action_probabilities", policy)
 
     def probabilities(self, state: State, player: int) -> Mapping[int, float]:
-        """Of the actions at a state, as the policy gives them."""
+        """The policy's probabilities of the actions at a state."""
         if not isinstance(self.policy, Strategy):
             # OpenSpiel's own policies take none but OpenSpiel's own states.
             return self.of_state(getattr(state, "openspiel", state), player)
@@ -43,7 +43,7 @@ class Seat:
         return own
 
     def require_known(self, game: str) -> None:
-        """Raises InputError if a strategy had none of the information sets that it met."""
+        """Raise InputError if a strategy has none of the information sets that it met."""
         if self.missed and not self.found:
             raise InputError(
                 f"{self.name} is a strategy for {self.policy.game} that has none of the "
@@ -51,7 +51,7 @@ class Seat:
             )
 
     def draw(self, state: State, player: int, generator: np.random.Generator) -> int:
-        """An action.
+        """Sample an action.
 
         Raises:
             InputError: the policy gave no probabilities, or an action that is not legal.
@@ -72,7 +72,7 @@ class Seat:
 def sampled_returns(
     game: Game, seats: Sequence[Seat], generator: np.random.Generator, episodes: int
 ) -> Float64:
-    """Returns [episodes, N] of one policy for each player.
+    """Sampled returns [episodes, N] of one policy per player.
 
     Raises:
         InputError: a policy gave no probabilities, or an action that is not legal.

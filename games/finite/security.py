@@ -95,11 +95,11 @@ class SecurityGame(Playable):
         return cls(tuple(table["target"]), **payoffs, resources=resources, name=name or str(path))
 
     def defender_values(self, coverage: Float64) -> Float64:
-        """What the defender gets [T] if each target is attacked, given its coverage [T]."""
+        """The defender's payoffs [T] if each target is attacked, given its coverage [T]."""
         return coverage * self.defender_covered + (1 - coverage) * self.defender_uncovered
 
     def attacker_values(self, coverage: Float64) -> Float64:
-        """What the attacker gets [T] if it attacks each target, given the coverage [T]."""
+        """The attacker's payoffs [T] for attacking each target, given the coverage [T]."""
         return coverage * self.attacker_covered + (1 - coverage) * self.attacker_uncovered
 
     def _numbers(self, column: str) -> Float64:

@@ -1,4 +1,4 @@
-"""One copy of a PettingZoo environment: where it is, and what is said when it breaks the rules."""
+"""One copy of a PettingZoo environment: its position, and errors when it breaks the rules."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from games.common.errors import InputError
 
 @dataclass
 class Copy:
-    """An environment that is played, and where it is."""
+    """An environment in play, and its position."""
 
     env: Parallel | Turns
     name: str  # what messages call it

@@ -1,4 +1,4 @@
-"""PettingZoo's two kinds of environment, driven alike, and saved where they are."""
+"""A common interface to PettingZoo's Parallel and AEC environments, with saving."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Parallel:
 
 
 class Turns(Parallel):
-    """An AEC environment; the dead are buried at once.
+    """An AEC environment; dead agents are removed at once.
 
     Wrappers look attributes up through one another, which costs more than many a game: each is
     read once a step.

@@ -1,4 +1,4 @@
-"""An environment of PettingZoo's kind as `games.load` gives it."""
+"""PettingZoo environments as returned by `games.load`."""
 
 from __future__ import annotations
 

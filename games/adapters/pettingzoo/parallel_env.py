@@ -1,4 +1,4 @@
-"""A simulator as a PettingZoo ParallelEnv: one game, with a name an agent."""
+"""A simulator as a PettingZoo ParallelEnv: one game, with named agents."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ class SimulatorEnv(ParallelEnv):
 
 
 def _info(step: Step, agent: int) -> dict[str, float]:
-    """What the simulator reports at the end of a game; nothing before."""
+    """The simulator's metrics at the end of a game; empty before."""
     if not step.over[0]:
         return {}
     return {

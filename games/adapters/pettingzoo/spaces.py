@@ -1,4 +1,4 @@
-"""Gymnasium's spaces as numbers: what agents see as a row, what they do counted from 0."""
+"""Gymnasium spaces as numbers: observations as flat rows, discrete actions counted from 0."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Write = Callable[[Any, np.ndarray], None]  # an observation into a row of float3
 
 
 class Misfit(Exception):
-    """An observation that is not of its space, and how."""
+    """An observation outside its space, with the reason."""
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,7 @@ def acts(space: gymnasium.Space, where: str) -> tuple[gymnasium.Space, Any]:
 
 
 class Legal:
-    """Which actions are legal, for all games at once."""
+    """Legal actions of all games at once."""
 
     def __init__(self, spec: Spec) -> None:
         shape = spec.num_agents, spec.action_width

@@ -1,7 +1,7 @@
-"""What a PettingZoo environment hands out, read with care: each thing is what it is to be, or none.
+"""Reading a PettingZoo environment's outputs, with checks of every value.
 
-Environments are checked by nobody before they come here; numpy takes much for a number or a choice
-that is none. Every reader raises `Misfit` with a text that goes on from "its reward", "its mask".
+Environments are not checked before this point, and numpy accepts much as a number or a choice that
+is not one. Every reader raises `Misfit` with a text that goes on from "its reward", "its mask".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def table(value: Any, what: str) -> Mapping[Any, Any]:
 
 
 def agents(value: Any) -> set[Any]:
-    """Who is in play."""
+    """The agents in play."""
     if not isinstance(value, Collection) or isinstance(value, str):
         raise Misfit(f"env.agents is {_shown(value)}, not a list of agents")
     return set(value)

@@ -18,7 +18,7 @@ TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[{}]|[^\s{}",]+', re.DOTALL)
 
 
 def deepest_readable() -> int:
-    """The most moves of a play that Gambit can be trusted with on this thread's stack."""
+    """The most moves of a play that Gambit can read on this thread's stack."""
     return min(MOST_MOVES, _stack() // STACK_OF_A_MOVE)
 
 
@@ -66,7 +66,7 @@ def depth(text: str) -> int:
 
 
 def require_readable(text: str) -> None:
-    """Raises ValueError if the tree is deeper than Gambit's reader can be trusted with."""
+    """Raise ValueError if the tree is too deep for Gambit's reader."""
     most = deepest_readable()
     if len(text) > most * SHORTEST_NODE and (moves := depth(text)) > most:
         raise ValueError(
@@ -76,7 +76,7 @@ def require_readable(text: str) -> None:
 
 
 def _stack() -> int:
-    """Bytes that this thread has for its stack."""
+    """Size of this thread's stack, in bytes."""
     if threading.current_thread() is not threading.main_thread():
         size = threading.stack_size()
         threading.stack_size(size)  # reading it also resets it

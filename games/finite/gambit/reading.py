@@ -31,7 +31,7 @@ PERSONAL = re.compile(rf"(p\s*{STRING}\s*\d+\s+\d+\s*)({STRING})?|{STRING}", re.
 
 
 def pygambit() -> Any:
-    """The module, or one line that says what to install."""
+    """Import pygambit; InputError with the install command if it is missing."""
     try:
         import pygambit as module
     except ImportError:
@@ -41,7 +41,7 @@ def pygambit() -> Any:
 
 @dataclass(frozen=True, eq=False)
 class GambitGame(Playable):
-    """A game tree that Gambit holds. Payoffs at inner nodes count for all plays through them."""
+    """A game tree held by Gambit. Payoffs at inner nodes count for all plays through them."""
 
     name: str
     gambit: Any  # pygambit.Game, a tree

@@ -32,13 +32,13 @@ def write_efg(
     labels: bool = True,
     node_budget: int = 1_000_000,
 ) -> None:
-    """Write a game tree as an `.efg` file, whole or not at all; see `efg_text`."""
+    """Write a game tree atomically as an `.efg` file; see `efg_text`."""
     text = efg_text(game, labels=labels, node_budget=node_budget)
     write_atomically(Path(path), text.encode())
 
 
 def write_nfg(game: NormalForm, path: str | os.PathLike[str]) -> None:
-    """Write a matrix game as an `.nfg` file, whole or not at all."""
+    """Write a matrix game atomically as an `.nfg` file."""
     write_atomically(Path(path), nfg_text(game).encode())
 
 
@@ -185,7 +185,7 @@ def _labels(state: State, player: int, actions: list[int]) -> list[str]:
 
 
 def _different(names: list[str] | tuple[str, ...]) -> list[str]:
-    """Labels of their own: repeated or empty ones, or ones in Gambit's way, get their number."""
+    """Unique labels: repeated, empty or conflicting ones get their number."""
     labels = [quoted(t) if t else "" for t in names]
     unfit = len(set(labels)) < len(labels) or not all(labels) or _in_the_way(labels)
     return [f"{k} {t}".strip() for k, t in enumerate(labels)] if unfit else labels

@@ -1,4 +1,4 @@
-"""A finite game that OpenSpiel knows: its root, and its sequence form, compiled and cached."""
+"""A finite OpenSpiel game: its root, and its sequence form, compiled and cached."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from games.finite.sequence_form import SequenceForm
 
 @dataclass(frozen=True, eq=False)
 class OpenSpielGame(Playable):
-    """A finite game that OpenSpiel knows.
+    """A finite OpenSpiel game.
 
     Simultaneous moves are turned into turns with hidden actions; `openspiel` is that turn-based
     game, the one to give to OpenSpiel's own tools beside this one.

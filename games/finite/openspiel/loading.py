@@ -82,7 +82,7 @@ def _try_out(name: str, unusual: str) -> None:
 
 
 def _first_moves(name: str) -> str:
-    """What goes wrong in the first moves of a game; "" if nothing does."""
+    """The error in the first moves of a game; "" if there is none."""
     try:
         game, original = _build(name)
     except Exception as error:
@@ -121,7 +121,7 @@ def _first_moves(name: str) -> str:
 
 
 def list_games() -> list[dict[str, Any]]:
-    """What OpenSpiel has, a row a game: name, players, moves, information, chance, utility."""
+    """A table of OpenSpiel's games: name, players, moves, information, chance, utility."""
     _register_python_games()
     return [
         {
@@ -146,7 +146,7 @@ def _register_python_games() -> None:
 
 
 def _is_shipped(game: Any) -> bool:
-    """Whether OpenSpiel's version number says all about the game's rules.
+    """Whether OpenSpiel's version number determines the game's rules.
 
     A user's own Python game may change between two runs under the same name; so may a game that
     wraps one.

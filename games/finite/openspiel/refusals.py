@@ -1,4 +1,4 @@
-"""What OpenSpiel raises and prints when it refuses something, as one line of ours."""
+"""Errors of OpenSpiel, turned into one-line messages."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def is_openspiels(game: Any) -> bool:
 
 
 def raised_by_openspiel(error: Exception) -> bool:
-    """Whether it was OpenSpiel's code that we called, and not that of a user's Python game."""
+    """Whether an error is from OpenSpiel's code and not from a user's Python game."""
     frames = traceback.walk_tb(error.__traceback__)
     called = [frame.f_globals["__name__"].split(".")[0] for frame, _ in frames]
     return next((name for name in called if name != "games"), "pyspiel") in OPENSPIEL
