@@ -91,7 +91,7 @@ def read(path: str, items: int, machines: int) -> Plant:
     horizon, which is the game's `periods`.
 
     Raises:
-        InputError: there is no such file, or it is no plant of so many items and machines.
+        InputError: there is no such file, or it is not a plant of so many items and machines.
     """
     try:
         found = json.loads(Path(path).read_text(encoding="utf-8"))
@@ -151,5 +151,5 @@ def read(path: str, items: int, machines: int) -> Plant:
 
 def _entry(found: dict[str, Any], key: str, path: str) -> Any:
     if key not in found:
-        raise InputError(f"{path} is no plant: it lacks {key!r}")
+        raise InputError(f"{path} is not a plant: it lacks {key!r}")
     return found[key]

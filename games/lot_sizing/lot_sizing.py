@@ -73,7 +73,7 @@ class LotSizing:
     no time. Games begin as there: stock uniform below capacity, set-ups uniform among those of use.
 
     Raises:
-        InputError: a parameter out of its range; a file that is no plant.
+        InputError: a parameter out of its range; a file that is not a plant.
     """
 
     items: int = 15  # I
