@@ -60,7 +60,7 @@ def _is_simulator(kind: type) -> bool:
 
 
 def _is_environment(kind: type) -> bool:
-    known = sys.modules.get("pettingzoo.utils.env")  # imported by whoever wrote an environment
+    known = sys.modules.get("pettingzoo.utils.env")  # imported by any module with an environment
     return known is not None and issubclass(kind, (known.AECEnv, known.ParallelEnv))
 
 

@@ -200,7 +200,7 @@ class TreeVector:
         return Observation(nodes, *no_edges(nodes), acting, mask, text)
 
     def _text(self) -> list[list[str]]:
-        """[B][N] the name of the information set of whoever is to move; "" of the others."""
+        """[B][N] the name of the information set of the player to move; "" of the others."""
         return [
             [state.information_state_string(i) if i == m else "" for i in range(len(self._row))]
             for state, m in zip(self._states, self._mover, strict=True)

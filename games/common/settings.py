@@ -55,7 +55,7 @@ def misfit(value: Any, hint: Any) -> str:
 
     Args:
         value: as it was given; may be a list, a tuple or a table.
-        hint: the annotation of what it is to be.
+        hint: the annotation that it must fit.
     """
     kinds = set(_kinds(hint))
     if Any in kinds:

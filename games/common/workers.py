@@ -16,7 +16,7 @@ from games.common.errors import InputError, one_line
 from games.common.extras import missing
 
 LONGEST_CALL = 5.0  # seconds for a cluster to answer
-EXPECTED = "A worker died or was killed while executing a task"  # whoever called it tells of it
+EXPECTED = "A worker died or was killed while executing a task"  # the caller reports it
 ASKING = {"RAY_py_gcs_connect_timeout_s": "3", "RAY_BACKEND_LOG_LEVEL": "error"}
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 

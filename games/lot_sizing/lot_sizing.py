@@ -49,7 +49,7 @@ class Tables:
     lost_cost: Tensor  # [I] float32
     holding_cost: Tensor  # [I] float32
     capacity: Tensor  # [I] float32
-    possible: Tensor  # [M, 1 + I] bool  what a machine may be told
+    possible: Tensor  # [M, 1 + I] bool  legal choices of each machine
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class LotSizing:
     whole game. The reward is minus their sum, in units of `unit`.
 
     Deviations from the released code: a set-up that loses more than is made leaves stock alone,
-    where it lowered it; machines may not be told what they cannot make, unless `any_item`; the
+    where it lowered it; machines may not be set to what they cannot make, unless `any_item`; the
     observation has set-ups one-hot and the time that is left, where it had the item's number and
     no time. Games begin as there: stock uniform below capacity, set-ups uniform among those of use.
 

@@ -90,7 +90,7 @@ def class_k(value: Tensor, zeta: Tensor, eta: Tensor, dt: float) -> Tensor:
 def widest(value: Tensor, dt: float) -> Tensor:
     """The largest alpha that is safe: value / dt, all that there is, within a step.
 
-    What is violated is to recover as fast, too: the next sample is to be safe, or as near to it as
+    Violated barriers must recover as fast, too: the next sample must be safe, or as near to it as
     can be.
     """
     return torch.where(value > -ROUNDING, (value / dt).clamp_min(0), value / dt)

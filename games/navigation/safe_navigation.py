@@ -52,7 +52,7 @@ SLOW, STUCK = 0.05, 2.0  # of the greatest speed, and seconds below it: a dead-l
 
 @dataclass(frozen=True)
 class State(navigation.State):
-    """B games of N discs, and what is told of them at the end."""
+    """B games of N discs, with what their metrics at the end need."""
 
     parameters: Tensor  # [B, N, 2] float32  zeta in 1/s and eta, as they are now
     shortest: Tensor
@@ -61,7 +61,7 @@ class State(navigation.State):
     hypot(goal_radius, radius + obstacle_radius), as in all layouts with the default sizes; else the
     rim may have a side from which it is further to the goal."""
     travelled: Tensor  # [B, N] float32  m, while it was not at its goal
-    underway: Tensor  # [B, N] float32  s, likewise
+    underway: Tensor  # [B, N] float32  s, as above
     still: Tensor  # [B, N] float32  s for which it has hardly moved, away from its goal
     eased: Tensor  # [B, N] float32  control steps in which its parameters left it no control
     infeasible: Tensor  # [B, N] float32  control steps without any safe control
@@ -269,7 +269,7 @@ class SafeNavigation(SafeParameters, Navigation):
         return found, agent
 
     def _told(self, before: State, moved: navigation.State, eased: Tensor, unsafe: Tensor) -> State:
-        """The state after a control step, with what is told at the end."""
+        """The state after a control step, with updated metrics."""
         away = ~before.arrived
         went = torch.linalg.vector_norm(moved.position - before.position, dim=-1)
         slow = away & (went < SLOW * self.max_speed * self.dt)

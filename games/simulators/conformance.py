@@ -43,7 +43,7 @@ def check_observation(spec: Spec, seen: Any, batch: int, left: Tensor, where: st
     if seen.text is not None:
         rows = [len(row) for row in seen.text]
         fits = rows == [n] * batch and all(isinstance(t, str) for row in seen.text for t in row)
-        require(fits, f"{where}: observe: text is to be {batch} rows of {n} strings")
+        require(fits, f"{where}: observe: text must be {batch} rows of {n} strings")
     inside = bool(((seen.edges >= 0) & (seen.edges < batch * v)).all())
     require(inside, f"{where}: observe: an edge leads to a node that is not among {batch * v}")
     game = seen.edges // v
@@ -56,7 +56,7 @@ def check_observation(spec: Spec, seen: Any, batch: int, left: Tensor, where: st
         require(not (acting & left[:, agent]).any(), f"{said} acts though it has left")
         require(not mask[:, role.mask_width :].any(), f"{said} has choices beyond its role's mask")
         padding = seen.nodes[:, agent, role.features :]
-        filled = bool((padding.abs() > 0).any())  # NaN is told as such, not as a feature
+        filled = bool((padding.abs() > 0).any())  # NaN is reported as such, not as a feature
         require(not filled, f"{said} has features beyond its role's {role.features}")
         choice = role.actions.possible(mask[:, : role.mask_width])
         require(bool((choice | ~acting).all()), f"{said} acts but has no legal action")
@@ -78,7 +78,7 @@ def check_step(spec: Spec, step: Any, batch: int, where: str) -> None:
         shapes = [(batch,), shape]
         fits = isinstance(value, Tensor) and tuple(value.shape) in shapes
         wanted = f"a float32 tensor of shape {shapes[0]} or {shapes[1]}"
-        require(fits and value.dtype == torch.float32, f"{where}: info {name!r} is to be {wanted}")
+        require(fits and value.dtype == torch.float32, f"{where}: info {name!r} must be {wanted}")
 
 
 def check_tensor(value: Any, shape: tuple[int, ...], dtype: torch.dtype, what: str) -> None:

@@ -124,7 +124,7 @@ class Observation:
     action_mask: Tensor  # [B, N, A] bool  legal choices; A = 0 if all are continuous
     text: Sequence[Sequence[str]] | None = None
     """[B][N] what each agent reads, for players who do; None of most games, networks see none of
-    it. In a finite game: the information set of whoever is to move, "" for others."""
+    it. In a finite game: the information set of the player to move, "" for others."""
 
     def to(self, device: torch.device | str) -> Observation:
         found = {f.name: getattr(self, f.name) for f in fields(self)}
