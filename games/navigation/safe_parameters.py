@@ -19,7 +19,7 @@ RESPONSIBILITIES = ("own", "half")
 
 @dataclass(frozen=True)
 class SafeParameters(Parameters):
-    """What a game of `games.navigation.safe_navigation.SafeNavigation`, in addition to those of navigation."""
+    """Parameters of `SafeNavigation`, in addition to those of `navigation`."""
 
     dynamics: str = "single_integrator"  # or double_integrator
     layout: str = "swap"
