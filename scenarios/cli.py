@@ -1,7 +1,7 @@
 """The command `schelling`.
 
-Exit status: 0 done; 1 a run that failed; 2 bad input, said in one line; 130 interrupted, and saved
-where there is a run to go on with.
+Exit status: 0 done; 1 a run that failed; 2 bad input, reported in one line; 130 interrupted, with
+the work of a run saved.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from scenarios.training.sweep_command import sweep
 __all__ = ["app", "main"]
 
 app = typer.Typer(
-    help="Solve games, train policies, run scenarios, and look at what came out.",
+    help="Solve games, train policies, run scenarios, and compare players.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -52,7 +52,7 @@ app = typer.Typer(
 
 
 class Listed(StrEnum):
-    """What can be listed."""
+    """What `schelling list` can show."""
 
     games = "games"
     simulators = "simulators"
@@ -65,7 +65,8 @@ class Listed(StrEnum):
 
 @app.command("list")
 def list_command(
-    kind: Annotated[Listed | None, typer.Argument(help="Only these.")] = None, as_json: Json = False
+    kind: Annotated[Listed | None, typer.Argument(help="Show only this part.")] = None,
+    as_json: Json = False,
 ) -> None:
     """List games, simulators, methods, learners, rules, equilibria or scenarios."""
     found = {wanted.value: _rows(wanted, bool(kind)) for wanted in ([kind] if kind else Listed)}
@@ -90,7 +91,7 @@ def run(
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Run a scenario into a folder of its own: metrics, checkpoints, strategy or policy, pictures.
+    """Run a scenario in a new folder: metrics, checkpoints, strategy or policy, pictures.
 
     A scenario that trains joins the Ray cluster at --address, or starts Ray on this machine.
     """
@@ -104,7 +105,7 @@ def run(
     if out is not None:
         store.require_free(out)
     with kind.progress(found) as show, kind.ready(found) as ready:
-        work = Run.create(found, out)  # what cannot be made ready leaves no folder behind
+        work = Run.create(found, out)  # a failure here leaves no folder behind
         results = work.execute(ready, show, say)
     kind.print(work, results, as_json)
 
@@ -116,10 +117,10 @@ def resume(
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run from its last checkpoint, to the last bit as if it had not stopped.
+    """Continue a run from its last checkpoint; the result is the same as without interruption.
 
-    With --set stop.iterations=N (or steps, target, seconds) also beyond where it was to end.
-    Checkpoints of training are pickles, which run as they are read: resume your own runs only.
+    --set stop.iterations=N (or steps, target, seconds) extends a run beyond its first limit.
+    Checkpoints of training are pickles, which run code when loaded: resume only your own runs.
     """
     from scenarios import store
     from scenarios.lookup import parse
@@ -143,7 +144,7 @@ def show(
     folder: Annotated[Path, typer.Argument(help="A run's folder.", metavar="RUN")],
     as_json: Json = False,
 ) -> None:
-    """Show what a run found, or how far it has come."""
+    """Show the results of a run, or its progress so far."""
     from scenarios.runs import Run
 
     work = Run.load(folder)
@@ -159,7 +160,7 @@ app.command()(sweep)
 
 
 def main() -> None:
-    """Entry point: every error that the user can fix is one line and status 2."""
+    """Entry point of `schelling`: errors that the user can fix are one line, with exit status 2."""
     for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
         os.environ.setdefault(variable, "1")
     for stream in (sys.stdout, sys.stderr):
@@ -167,7 +168,7 @@ def main() -> None:
             stream.reconfigure(errors="replace")  # a terminal that knows ASCII only
     for interruption in SIGNALS:
         signal.signal(interruption, _interrupted)
-    sys.path.append(os.getcwd())  # last: games of the user's own are found, and hide nothing
+    sys.path.append(os.getcwd())  # last: user-defined games are found, and hide no package
     sys.exit(_main(sys.argv[1:]))
 
 
@@ -207,13 +208,13 @@ def _require_same(changed: Experiment, scenario: Experiment, kind: Kind) -> None
         if changed.model_dump(exclude=without) == scenario.model_dump(exclude=without):
             return
     if not kind.changeable:
-        raise InputError("of such a run resume can --set nothing; start a new run")
+        raise InputError("resume cannot change keys of such a run; start a new run")
     *some, last = kind.changeable
     raise InputError(f"resume can --set keys of {', '.join(some)} and {last} only; start a new run")
 
 
 def _rows(kind: Listed, asked: bool) -> list[dict[str, str]]:
-    """Rows of a table; of what needs an extra none, where all are listed and it is missing."""
+    """Rows of one table; empty if its extra is missing and all tables are listed."""
     if kind in (Listed.simulators, Listed.learners, Listed.rules):
         from games.common.extras import learning
 

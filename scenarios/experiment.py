@@ -1,4 +1,4 @@
-"""What every scenario has, of whichever kind."""
+"""What scenarios of all kinds have in common."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from games.common.settings import Table
 
 
 class Experiment(Table):
-    """What every scenario has."""
+    """The keys that scenarios of all kinds have."""
 
     packages: ClassVar[tuple[str, ...]] = ("schelling", "open_spiel", "numpy")
-    """Whose versions a result depends on."""
+    """Packages whose versions a run records, since results depend on them."""
 
     kind: str
-    """Of scenario: solve, train or play; if not given, what the method or the players say."""
+    """Kind of scenario: solve, train or play; by default it follows from the method or players."""
     name: Annotated[str, Field(pattern=r"^[\w-][\w.-]{0,79}$")] = "run"
-    """Names the run's folder; the file's name if not given."""
+    """Name of the run's folder; by default the file's name."""
     description: str = ""
-    """One line for `schelling list scenarios`."""
+    """One line, shown by `schelling list scenarios`."""
     game: str
-    """An OpenSpiel game string."""
+    """The game's name, such as kuhn_poker, navigation(agents=4) or market.efg."""
     seed: Annotated[int, Field(ge=0)] = 0
-    """Of everything random."""
+    """Seed of everything random."""
 
     def to_toml(self) -> str:
-        """The scenario with every default written out."""
+        """The scenario as TOML, with every default written out."""
         return tomli_w.dumps(self.model_dump(exclude_none=True))

@@ -1,4 +1,4 @@
-"""Games that were played, in figures: what each game says, means, and the gap to a reference."""
+"""Summaries of played games: metrics by episode, means, and the gap to a reference."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from marl.evaluation.episodes import Played
 
 
 def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
-    """[E] each, all that is known of whole games.
+    """All metrics of whole games, an array [E] each.
 
     Args:
         played: games of one policy.
-        game: which; where it is known what it is worth at best, `gap` is how much worse than that
-            a game is, in percent.
+        game: its name; where its optimum or a bound is known, `gap` is how much worse each
+            episode is, in percent.
         spec: of the game.
     """
     found = {"return": played.own, "episode_steps": played.steps, **played.info}
@@ -38,12 +38,12 @@ def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
 
 
 def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
-    """Means of what was played, and `_error`, the standard error, of each.
+    """The mean of every metric over episodes, and its standard error as `NAME_error`.
 
     What is not finite is left out.
-    Against somebody also `wins`, the share of games with a return above 0; of several roles the
-    return of each. Where it is known what the game is worth at best, also that, `optimum`,
-    `lower_bound` or `upper_bound`, and the `gap` to it in percent, with its 95% interval.
+    Against an opponent also `wins`, the share of games with a return above 0; with several roles
+    the return of each. Where a reference is known, also `optimum`, `lower_bound` or `upper_bound`,
+    and the `gap` to it in percent, with its 95% interval.
     """
     values = by_game(played, game, spec)
     values.pop("gap", None)

@@ -1,4 +1,4 @@
-"""Stopping by signal without losing work."""
+"""Stopping on SIGINT or SIGTERM without losing work."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupted(Exception):
-    """Somebody asked a run to stop, and it did, with its work saved; the message says where."""
+    """A run was asked to stop and has saved its work; the message says where."""
 
 
 @contextmanager
 def stop_signals() -> Iterator[Callable[[], bool]]:
-    """Turn the first SIGINT or SIGTERM into a wish to stop, so that work can be saved first.
+    """Note the first SIGINT or SIGTERM, so that work can be saved before stopping.
 
     A second one does what it did before. Python notices either between two of its own steps, so
     that one long call into compiled code (an iteration of MCCFR on a very large game) has to end

@@ -1,4 +1,4 @@
-"""The kinds of scenarios: each is a folder with one object that says how it is run and shown.
+"""The kinds of scenarios: each is a folder with one object that runs and shows them.
 
 A new kind is a folder like `scenarios.playing` and a line in `KINDS`; a user's own is registered
 by `KINDS.register`, or named in a scenario: kind = "module:attribute".
@@ -16,41 +16,41 @@ from scenarios.experiment import Experiment
 
 
 class Kind(Protocol):
-    """What the commands `run`, `resume` and `show` ask of a kind; nothing heavy to import."""
+    """What the commands `run`, `resume` and `show` ask of a kind of scenario; light to import."""
 
     changeable: tuple[str, ...]
     """Keys of a scenario that `schelling resume --set` may change."""
 
     @property
     def methods(self) -> Collection[str]:
-        """The methods by whose name a scenario without `kind` is known as one of this kind."""
+        """Names of methods that make a scenario without `kind` one of this kind."""
 
     def takes(self, method: Any) -> bool:
         """Whether a class of a user's own is a method of this kind's scenarios."""
 
     def contents(self, data: Mapping[str, Any]) -> list[str]:
-        """Who solves, learns or plays by a TOML file that was read but not checked, for lists."""
+        """Methods or players named in a TOML file that was read but not checked, for lists."""
 
     def model(self) -> type[Experiment]:
-        """What its scenarios are made of; InputError if an extra is not installed."""
+        """The pydantic model of its scenarios; InputError if an extra is not installed."""
 
     def run(self) -> type[Any]:
-        """The `scenarios.runs.Run` of its scenarios."""
+        """The subclass of `scenarios.runs.Run` that carries its scenarios out."""
 
     def at(self, scenario: Any, address: str | None) -> Any:
-        """The scenario on a cluster; InputError if an address is given that it cannot use."""
+        """The scenario with a cluster's address; InputError if it cannot use one."""
 
     def ready(self, scenario: Any) -> AbstractContextManager[Any]:
-        """What `Run.execute` needs, started before a folder is made; InputError if it cannot be."""
+        """Start what `Run.execute` needs, before a folder is made; InputError if that fails."""
 
     def progress(self, scenario: Any) -> AbstractContextManager[Callable[..., object]]:
-        """A line on stderr that follows `Run.execute`; a function that does nothing elsewhere."""
+        """Show the progress of `Run.execute` on stderr, if that is a terminal."""
 
     def print(self, work: Any, results: list[Any], as_json: bool) -> None:
-        """The table that a run ends with, or its JSON."""
+        """Print the results of a finished run, as a table or JSON."""
 
     def print_unfinished(self, work: Any, as_json: bool) -> None:
-        """How far a run has come."""
+        """Print the progress of an unfinished run."""
 
 
 KINDS: Registry[Kind] = Registry(
@@ -65,7 +65,7 @@ PLAY = "play"
 
 
 def name_of(data: Mapping[str, Any]) -> str | None:
-    """The kind of a scenario as it was read: by `kind`, or else by who plays and by its method.
+    """The kind of a scenario as read: by its key `kind`, or else by its players or method.
 
     Which kind a method named by where it stands ("module:Class") is of, its class says, for which
     its module is imported. None: a method that no kind knows.

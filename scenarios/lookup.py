@@ -1,4 +1,4 @@
-"""Scenarios by name or from files: found, read, changed by settings, listed."""
+"""Scenarios by name or from TOML files: find, parse, change by settings, list."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIBRARY = files("scenarios") / "library"
 
 
 def find(name: str, settings: Sequence[str] = (), **changes: Any) -> Any:
-    """A shipped scenario by name, or one of your own by the path of its TOML file.
+    """Load a shipped scenario by name, or your own by the path of its TOML file.
 
     What comes back is of its kind: a solving `Scenario`, a `TrainingScenario`, ...
 
@@ -44,14 +44,14 @@ def find(name: str, settings: Sequence[str] = (), **changes: Any) -> Any:
         if name not in _library_names():
             raise InputError(
                 f"unknown scenario {name!r}: {did_you_mean(name, _library_names())} "
-                "(a file of your own is given by its path, ending in .toml)"
+                "(give your own file by its path, ending in .toml)"
             )
         text = entry.read_text(encoding="utf-8")
     return parse(text, name, settings, **changes)
 
 
 def parse(text: str, source: str, settings: Sequence[str] = (), **changes: Any) -> Any:
-    """A scenario from the text of a TOML file; see `find`."""
+    """Read a scenario from the text of a TOML file; see `find`."""
     try:
         data = tomllib.loads(text)
     except (ValueError, RecursionError) as error:
@@ -84,7 +84,7 @@ def list_scenarios() -> list[dict[str, str]]:
 
 
 def _model(data: Mapping[str, Any], source: str) -> type[Experiment]:
-    """What a file is to be read as, by its kind."""
+    """The pydantic model that a file is read as, by its kind."""
     name = name_of(data)
     if name is None:
         method = data["method"]
@@ -130,7 +130,7 @@ def set_key(data: dict[str, Any], key: str, value: Any, source: str) -> None:
 
 
 def value_of(text: str) -> Any:
-    """A value as in TOML, or a bare word."""
+    """Read a value as TOML; a bare word is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except (ValueError, RecursionError):
@@ -138,7 +138,7 @@ def value_of(text: str) -> Any:
 
 
 def split(text: str) -> list[str]:
-    """At commas outside of brackets and quotes."""
+    """Split a text at commas outside of brackets and quotes."""
     parts, depth, quoted = [""], 0, False
     for sign in text:
         quoted ^= sign == '"'

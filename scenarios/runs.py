@@ -1,4 +1,4 @@
-"""A run: a scenario carried out in a folder of its own, and picked up again from there.
+"""A run: a scenario executed in its own folder, from which it can be resumed.
 
 What all kinds share is here: how a folder is made, found and locked, and the order in which things
 happen, so that a crash costs little. `Run.load` gives the kind's own class, which adds the parts:
@@ -33,7 +33,7 @@ R = TypeVar("R", bound="Row")
 
 
 class Row(Protocol):
-    """One row of the table that a run ends with."""
+    """One row of the results of a run."""
 
     def to_json(self) -> dict[str, Any]: ...
 
@@ -42,15 +42,15 @@ class Row(Protocol):
 
 
 class Work(Protocol[R]):
-    """What a run does, restored from the last checkpoint and about to go on."""
+    """The work of a run, restored from the last checkpoint and ready to continue."""
 
     def run(self, stopped: Callable[[], bool], progress: Progress | None) -> list[R]:
-        """Do it, and write all files but result.json; Interrupted once `stopped` says so."""
+        """Do the work and write all files but result.json; raises Interrupted once `stopped()`."""
 
 
 @dataclass(frozen=True)
 class Run(Generic[S, R]):
-    """A run directory. `Run.load(path)` rebuilds all that the run found."""
+    """A run and its folder. `Run.load(path)` gives its metrics, results, strategy or policy."""
 
     path: Path
     scenario: S
@@ -76,12 +76,12 @@ class Run(Generic[S, R]):
 
     @staticmethod
     def of(path: str | os.PathLike[str], scenario: Experiment) -> Run[Any, Any]:
-        """The run of a scenario in a folder that is there."""
+        """The run of a scenario in an existing folder."""
         return KINDS.load(scenario.kind).run()(Path(path), scenario)
 
     @property
     def kind(self) -> Kind:
-        """What the commands ask."""
+        """The run's kind, by which commands carry it out and show it."""
         return KINDS.load(self.scenario.kind)
 
     @property
@@ -90,12 +90,12 @@ class Run(Generic[S, R]):
 
     @property
     def results(self) -> list[R] | None:
-        """The rows of the last table, or None while the run is not done."""
+        """The rows of the results, or None while the run is not done."""
         return store.read_result(self.path, self._row)
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """What was measured, a row each time. docs/guides/training.md explains it for training."""
+        """Metrics over time, a row a measurement; see docs/guides/training.md for training."""
         raise NotImplementedError
 
     @property
@@ -113,7 +113,7 @@ class Run(Generic[S, R]):
         progress: Progress | None = None,
         tell: Callable[[str], object] = lambda line: None,
     ) -> list[R]:
-        """Carry the scenario out, or go on from the last checkpoint; ends with files and pictures.
+        """Run the scenario, or resume it from the last checkpoint; writes results and pictures.
 
         Args:
             ready: what the kind made ready beforehand (a game compiled, a training started), which
@@ -143,15 +143,15 @@ class Run(Generic[S, R]):
 
     @staticmethod
     def _row(row: dict[str, Any]) -> R:
-        """A row of the last table from JSON."""
+        """A row of the results, from JSON."""
         raise NotImplementedError
 
     def _done_already(self) -> list[R] | None:
-        """The results of a run of which nothing is left to do or to fix."""
+        """The results of a run that is complete; None if anything is left to do."""
         return None
 
     def _begin(self, ready: Any, stack: ExitStack, tell: Callable[[str], object]) -> Work[R]:
-        """What is to be done, restored from the last checkpoint; see `execute`.
+        """Restore the work from the last checkpoint; see `execute`.
 
         Args:
             ready: as there.

@@ -68,7 +68,7 @@ def create(path: Path, scenario: Experiment) -> None:
 
 
 def free_path(folder: Path, name: str) -> Path:
-    """The first of name-1, name-2, ... that is not there yet."""
+    """The first of name-1, name-2, ... that does not exist yet."""
     number = 1
     while (path := folder / f"{name}-{number}").exists():
         number += 1
@@ -96,7 +96,7 @@ def write_scenario(path: Path, scenario: Experiment) -> None:
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Keep other processes from working on the same run; InputError if one does already."""
+    """Lock a run against other processes; InputError if another one is working on it."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -119,7 +119,7 @@ def remove_leftovers(path: Path) -> None:
 
 
 def versions(packages: Sequence[str]) -> dict[str, str]:
-    """The versions that a result depends on."""
+    """Versions of Python and of the packages that a result depends on."""
     found = {"python": platform.python_version(), "platform": platform.platform()}
     for package in packages:
         try:
@@ -130,13 +130,13 @@ def versions(packages: Sequence[str]) -> dict[str, str]:
 
 
 def write_result(path: Path, rows: list[dict[str, Any]]) -> None:
-    """The last table, a row a method: its being there says that the run is done."""
+    """Write the results; a run with this file is complete."""
     content = json.dumps({"results": rows}, indent=2, allow_nan=False)
     write_atomically(path / RESULT, content.encode() + b"\n")
 
 
 def read_result(path: Path, row: Callable[[dict[str, Any]], Row]) -> list[Row] | None:
-    """The rows of the last table, or None while the run is not done.
+    """The rows of the results, or None while the run is not done.
 
     Raises:
         InputError: the file is damaged.
@@ -154,7 +154,7 @@ def read_result(path: Path, row: Callable[[dict[str, Any]], Row]) -> list[Row] |
 
 
 def remove_answers(path: Path, others: Sequence[str] = ()) -> None:
-    """Remove what only a run that is done has: it is about to be computed anew.
+    """Remove files that only a finished run has, before they are computed again.
 
     Args:
         path: of the run.
@@ -166,5 +166,5 @@ def remove_answers(path: Path, others: Sequence[str] = ()) -> None:
 
 
 def damaged(file: Path, run: Path) -> InputError:
-    """The error that says so, and how to go on."""
+    """The error for a damaged file, with what to do about it."""
     return InputError(f"{file} is damaged: `schelling resume {run}` writes it anew")

@@ -1,4 +1,4 @@
-"""What the commands share: options, tables of results, a line that follows the work."""
+"""Shared by all commands: options, tables of results, a progress line on stderr."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import typer
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit statuses
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object on the last line.")]
-Seed = Annotated[int | None, typer.Option(help="Of everything random.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of everything random.")]
 Address = Annotated[
-    str | None, typer.Option(help="Of a Ray cluster that runs already, such as 10.0.0.1:6379.")
+    str | None, typer.Option(help="Address of a running Ray cluster, such as 10.0.0.1:6379.")
 ]
 Set = Annotated[
     list[str] | None,
@@ -23,7 +23,7 @@ Set = Annotated[
 
 
 def print_table(title: str, rows: list[dict[str, Any]]) -> None:
-    """Rows of equal keys under a title."""
+    """Print rows (dicts with equal keys) as a table under a title."""
     from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
@@ -40,7 +40,7 @@ def print_table(title: str, rows: list[dict[str, Any]]) -> None:
 
 
 def print_gap(found: dict[str, float]) -> None:
-    """How far a metric is from the best that it can be, with the 95% interval over games."""
+    """Print the gap to the optimum or bound, in percent, with its 95% interval over games."""
     if "gap" in found:
         known = next(kind for kind in ("optimum", "lower_bound", "upper_bound") if kind in found)
         print(
@@ -51,11 +51,11 @@ def print_gap(found: dict[str, float]) -> None:
 
 @contextmanager
 def counting(what: str, first: str = "starting Ray") -> Iterator[Callable[[int, int], None]]:
-    """A line on stderr that counts; nothing where stderr is not a terminal.
+    """Show a counter on stderr if that is a terminal.
 
     Args:
-        what: is counted.
-        first: what the line says before anything is.
+        what: the things counted, such as "runs done".
+        first: shown until the first count.
     """
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda done, total: None
@@ -68,7 +68,7 @@ def counting(what: str, first: str = "starting Ray") -> Iterator[Callable[[int, 
 
 @contextmanager
 def telling() -> Iterator[Callable[[str], bool]]:
-    """A line on stderr with what a solver says; returns False: it asks for no stop."""
+    """Show a solver's progress messages on stderr; yields a `Progress` that never asks to stop."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda message: False
         return
@@ -84,10 +84,10 @@ def telling() -> Iterator[Callable[[str], bool]]:
 
 
 def number(value: float) -> float | None:
-    """None for NaN, which has no place in JSON."""
+    """The number, or None for NaN, which JSON does not have."""
     return None if value != value else value
 
 
 def say(text: str) -> None:
-    """A line on stderr."""
+    """Print a line to stderr."""
     print(text, file=sys.stderr)

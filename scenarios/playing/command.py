@@ -1,4 +1,4 @@
-"""The command `schelling play`: a policy that was trained, or players compared in one game."""
+"""The command `schelling play`: games of a trained policy, or a comparison of players."""
 
 from __future__ import annotations
 
@@ -33,54 +33,56 @@ def play(
         ),
     ] = None,
     to: Annotated[
-        str | None, typer.Option(help="The player with whom the others are compared (the first).")
+        str | None, typer.Option(help="The player that the others are compared with (the first).")
     ] = None,
-    episodes: Annotated[int, typer.Option(min=1, max=1_000_000, help="Whole games.")] = 100,
+    episodes: Annotated[
+        int, typer.Option(min=1, max=1_000_000, help="Number of whole games.")
+    ] = 100,
     greedy: Annotated[
-        bool, typer.Option("--greedy/--sampled", help="The likeliest action, or a drawn one.")
+        bool, typer.Option("--greedy/--sampled", help="Likeliest or drawn actions.")
     ] = False,
     game: Annotated[
-        str | None, typer.Option(help="Another game, such as one with more agents.")
+        str | None, typer.Option(help="Play another game, such as one with more agents.")
     ] = None,
     against: Annotated[
         str, typer.Option(help="Who plays the other seats: self, random, or any player.")
     ] = "self",
-    best: Annotated[bool, typer.Option("--best", help="The best policy, not the last.")] = False,
+    best: Annotated[bool, typer.Option("--best", help="Play the best policy.")] = False,
     render: Annotated[
         Path | None, typer.Option(help="Draw one game: .gif, or its end as .png.")
     ] = None,
-    as_text: Annotated[bool, typer.Option("--print", help="Tell one game move by move.")] = False,
+    as_text: Annotated[bool, typer.Option("--print", help="Print one game move by move.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="With --players: a folder for table and picture.")
+        Path | None, typer.Option(help="With --players: folder for table and picture.")
     ] = None,
     seed: Seed = None,
     as_json: Json = False,
 ) -> None:
-    """Play whole games with a policy that was trained: returns, lengths and what the game reports,
-    with standard errors.
+    """Play whole games with a trained policy: mean returns, lengths and the game's metrics, with
+    standard errors.
 
-    With --players rules, planners, runs and files play the same games: a table of means, their
-    paired differences, and the game's optimum or bound, all with 95% intervals. A run that is
-    named first plays too. With --render or --print the first of them is watched.
+    With --players, rules, planners, runs and files play the same games: a table of means, paired
+    differences, and the game's optimum or bound, all with 95% intervals. If the first argument is
+    a run, its policy plays too. --render and --print show a game of the first player.
     """
     asked = _Asked(target, game, episodes, greedy, against, render, as_text, seed, as_json)
     with learning():
         if players is not None:
             if best:
                 raise InputError(
-                    "--best is for one run alone: among --players runs play their best"
+                    "--best is for one run alone: with --players, runs play their best policy"
                 )
             _compare(asked, players, to, out)
             return
         for flag, value in (("--to", to), ("--out", out)):
             if value is not None:
-                raise InputError(f"{flag} needs --players: it is for comparing them")
+                raise InputError(f"{flag} needs --players: it is for comparisons")
         _play_run(asked, best)
 
 
 @dataclass(frozen=True)
 class _Asked:
-    """What both ways of playing are told."""
+    """Options that both ways of playing share."""
 
     target: str
     game: str | None
@@ -100,7 +102,7 @@ class _Asked:
 
 
 def _play_run(asked: _Asked, best: bool) -> None:
-    """The policy of a run, or of a file, alone."""
+    """Play the policy of a run or a file, alone."""
     from games.load import held_out
     from marl.networks.policy import Policy
     from scenarios.playing.one import play_one, watching
@@ -108,7 +110,7 @@ def _play_run(asked: _Asked, best: bool) -> None:
 
     path = Path(asked.target)
     if not path.exists():
-        raise InputError(f"{path} is not a run; of a game say who plays it: --players uniform")
+        raise InputError(f"{path} is not a run; if it is a game, say who plays: --players uniform")
     policy = Policy.load(path) if path.is_file() else Run.load(path).policy(best)
     name = held_out(policy.game) if asked.game is None else asked.game
     watch = watching(name, asked.render, asked.as_text)
@@ -116,7 +118,7 @@ def _play_run(asked: _Asked, best: bool) -> None:
 
 
 def _compare(asked: _Asked, players: str, to: str | None, out: Path | None) -> None:
-    """Players in the same games, in a folder of their own or not."""
+    """Compare players in the same games; with `out`, keep the comparison as a run."""
     from scenarios.lookup import split
     from scenarios.playing.comparing import compare
     from scenarios.playing.kind import KIND
@@ -148,7 +150,7 @@ def _compare(asked: _Asked, players: str, to: str | None, out: Path | None) -> N
 
 
 def _game_of(asked: _Asked) -> str:
-    """The game that is played: named itself, or that of a run."""
+    """The game to play: the argument itself, or that of a run."""
     from games.load import held_out
     from marl.networks.policy import Policy
     from scenarios.runs import Run
@@ -164,7 +166,7 @@ def _game_of(asked: _Asked) -> str:
 
 
 def _scenario(asked: _Asked, name: str, texts: list[str], to: str | None) -> PlayingScenario:
-    """The same as a scenario, with its checks and messages."""
+    """The comparison as a scenario, for its checks and messages."""
     from games.common.settings import checked
     from scenarios.playing.scenario import PlayingScenario
 

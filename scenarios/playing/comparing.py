@@ -1,4 +1,4 @@
-"""Players in the same games, held against each other and against what is known of the game."""
+"""Compare players in the same games, with each other and with the game's optimum or bound."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ SELF, RANDOM = "self", "random"
 
 @dataclass(frozen=True)
 class Comparison:
-    """What players did in the same games."""
+    """The results of players in the same games."""
 
     game: str
     episodes: int
@@ -69,7 +69,7 @@ class Comparison:
 
 
 def seated(scenario: PlayingScenario) -> dict[str, Any]:
-    """The players of a scenario by label, all of whom can play its game.
+    """The players of a scenario by label, checked to be able to play its game.
 
     Raises:
         InputError: an unknown game or player, or a player or an opponent that does not suit the
@@ -110,7 +110,7 @@ def compare(
     progress: Callable[[int, int], object] = lambda done, total: None,
     pause: Callable[[], object] | None = None,
 ) -> Comparison:
-    """Let everybody play the same games.
+    """Play the same games with every player.
 
     Args:
         scenario: how many games, and how.

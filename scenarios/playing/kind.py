@@ -1,4 +1,4 @@
-"""The kind `play`, as commands see it."""
+"""The kind `play`, as commands use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One player alone: its figures as a table, and one of its games drawn or told."""
+"""One player alone: its mean results as a table, and one of its games drawn or printed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Games:
         return evaluate(player, self.name, episodes=episodes, **self._how)
 
     def watch(self, player: Any, watching: Watching) -> None:
-        """One game of a player, looked at."""
+        """Draw or print one game of a player."""
         longest: dict[str, Any] = {} if watching.picture is None else {"longest": MOST_PICTURES}
         evaluate(player, watching.game, episodes=1, watch=watching, **longest, **self._how)
 
@@ -47,7 +47,7 @@ class Games:
 
 
 def watching(name: str, picture: Path | None, as_text: bool) -> Watching | None:
-    """What looks at a game; None if nobody wants to. InputError if the game cannot be looked at."""
+    """The function that draws or prints a game; None if not asked for, InputError if impossible."""
     return Watching(name, picture, as_text) if picture is not None or as_text else None
 
 

@@ -1,4 +1,4 @@
-"""A run that plays: done in one go, so that there is nothing to go on from.
+"""A run of kind `play`: done in one go, without checkpoints.
 
 comparison.csv   a row a metric and player
 comparison.png   means with their 95% intervals, and the reference
@@ -27,7 +27,7 @@ TABLE, PICTURE = "comparison.csv", "comparison.png"
 
 @dataclass(frozen=True)
 class PlayingRun(Run[PlayingScenario, Comparison]):
-    """A run directory of a scenario that plays; made and found by `scenarios.Run`.
+    """A run of a scenario that plays; created and loaded by `scenarios.Run`.
 
     `execute` calls `progress` with the number of players that are done, and of all.
     """
@@ -36,7 +36,7 @@ class PlayingRun(Run[PlayingScenario, Comparison]):
 
     @property
     def metrics(self) -> pd.DataFrame:
-        """A row a metric and player, see `Comparison`; none while the run is not done."""
+        """A row a metric and player, see `Comparison`; empty while the run is not done."""
         import pandas as pd
 
         return pd.DataFrame() if self.results is None else self.results[0].frame

@@ -1,4 +1,4 @@
-"""A scenario that plays: a game, and who is compared in it."""
+"""Scenarios of kind `play`: a game, and the players compared in it."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ class PlayingScenario(Experiment):
 
     kind: Literal["play"] = "play"
     players: dict[str, str]
-    """Who plays, by label: a rule such as "fixed(zeta=1)", a run's folder, a policy.pt, a strategy;
-    or a list of such texts, which are their own labels. `schelling list rules` shows the rules."""
+    """Players by label: a rule such as "fixed(zeta=1)", a run's folder, a policy.pt, a strategy; or
+    a list of such texts, which serve as labels. `schelling list rules` shows the rules."""
     episodes: Annotated[int, Field(gt=1, le=MOST_EPISODES)] = 200
-    """Whole games of each player."""
+    """Number of whole games that each player plays."""
     greedy: bool = False
-    """Policies play their likeliest actions, not drawn ones."""
+    """Whether policies play their likeliest actions instead of drawn ones."""
     against: str = "self"
     """Who plays the other seats: the player itself, "random" for legal actions drawn uniformly, or
-    anybody who could be among the players; the player's own seat then changes from game to game."""
+    any text that `players` takes; the player's own seat then changes from game to game."""
     to: str | None = None
-    """The label of the player with whom the others are compared; the first if not given."""
+    """Label of the player that the others are compared with; by default the first."""
 
     @field_validator("players", mode="before")
     @classmethod
@@ -38,7 +38,7 @@ class PlayingScenario(Experiment):
             return players
         for text in players:
             if not isinstance(text, str):
-                raise InputError(f"players: {text!r} is no text such as 'fixed(zeta=1)'")
+                raise InputError(f"players: {text!r} is not a text such as 'fixed(zeta=1)'")
             if not text.strip():
                 raise InputError("players: a name is missing; write a,b,c, such as uniform")
             if players.count(text) > 1:
@@ -52,7 +52,7 @@ class PlayingScenario(Experiment):
             raise InputError("players: give at least one, such as 'uniform'")
         for label, text in players.items():
             if not label.strip() or not label.isprintable():
-                raise InputError(f"players: {label!r} cannot be a label: write signs that print")
+                raise InputError(f"players: {label!r} cannot be a label: use printable characters")
             if not text.strip():
                 raise InputError(f"players: {label} plays nothing; name a rule, a run or a file")
         return players
@@ -61,11 +61,11 @@ class PlayingScenario(Experiment):
     def _knows_whom_to_compare_with(self) -> PlayingScenario:
         if self.to is not None and self.to not in self.players:
             raise InputError(
-                f"to: nobody is called {self.to!r}: {did_you_mean(self.to, self.players)}"
+                f"to: no player is called {self.to!r}: {did_you_mean(self.to, self.players)}"
             )
         return self
 
     @property
     def first(self) -> str:
-        """The label of the player with whom the others are compared."""
+        """The label of the player that the others are compared with."""
         return self.to or next(iter(self.players))

@@ -1,4 +1,4 @@
-"""What players did as a table."""
+"""A comparison of players as a table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_comparison(found: Comparison, as_json: bool, where: dict[str, Any]) -> None:
-    """The table of a comparison, or its JSON.
+    """Print the table of a comparison, or its JSON.
 
     Args:
         found: what players did.
@@ -67,7 +67,7 @@ def _are_several(found: Comparison) -> bool:
 
 
 def _reference(found: Comparison) -> list[dict[str, str]]:
-    """A row of what a metric can be at best."""
+    """The row of a metric's optimum or bound."""
     if found.reference is None:
         return []
     row = next(row for row in found.rows if row["metric"] == found.reference.metric)

@@ -1,4 +1,4 @@
-"""The command `schelling solve`: which way a game is to be solved, and with what."""
+"""The command `schelling solve`: exact equilibria, or a method that iterates."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ EQUILIBRIA = (
 
 
 def known_equilibrium(name: str | None) -> str | None:
-    """A name of `EQUILIBRIA`, or of a user's own in `CONCEPTS`.
+    """A name of `EQUILIBRIA`, or a user-defined one in `CONCEPTS`.
 
     Raises:
         typer.BadParameter: there is none of that name.
@@ -75,33 +75,37 @@ def solve(
     method: Annotated[
         str | None,
         typer.Option(
-            help="A method of `schelling list methods`, module:Class, or the equilibrium's own."
+            help="A method of `schelling list methods`, module:Class, or one for --equilibrium."
         ),
     ] = None,
     iterations: Annotated[
-        int | None, typer.Option(help="The most iterations (1000, if no other limit is given).")
+        int | None, typer.Option(help="Limit on iterations (1000 if no limit is given).")
     ] = None,
-    target: Annotated[float | None, typer.Option(help="Stop at this NashConv, or gap.")] = None,
-    seconds: Annotated[float | None, typer.Option(help="Stop after this long.")] = None,
+    target: Annotated[float | None, typer.Option(help="Stop at this NashConv or gap.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="Stop after so many seconds.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All Nash equilibria.")] = False,
     objective: Annotated[
         str | None,
-        typer.Option(help="Of ce, cce, efce, ...: welfare, egalitarian, entropy or a player."),
+        typer.Option(help="For ce, cce, efce, ...: welfare, egalitarian, entropy or a player."),
     ] = None,
-    precision: Annotated[float | None, typer.Option(help="Of qre, in 1 / utility.")] = None,
-    leader: Annotated[int | None, typer.Option(help="Who commits in stackelberg.")] = None,
+    precision: Annotated[
+        float | None, typer.Option(help="For qre: its precision, in 1 / utility.")
+    ] = None,
+    leader: Annotated[
+        int | None, typer.Option(help="For stackelberg: the player who commits.")
+    ] = None,
     settings: Set = None,
     seed: Seed = None,
     export: Annotated[
-        Path | None, typer.Option(help="Write it to a file: .npz, .csv, .efg or .nfg.")
+        Path | None, typer.Option(help="Write the answer to a .npz, .csv, .efg or .nfg file.")
     ] = None,
-    plot: Annotated[Path | None, typer.Option(help="Draw it: .png, .pdf or .svg.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the answer: .png, .pdf or .svg.")] = None,
     as_json: Json = False,
 ) -> None:
     """Solve a game and print the result. Ctrl-C ends it early with the best answer so far.
 
-    With --equilibrium it is computed exactly (of a file: always). Else an OpenSpiel game is
-    iterated by a method of `schelling list methods`.
+    With --equilibrium, and for files, the answer is computed exactly. Otherwise an OpenSpiel game
+    is solved iteratively by a method of `schelling list methods`.
     """
     from marl.tabular.method import REGISTRY
     from scenarios.lookup import value_of
@@ -223,7 +227,7 @@ def _iterate(
         )
     chosen = next(iter(scenario.methods.values()))
     if chosen.scheduled and open_ended:
-        raise InputError(f"{chosen.name} follows a schedule: say its length with --iterations")
+        raise InputError(f"{chosen.name} follows a schedule: give its length with --iterations")
     with progress(scenario.stop.iterations) as show:
         playable = scenario.prepare()
         solving = Solving(playable, chosen, scenario.stop, seed=scenario.seed)

@@ -1,4 +1,4 @@
-"""An equilibrium on the command line: asked for, found, and told."""
+"""An equilibrium on the command line: options checked, solved, and reported."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Whole = Annotated[int, Field(gt=0)]
 
 @dataclass(frozen=True)
 class Found:
-    """What was asked for, and what came out."""
+    """A request for an equilibrium, and the answer."""
 
     game: Game
     concept: str
@@ -81,7 +81,7 @@ def prepare(
 
 
 def is_guarded(game: Game, concept: str) -> bool:
-    """Whether the answer is a security game's coverage, for which no table is laid out."""
+    """Whether the answer is the coverage of a security game, which needs no payoff table."""
     return isinstance(game, SecurityGame) and concept == "stackelberg"
 
 
@@ -109,7 +109,7 @@ def find(
 
 
 def to_json(found: Found) -> dict[str, Any]:
-    """One object: the first equilibrium's figures; if several, all of them in `equilibria`."""
+    """JSON of the first equilibrium; if there are several, all of them in `equilibria`."""
     rows = [_row_json(found, e) for e in found.equilibria]
     line = {
         "game": found.game.name,
@@ -124,7 +124,7 @@ def to_json(found: Found) -> dict[str, Any]:
 
 
 def summary(found: Found) -> list[dict[str, str]]:
-    """A row an equilibrium: method, values, welfare, regret, and what is known of optimality."""
+    """Rows, one an equilibrium: method, values, welfare, regret, and bounds on optimality."""
     rows = []
     for e in found.equilibria:
         row = {"values": ", ".join(map(_fixed, e.values)), "welfare": _fixed(e.welfare)}
@@ -138,7 +138,7 @@ def summary(found: Found) -> list[dict[str, str]]:
 
 
 def facts(found: Found) -> list[str]:
-    """What the method has to say beside the figures, a line each."""
+    """Further facts that the method reports, a line each."""
     lines = []
     for key, value in found.equilibria[0].facts.items():
         if key == "seconds" or key.startswith(COVERAGE):
@@ -150,7 +150,7 @@ def facts(found: Found) -> list[str]:
 
 
 def play(found: Found, most: int = MOST_SHOWN) -> list[tuple[str, list[dict[str, str]], int]]:
-    """Tables (title, rows, how many rows were left out) of what is played."""
+    """Tables of the play: title, rows, and how many rows were left out."""
     tables = []
     for k, e in enumerate(found.equilibria):
         title = f"equilibrium {k + 1}" if len(found.equilibria) > 1 else "play"

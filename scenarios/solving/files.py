@@ -1,4 +1,4 @@
-"""Where an answer is to be written, as it was asked for on the command line."""
+"""The files that an answer is written to, as given on the command line."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ PICTURES = (".png", ".pdf", ".svg")
 
 @dataclass(frozen=True)
 class Files:
-    """Where to write what is found.
+    """The files that an answer is written to.
 
     Raises:
-        InputError: a name that says no format, or a folder that is not there.
+        InputError: a name with an unknown suffix, or a folder that does not exist.
     """
 
     export: Path | None = None
@@ -33,5 +33,5 @@ class Files:
 
     @property
     def wanted(self) -> list[Path]:
-        """Those that are."""
+        """The files that were asked for."""
         return [path for path in (self.export, self.plot) if path is not None]

@@ -1,4 +1,4 @@
-"""The kind `solve`, as commands see it."""
+"""The kind `solve`, as commands use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an equilibrium plays, as rows: numbers for files and JSON, words for the screen."""
+"""The play of an equilibrium as rows: exact for files and JSON, shortened for the screen."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def num_rows(game: Game, e: Equilibrium) -> int:
 
 
 def table(game: Game, e: Equilibrium) -> pd.DataFrame:
-    """What is played, to the last bit.
+    """The play as rows, unrounded.
 
     A strategy: a row an action, as `Strategy.from_frame` reads them, with `label`, what the game
     calls the action, and `reached`, whether the player's own play leads there. A lottery over pure
@@ -76,7 +76,7 @@ def table(game: Game, e: Equilibrium) -> pd.DataFrame:
 
 
 def words(game: Game, e: Equilibrium) -> list[dict[str, str]]:
-    """The same for the screen, rounded and shortened; nothing of a lottery over mixed profiles."""
+    """The play for the screen, rounded and shortened; empty for lotteries over mixed profiles."""
     if e.strategy is not None:
         return strategy_words(as_form(game), e.strategy, _shown, LEAST_SHOWN)
     if e.joint is not None:
@@ -94,7 +94,7 @@ def strategy_words(
     number: Callable[[float], str] = repr,
     least: float = -1.0,
 ) -> list[dict[str, str]]:
-    """A row an information set, by players, those first that play gets to.
+    """Rows, one an information set, by player; sets that are reached come first.
 
     Args:
         form: the game.
@@ -173,7 +173,7 @@ def _mixture(joint: Joint) -> pd.DataFrame:
 def _profiles(
     joint: Joint, names: Callable[[tuple[str, ...]], list[str]], least: float = 0.0
 ) -> list[dict[str, Any]]:
-    """Pure profiles that are likelier than `least`; strategies by their actions' names."""
+    """Pure profiles more likely than `least`, with strategies by their actions' names."""
     players = joint.form.players
     sequences = [_sequences(player, names(player.information_sets)) for player in players]
     rows = []
@@ -190,7 +190,7 @@ def _profiles(
 
 
 def _sequences(player: Treeplex, sets: list[str] | None = None) -> list[str]:
-    """Sequences [S] by their last information set and action; the set is left out if alone."""
+    """Names of sequences [S]: last information set and action; a single set is left out."""
     names = list(player.information_sets) if sets is None else sets
     owner = np.repeat(np.arange(len(names)), player.num_actions).tolist()
     return [

@@ -1,4 +1,4 @@
-"""A run that solves: methods one after the other, each from its own checkpoint."""
+"""A run of kind `solve`: methods one after the other, each with its own checkpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Result:
-    """One method's row of the table that a run ends with."""
+    """The results of one method of a run."""
 
     label: str
     method: str
@@ -53,7 +53,7 @@ class Result:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """The fields, and `value`: the first player's, which in a zero-sum game says it all."""
+        """The fields, and `value`: the first player's (*the* value of a zero-sum game)."""
         return {"value": self.values[0], **vars(self)}
 
     @classmethod
@@ -63,7 +63,7 @@ class Result:
 
 @dataclass(frozen=True)
 class SolvingRun(Run[Scenario, Result]):
-    """A run directory of a scenario that solves; made and found by `scenarios.Run`.
+    """A run of a scenario that solves; created and loaded by `scenarios.Run`.
 
     `execute` calls `progress` at every pause with label, iteration, last evaluation and seconds.
     """

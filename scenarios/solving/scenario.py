@@ -1,4 +1,4 @@
-"""A scenario that solves: a game, one method or several to compare, and when to stop."""
+"""Scenarios of kind `solve`: a game, one or several methods, and when to stop."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ MethodTable = Annotated[
 
 
 class CheckpointTable(Table):
-    """How much work a crash may cost."""
+    """When checkpoints are written."""
 
     seconds: Annotated[float, Field(gt=0)] = 10.0
-    """Between two checkpoints."""
+    """Seconds between two checkpoints."""
 
 
 class Scenario(Experiment):
@@ -58,12 +58,12 @@ class Scenario(Experiment):
 
     kind: Literal["solve"] = "solve"
     node_budget: Annotated[int, Field(gt=0)] = NODE_BUDGET
-    """The most histories to enumerate; methods that sample do not (see their `exact_up_to`)."""
+    """Limit on histories to enumerate; sampling methods do not enumerate (see `exact_up_to`)."""
     method: MethodTable | None = None
-    """One method: its name and parameters."""
+    """The method: its name and parameters."""
     compare: Annotated[dict[str, MethodTable], Field(default_factory=dict)]
-    """Several methods by label, drawn in one picture; a label that is a method's name needs no
-    `name`."""
+    """Several methods by label, drawn in one picture; `name` may be left out where the label is a
+    method's name."""
     stop: Stop = Stop()
     checkpoint: CheckpointTable = CheckpointTable()
 
@@ -84,7 +84,9 @@ class Scenario(Experiment):
     def _labels_can_be_printed(cls, compare: dict[str, Method]) -> dict[str, Method]:
         for label in compare:
             if not label.isprintable() or not 0 < len(label) <= LONGEST_LABEL:
-                raise InputError(f"compare: {label!r} cannot be a label: up to 40 printable signs")
+                raise InputError(
+                    f"compare: {label!r} cannot be a label: use up to 40 printable characters"
+                )
         return compare
 
     @model_validator(mode="after")
@@ -101,12 +103,12 @@ class Scenario(Experiment):
         return dict(self.compare)
 
     def to_toml(self) -> str:
-        """The scenario with every default written out."""
+        """The scenario as TOML, with every default written out."""
         unused = {"compare"} if self.method is not None else {"method"}
         return tomli_w.dumps(self.model_dump(exclude_none=True, exclude=unused))
 
     def prepare(self) -> Game | SequenceForm:
-        """The game as the methods need it: compiled, unless all of them sample.
+        """Load the game, compiled to a sequence form unless all methods sample.
 
         Raises:
             GameError: the game cannot be loaded or compiled.

@@ -1,4 +1,4 @@
-"""What the directory of a run that solves has of its own.
+"""Files of runs that solve: checkpoints of each method, metrics.csv.
 
 metrics.csv      one row an evaluation, appended and flushed
 checkpoint/      one file a method: solver state and history
@@ -42,7 +42,7 @@ def checkpoint_file(path: Path, label: str) -> Path:
 def save_checkpoint(
     path: Path, label: str, identity: str, solver: Solver, history: list[Evaluation], seconds: float
 ) -> None:
-    """All that is needed to go on with one method, written whole or not at all."""
+    """Write a checkpoint of one method, atomically."""
     arrays = {f"{_SOLVER}{name}": array for name, array in solver.state().items()}
     arrays["history"] = np.array(history, dtype=np.float64).reshape(-1, len(Evaluation._fields))
     arrays["seconds"] = np.array(seconds)
@@ -86,7 +86,7 @@ def history(rows: np.ndarray) -> list[Evaluation]:
 
 
 def start_metrics(path: Path, histories: Mapping[str, list[Evaluation]]) -> None:
-    """Write metrics.csv anew from what the checkpoints hold, so that no row stands twice."""
+    """Rewrite metrics.csv from the checkpoints, so that no row appears twice."""
     lines = [",".join(COLUMNS) + "\n"]
     for label, rows in histories.items():
         lines += [_line(label, row) for row in rows]

@@ -1,4 +1,4 @@
-"""What solvers found as a table, and a line that follows them."""
+"""Results of solvers as a table, and their progress line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def print_results(results: list[Result], as_json: bool, work: SolvingRun | None = None) -> None:
-    """The table that a command ends with, or its JSON."""
+    """Print the results, as a table or JSON."""
     if as_json:
         # The best of several methods speaks for the run; the rows of all stand beside it.
         best = min(results, key=lambda r: float("inf") if r.nash_conv is None else r.nash_conv)
@@ -52,7 +52,7 @@ def _result_row(result: Result) -> dict[str, str]:
 
 @contextmanager
 def progress(iterations: int) -> Iterator[Callable[..., None]]:
-    """A line on stderr that follows the solver; nothing where stderr is not a terminal."""
+    """Show a solver's progress on stderr, if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda *_: None
         return

@@ -1,4 +1,4 @@
-"""What was found, in files: refused before the work if it cannot be written, exported, drawn."""
+"""Answers in files: checked before the work, then exported or drawn."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ MOST_ROWS = 2_000_000  # of a table in a file: a few hundred megabytes
 
 
 def check(files: Files, game: Game, concept: str, options: dict[str, Any]) -> None:
-    """Raises InputError now for what could not be written or drawn once the work is done."""
+    """Raise InputError now for files that could not be written or drawn after the work."""
     if files.export is not None:
         _check_export(game, concept, options, files.export)
     if files.plot is not None and _picture(game, concept) == "payoffs":
@@ -54,7 +54,7 @@ def check_sampled(files: Files, name: str) -> None:
 
 
 def write(files: Files, found: Found) -> None:
-    """Write what was asked for, each file whole or not at all."""
+    """Write the files that were asked for, each atomically."""
     if files.export is not None:
         export(found, files.export)
     if files.plot is not None:
@@ -62,7 +62,7 @@ def write(files: Files, found: Found) -> None:
 
 
 def write_iterated(files: Files, game: Game, form: SequenceForm | None, solution: Solution) -> None:
-    """The same for what a method of `marl.tabular` found.
+    """Write the answer of a method of `marl.tabular`.
 
     Args:
         files: as `check` or `check_sampled` let through.
@@ -86,7 +86,7 @@ def write_iterated(files: Files, game: Game, form: SequenceForm | None, solution
 
 
 def export(found: Found, path: Path) -> None:
-    """Write what was found, whole or not at all.
+    """Write an answer to a file, atomically.
 
     `.npz`: the strategy (the first of several), as `Strategy.load` reads it. `.csv`: what is
     played, as a table (`scenarios.solving.played.table`). `.efg`, `.nfg`: the game for Gambit, with
@@ -115,7 +115,7 @@ def export(found: Found, path: Path) -> None:
 
 
 def draw(found: Found, path: Path) -> None:
-    """A picture: strategies by information set; of correlated play, the region of payoffs."""
+    """Draw strategies by information set, or the payoff region of correlated play."""
     from analysis.plots import base as plot
     from analysis.plots import equilibria as plot_equilibria
 
@@ -162,10 +162,10 @@ def _picture(game: Game, concept: str) -> str:
 def _check_export(game: Game, concept: str, options: dict[str, Any], path: Path) -> None:
     suffix = path.suffix.lower()
     if suffix == ".npz" and (concept in LOTTERIES or is_guarded(game, concept)):
-        raise InputError(f"{concept} of {game.name} is no strategy: export it as .csv")
+        raise InputError(f"{concept} of {game.name} is not a strategy: export it as .csv")
     if suffix == ".nfg":
         if not isinstance(game, NormalForm | SecurityGame):
-            raise InputError(f"{game.name} is no matrix game: export it as .efg")
+            raise InputError(f"{game.name} is not a matrix game: export it as .efg")
         _as_table(game)
     if suffix == ".efg" and isinstance(game, SecurityGame):
         _as_table(game)
@@ -192,7 +192,7 @@ def _as_table(game: Game) -> NormalForm:
 
 
 def _comment(found: Found) -> str:
-    """The first equilibrium in words, its numbers as they are."""
+    """The first equilibrium as a comment, its numbers unrounded."""
     e = found.equilibria[0]
     head = f"{e.concept} by {e.method}: values {', '.join(map(repr, e.values.tolist()))}"
     if e.strategy is not None:

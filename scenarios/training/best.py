@@ -1,10 +1,10 @@
-"""Which policy of a run is the best: candidates between updates, and a verdict at its end.
+"""The best policy of a run: candidates between updates, and a paired comparison at the end.
 
-Every look between updates is at the same development games (common random numbers), and the
-candidate is the policy that did best in them; of equals, the later. To be ahead of many others is
-luck in part. So at the end the candidate and the last policy play games that nothing was chosen by,
-both of them the same, and the candidate is the best only if the 95% interval of their paired
-difference is on its side. Otherwise the last policy is: it has learned from most.
+All evaluations between updates use the same development games (common random numbers), and the
+candidate is the policy that did best in them; of equals, the later. Being the best of many is
+partly luck. So at the end the candidate and the last policy both play the same held-out games, and
+the candidate is the best only if the 95% interval of their paired difference is on its side.
+Otherwise the last policy is: it has learned from the most data.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from games.finite.sequence_form import Float64
 from games.simulators.metrics import EVALUATED, Metric, metric
 
 Best = dict[str, Any]
-"""Of the best policy: metric, value and update. Where a candidate was held against the last policy
-also candidate, its update; last, the last one's value; ahead, by how much the candidate is better
-than that; and of games how many there were, and ahead_low and ahead_high, the 95% interval."""
+"""The best policy: metric, value and update. Where a candidate was compared with the last policy
+also candidate, its update; last, the last one's value; ahead, by how much the candidate is better;
+and if games were played, their number `games`, and the 95% interval ahead_low to ahead_high."""
 
 
 def exact_verdict(candidate: Best, update: int, value: float) -> Best:
-    """The better of a candidate and the last policy, whose values are known without an error.
+    """The better of a candidate and the last policy, by exact values.
 
     Args:
         candidate: its metric, value and update.
@@ -39,14 +39,14 @@ def exact_verdict(candidate: Best, update: int, value: float) -> Best:
 def verdict(
     candidate: Best, update: int, own: Float64, last: Float64, known: Sequence[Metric] = ()
 ) -> Best:
-    """The better of a candidate and the last policy by the same games.
+    """The better of a candidate and the last policy, by the same games.
 
     Args:
         candidate: its metric and update.
         update: of the last policy.
         own: [E] the metric in games of the candidate.
         last: [E] in the same games of the last policy.
-        known: what the game says of its metrics.
+        known: the game's metrics.
     """
     more = metric(candidate["metric"], known).better == "more"
     ahead = own - last if more else last - own
@@ -64,7 +64,7 @@ def _verdict(candidate: Best, update: int, last: float, is_ahead: bool) -> Best:
     return found | {"candidate": candidate["update"], "last": last}
 
 
-def in_words(best: Best, updates: int) -> str:
+def best_line(best: Best, updates: int) -> str:
     """One line on which policy is the best, and by how much.
 
     Args:
@@ -78,33 +78,33 @@ def in_words(best: Best, updates: int) -> str:
     by: float = best["ahead"]
     low, high = (best.get(f"ahead_{end}", by) for end in ("low", "high"))
 
-    def told(by: float, low: float, high: float) -> str:
+    def difference(by: float, low: float, high: float) -> str:
         games = best.get("games")
         return f"{by:.4f}" + (f" (95%: {low:.4f} to {high:.4f}, {games:,} games)" if games else "")
 
     candidate = f"update {best['candidate']:,}"
     if best["update"] == best["candidate"]:
-        return f"{head}), better than the last by {told(by, low, high)}"
+        return f"{head}), better than the last by {difference(by, low, high)}"
     if high < 0:
-        return f"{head}, the last), better than {candidate} by {told(-by, -high, -low)}"
-    return f"{head}, the last); {candidate} is not certainly better: by {told(by, low, high)}"
+        return f"{head}, the last), better than {candidate} by {difference(-by, -high, -low)}"
+    return f"{head}, the last); {candidate} is not certainly better: by {difference(by, low, high)}"
 
 
 class Candidates:
-    """The best of the looks so far, told row by row."""
+    """The best evaluation so far, updated row by row."""
 
     def __init__(self, column: str | None, known: Sequence[Metric] = ()) -> None:
         """
         Args:
-            column: of metrics.csv, by which the best is chosen; None: nobody looks.
-            known: what the game says of its metrics.
+            column: of metrics.csv, by which the best is chosen; None: no candidates.
+            known: the game's metrics.
         """
         self.column, self.known = column, known
         self.metric = None if column is None else column.removeprefix(EVALUATED)
         self.best: Best = {}
 
     def note(self, row: dict[str, float]) -> bool:
-        """Whether a row of metrics.csv is of a new candidate."""
+        """Take a row of metrics.csv; returns whether it makes a new candidate."""
         value = math.nan if self.column is None else row.get(self.column, math.nan)
         if self.column is None or not math.isfinite(value):
             return False

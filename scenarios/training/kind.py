@@ -1,4 +1,4 @@
-"""The kind `train`, as commands see it."""
+"""The kind `train`, as commands use it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What learns: the methods of training scenarios by name."""
+"""Learning methods by name, for `schelling list learners`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from marl.learning.method import METHODS, LearningMethod
 
 
 def list_learners() -> list[dict[str, str]]:
-    """Every learner with the first line of its description and its parameters."""
+    """Every learning method with the first line of its description and its parameters."""
     return [
         {
             "learner": name,

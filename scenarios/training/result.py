@@ -1,4 +1,4 @@
-"""What a run that trains ends with."""
+"""The results of a training run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scenarios.training.best import Best
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What a run that trains ends with."""
+    """The results of a training run."""
 
     game: str
     method: str

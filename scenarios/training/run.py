@@ -1,4 +1,4 @@
-"""A run that trains: what its folder holds, and what has to be seen to before it goes on."""
+"""A run of kind `train`: its metrics, policies and strategy, and how it is resumed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TrainingRun(Run[TrainingScenario, TrainingResult]):
-    """A run directory of a scenario that trains; made and found by `scenarios.Run`.
+    """A run of a scenario that trains; created and loaded by `scenarios.Run`.
 
-    `execute` takes `scenario.start()` as what is ready, and calls `progress` after every update
+    `execute` takes `scenario.start()` as its `ready`, and calls `progress` after every update
     with its row. A game that breaks its rules and checkpoints that are all damaged are InputErrors.
     """
 
@@ -41,7 +41,7 @@ class TrainingRun(Run[TrainingScenario, TrainingResult]):
         return store.table(self.path)
 
     def policy(self, best: bool = False) -> Policy:
-        """The policy as it was learned last, or the best by the scenario's `checkpoint.best`.
+        """The last policy, or the best by the scenario's `checkpoint.best`.
 
         Until a run is done, the best is the one that did best in the development games so far.
 
@@ -58,12 +58,12 @@ class TrainingRun(Run[TrainingScenario, TrainingResult]):
                 return Policy.load(file)
         fix = f"`schelling resume {self.path}`"
         if best:
-            fix = "play it without --best; evaluation.every lets a run look for the best"
+            fix = "play it without --best; with evaluation.every a run keeps its best policy"
         raise InputError(f"{self.path} has no {'best ' if best else ''}policy yet: {fix}")
 
     @property
     def strategy(self) -> Strategy:
-        """The average of what was played, of a run that was asked for it with `[exact] average`.
+        """The average strategy over a run's evaluations, which `[exact] average` asks for.
 
         Raises:
             InputError: it was not asked for, or the run is not done.
@@ -71,7 +71,7 @@ class TrainingRun(Run[TrainingScenario, TrainingResult]):
         file = self.path / STRATEGY
         if not file.exists():
             raise InputError(
-                f"{self.path} has no average strategy: set exact.average = true, and let it end"
+                f"{self.path} has no average strategy: set exact.average = true and finish the run"
             )
         return Strategy.load(file)
 
@@ -81,7 +81,7 @@ class TrainingRun(Run[TrainingScenario, TrainingResult]):
 
     def _done_already(self) -> list[TrainingResult] | None:
         store.require_same(self.path, self.scenario.identity(store.steps_at_first(self.path)))
-        rows = store.read(self.path)  # damage is said before anything starts
+        rows = store.read(self.path)  # damage is reported before anything starts
         files = [self.path / name for name in (RESULT, POLICY, PICTURE)]
         if not rows or not all(file.exists() for file in files):
             return None
@@ -104,13 +104,13 @@ class TrainingRun(Run[TrainingScenario, TrainingResult]):
         if ready is None:
             steps = store.steps_at_first(self.path)
             ready = stack.enter_context(self.scenario.start(steps))
-        if self._looks_before() != self.scenario.looks:
+        if self._selection_before() != self.scenario.selection:
             store.forget_candidates(self.path)  # they did well in other games
         work = Work(self.path, self.scenario, ready, tell)
         stack.callback(work.close)
         return work
 
-    def _looks_before(self) -> tuple[Any, ...]:
-        """How the run looked for the best until now."""
+    def _selection_before(self) -> tuple[Any, ...]:
+        """How the run has chosen its best policy until now."""
         scenario = read_scenario(self.path)
-        return scenario.looks if isinstance(scenario, TrainingScenario) else ()
+        return scenario.selection if isinstance(scenario, TrainingScenario) else ()

@@ -1,4 +1,4 @@
-"""A scenario that trains: a plan, when to stop, what to keep, and how to look at what was learned.
+"""Scenarios of kind `train`: a plan, when to stop, what to keep, and how to evaluate.
 
 What is to be trained, with which method and network and where, is `marl.learning.plan.Plan`; its
 defaults stand there.
@@ -39,45 +39,44 @@ class TrainingStop(Table):
     """When to stop: at the first of these that is reached, after a whole update."""
 
     steps: Annotated[int, Field(ge=0)] = 1_000_000
-    """Steps of all games together."""
+    """Environment steps of all games together."""
     seconds: Annotated[float, Field(ge=0)] | None = None
-    """After this long, what was spent before a run was resumed included."""
+    """Seconds of training, including those before a run was resumed."""
     target: Annotated[dict[str, float], Field(default_factory=dict)]
-    """Once metrics are at least (of NashConv, costs and such: at most) this: {success = 0.95}."""
+    """Stop once metrics are as good as this, such as {success = 0.95} or {nash_conv = 0.1}."""
 
 
 class TrainingCheckpoint(Table):
-    """How much work a crash may cost, and what is kept."""
+    """When checkpoints are written, and which policies are kept."""
 
     seconds: Annotated[float, Field(gt=0)] = 60.0
-    """Between two checkpoints."""
+    """Seconds between two checkpoints."""
     keep: Annotated[int, Field(gt=0)] = 3
-    """How many of the last are kept."""
+    """Number of checkpoints kept, the latest ones."""
     best: str | None = None
-    """The metric by which the best policy is found: of evaluated games, or exact. None: exact
-    NashConv, if there is [exact]; else the return, if there is `evaluation.every`; else nobody
-    looks for the best."""
+    """Metric that decides which policy is the best: of evaluation games, or exact. None: exact
+    NashConv with [exact]; else the return with `evaluation.every`; else no best policy is kept."""
 
 
 class Evaluation(Table):
-    """Whole games from which nothing is learned: between updates the same ones every time, and at
-    the end others, by which nothing was chosen."""
+    """Evaluation in whole games apart from training: the same development games between updates,
+    and other games at the end."""
 
     every: Annotated[int, Field(ge=0)] = 0
-    """Updates between two looks; 0: never, or only at the end if `parameters` are given."""
+    """Updates between two evaluations; 0: never, or only at the end if `parameters` are given."""
     episodes: Annotated[int, Field(gt=1, le=MOST_EPISODES)] = 100
-    """Games at the end; of a million the mean is known to a thousandth of their spread."""
+    """Games of the evaluation at the end, at most a million."""
     development: Annotated[int, Field(gt=1, le=MOST_EPISODES)] | None = None
-    """Games of each look between updates, by which the best policy is found; None: as many as at
+    """Games of each evaluation between updates, which choose the best policy; None: as many as at
     the end."""
     parameters: Annotated[dict[str, Any], Field(default_factory=dict)]
-    """Of the game, where the policy is judged in another: {periods = 5000}. A game that plays its
-    traces of demand again and again is judged on others anyway."""
+    """Game parameters changed for evaluations, such as {periods = 5000}. Games that repeat a fixed
+    set of demand traces are always evaluated on other traces."""
     greedy: bool = False
-    """Play the likeliest action, not a drawn one."""
+    """Whether evaluations play the likeliest action instead of a drawn one."""
     against: Literal["self", "random"] = "self"
-    """Who plays the other seats: the policy, or somebody who draws legal actions; the policy's own
-    seat then changes from game to game."""
+    """Who plays the other seats: the policy itself, or uniformly random legal actions; the policy's
+    own seat then changes from game to game."""
 
 
 def _flattened(table: Mapping[str, Any], before: str = "") -> list[tuple[str, Any]]:
@@ -93,11 +92,11 @@ class Sweep(Table):
     """What `schelling sweep` varies."""
 
     grid: Annotated[dict[str, tuple[Any, ...]], Field(default_factory=dict)]
-    """Dotted keys and the values that each is to take: {"method.clip" = [0.1, 0.2]}."""
+    """Dotted keys and the values to try for each, such as {"method.clip" = [0.1, 0.2]}."""
     seeds: Annotated[int, Field(gt=0)] = 1
-    """Runs of each combination, with seeds one apart."""
+    """Runs of each combination, with consecutive seeds."""
     parallel: Annotated[int, Field(gt=0)] | None = None
-    """Runs at once; None: as many as there are CPUs for."""
+    """Number of runs at once; None: as many as the CPUs allow."""
 
     @field_validator("grid", mode="before")
     @classmethod
@@ -131,15 +130,15 @@ class TrainingScenario(Plan, Experiment):
     checkpoint: TrainingCheckpoint = TrainingCheckpoint()
     evaluation: Evaluation = Evaluation(parameters={})
     exact: Exact | None = None
-    """Exact NashConv as training goes, of games that can be enumerated."""
+    """Exact NashConv during training, for games that can be enumerated."""
     sweep: Sweep = Sweep(grid={})
 
     @model_validator(mode="after")
     def _schedules_know_the_run(self) -> TrainingScenario:
-        """Shares are of a length that somebody chose, and not of the default."""
+        """Schedules by shares of the run need an explicit `stop.steps`."""
         if self.method.follows_run and "steps" not in self.stop.model_fields_set:
             raise InputError(
-                f"method {self.method.name}: its schedules are by shares of the run: give "
+                f"method {self.method.name}: its schedules are shares of the run: give "
                 "stop.steps, or write them in steps"
             )
         return self
@@ -151,7 +150,7 @@ class TrainingScenario(Plan, Experiment):
 
     @property
     def chosen_by(self) -> str | None:
-        """The column of metrics.csv by which the best policy is found; None: nobody looks."""
+        """The column of metrics.csv that decides which policy is the best; None: no best policy."""
         name = self.checkpoint.best
         if name is not None:
             name = name.removeprefix(EVALUATED)
@@ -162,8 +161,8 @@ class TrainingScenario(Plan, Experiment):
         return name if name is None or name in EXACT else f"{EVALUATED}{name}"
 
     @property
-    def looks(self) -> tuple[Any, ...]:
-        """How the best policy is looked for: candidates that were found otherwise do not count."""
+    def selection(self) -> tuple[Any, ...]:
+        """How the best policy is chosen; candidates that were chosen otherwise do not count."""
         if self.chosen_by is None or self.chosen_by in EXACT:
             return (self.chosen_by,)
         how = self.evaluation
@@ -176,26 +175,26 @@ class TrainingScenario(Plan, Experiment):
         return self.plan_over(self.stop.steps)
 
     def plan_over(self, steps: int) -> Plan:
-        """The plan of a run that was to take so many steps when it began."""
+        """The plan of a run with schedules over so many steps."""
         plan = {name: getattr(self, name) for name in Plan.model_fields}
         return Plan(**plan | {"method": self.method.over(steps)})
 
     def identity(self, steps: int | None = None) -> dict[str, Any]:
-        """What a run cannot change halfway: all of the plan but where it runs.
+        """What a run cannot change when it is resumed: all of the plan but its resources.
 
         Args:
-            steps: that the run was to take when it began; None: `stop.steps`. Part of it only if a
-                schedule hangs on it.
+            steps: the run's length when it began; None: `stop.steps`. Part of the identity only if
+                a schedule depends on it.
         """
         steps = self.stop.steps if steps is None else steps
         plan = self.plan_over(steps).model_dump(mode="json", exclude={"resources"})
         return plan | ({"steps": steps} if self.method.follows_run else {})
 
     def start(self, steps: int | None = None) -> Trainer:
-        """The plan at work, to be closed by the caller.
+        """Start training; the caller closes it.
 
         Args:
-            steps: that the run was to take when it began; None: `stop.steps`.
+            steps: the run's length when it began; None: `stop.steps`.
 
         Raises:
             InputError: as `check`, or a cluster that does not answer.
@@ -205,11 +204,11 @@ class TrainingScenario(Plan, Experiment):
             return train(self.plan if steps is None else self.plan_over(steps))
 
     def check(self) -> None:
-        """See that all of this can be done, before a folder is made or Ray starts, in seconds.
+        """Check that the scenario can run, within seconds, before a folder is made or Ray starts.
 
         Raises:
-            InputError: a game that cannot be played, a method that cannot learn it, something that
-                is too large for this machine, a metric that nothing measures.
+            InputError: the game cannot be played, the method cannot learn it, something is too
+                large for this machine, or a metric is never measured.
         """
         spec = vector(self.game, 1).spec
         self.plan.require()
@@ -225,9 +224,9 @@ class TrainingScenario(Plan, Experiment):
         self.require_metrics(dict.fromkeys(self._reported(spec), 0.0), (), spec)
 
     def _reported(self, spec: Spec) -> set[str]:
-        """What the game itself reports, if the scenario names anything that training does not.
+        """The game's own metrics, if the scenario names any that training does not report.
 
-        A game of random play says it, as far as that is known before it ends.
+        One game of random play shows them, up to a limit on its length.
         """
         named = {*self.stop.target, self.checkpoint.best or "return"}
         if {key.removeprefix(EVALUATED) for key in named} <= self.method.measured(self.plan, spec):
@@ -242,16 +241,16 @@ class TrainingScenario(Plan, Experiment):
         return reported
 
     def require_metrics(self, row: Mapping[str, float], seen: Iterable[str], spec: Spec) -> None:
-        """See that the metrics named can be measured.
+        """Check that the metrics named can be measured.
 
         Args:
-            row: of `Trainer.step`, in which games ended: what it has that is no metric of
-                training's own, the game reports.
-            seen: names of all that was measured before.
+            row: of `Trainer.step`, in which games ended; metrics in it that are not those of
+                training are the game's.
+            seen: names of all metrics measured before.
             spec: of the game.
 
         Raises:
-            InputError: one that is not and will not be.
+            InputError: one of them will never be measured.
         """
         own = self.method.measured(self.plan, spec)
         known = {*own, *row, *seen, SECONDS}
@@ -291,8 +290,8 @@ class TrainingScenario(Plan, Experiment):
 
         Args:
             row: of the last update; empty before the first one.
-            seconds: that the run took.
-            known: what the game says of its metrics.
+            seconds: spent on the run so far.
+            known: the game's metrics.
         """
         stop = self.stop
         return (
@@ -302,7 +301,7 @@ class TrainingScenario(Plan, Experiment):
         )
 
     def reached(self, row: Mapping[str, float], known: Iterable[Metric] = ()) -> bool:
-        """Whether an update's metrics are all at their targets; see `is_done`."""
+        """Whether all metrics of an update have reached their targets; see `is_done`."""
         target = self.stop.target
         return bool(target) and all(
             key in row and not metric(key, known).is_better(bound, row[key])

@@ -1,4 +1,4 @@
-"""What the directory of a run that trains has of its own.
+"""Files of training runs: plan, checkpoints, candidates, metrics.csv.
 
 metrics.csv           one row an update; a cell is empty where a metric was not measured
 tensorboard/          the same for TensorBoard, over steps
@@ -42,7 +42,7 @@ POLICY, BEST, PICTURE = "policy.pt", "best.pt", "learning.png"
 
 
 def require_same(run: Path, identity: dict[str, Any]) -> None:
-    """Note what is trained; InputError if the run was begun with something else."""
+    """Record the plan; InputError if the run began with another one."""
     file = run / FOLDER / PLAN
     text = json.dumps(identity, indent=1, sort_keys=True)
     if not file.exists():
@@ -59,7 +59,7 @@ def require_same(run: Path, identity: dict[str, Any]) -> None:
 
 
 def steps_at_first(run: Path) -> int | None:
-    """The steps that a run was to take when it began; None if nothing hangs on them."""
+    """The run's length in steps when it began; None if no schedule depends on it."""
     file = run / FOLDER / PLAN
     if not file.exists():
         return None
@@ -70,7 +70,7 @@ def steps_at_first(run: Path) -> int | None:
 
 
 def _noted(file: Path) -> dict[str, Any]:
-    """What plan.json says; InputError if it is damaged."""
+    """The content of plan.json; InputError if it is damaged."""
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
     except (ValueError, RecursionError):
@@ -99,13 +99,13 @@ def candidate(run: Path, update: int) -> Path:
 
 
 def candidates(run: Path) -> list[Path]:
-    """Policies that were the best so far when they were looked at, the newest first."""
+    """Policy files that were the best so far when evaluated, the newest first."""
     found = [p for p in (run / FOLDER).glob("best-*") if re.fullmatch(r"best-\d+\.pt", p.name)]
     return sorted(found, key=update_of, reverse=True)
 
 
 def forget_candidates(run: Path) -> None:
-    """Delete the candidates: the best policy is looked for anew from here on."""
+    """Delete the candidates, so that the choice of the best policy starts again."""
     for file in candidates(run):
         file.unlink(missing_ok=True)
 
@@ -116,7 +116,7 @@ def update_of(path: Path) -> int:
 
 
 def save(run: Path, training: Trainer, exact: ExactLog | None, keep: int) -> None:
-    """Write a checkpoint, whole or not at all, and delete all but the last `keep`."""
+    """Write a checkpoint atomically, and delete all but the last `keep`."""
     folder = checkpoint(run, training.updates)
     if exact is not None:  # first: a checkpoint is there once its folder is
         write_arrays(_exact(folder), {k: np.asarray(v) for k, v in exact.state().items()})
@@ -165,7 +165,7 @@ def restore(
 
 
 def require_checkpoint(run: Path) -> None:
-    """Raises InputError if there are checkpoints, but none is as this run wrote it."""
+    """Raise InputError if there are checkpoints, but none is unchanged."""
     found = checkpoints(run)
     for k, folder in enumerate(found):
         try:
@@ -204,7 +204,7 @@ def _exact(folder: Path) -> Path:
 
 
 class Metrics:
-    """metrics.csv at work: rows are appended and flushed, columns are added as they appear.
+    """Writes metrics.csv: rows are appended and flushed, columns added as they appear.
 
     Rows stand in the file alone: a run of a week has a million of them.
     """
@@ -219,7 +219,7 @@ class Metrics:
 
     @property
     def rows(self) -> list[Row]:
-        """All that were written, read again."""
+        """All rows in the file."""
         return read(self.run)
 
     def append(self, row: Row, instead: bool = False) -> None:
@@ -235,7 +235,7 @@ class Metrics:
             file.write(self._line(row))
 
     def sync(self) -> None:
-        """See to it that all rows are on the disk."""
+        """Flush all rows to the disk."""
         descriptor = os.open(self.file, os.O_RDONLY)
         try:
             os.fsync(descriptor)

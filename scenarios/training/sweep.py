@@ -1,4 +1,4 @@
-"""A sweep: a training scenario in many variants at once, by Ray Tune, each in a run of its own.
+"""A sweep: many variants of a training scenario by Ray Tune, each as a separate run.
 
 FOLDER/scenario.toml    the scenario, with its [sweep]
 FOLDER/NUMBER-VARIANT/  a run each, like any other
@@ -73,7 +73,7 @@ def variants(scenario: TrainingScenario) -> list[Variant]:
 def run_sweep(
     scenario: TrainingScenario, folder: Path, progress: Callable[[int, int], object]
 ) -> list[dict[str, Any]]:
-    """Carry a sweep out, or go on with one: runs that are done stay, others are resumed.
+    """Run a sweep, or continue one: finished runs stay, others are resumed.
 
     Args:
         scenario: with its sweep.
@@ -119,7 +119,7 @@ def _train(
     todo: list[Variant],
     progress: Callable[[int, int], object],
 ) -> dict[str, str]:
-    """Carry variants out; returns why those that failed did, by their paths."""
+    """Train variants; returns the errors of those that failed, by their paths."""
     resources = scenario.resources
     claims = _bundles(scenario)
     cpus = math.ceil(sum(claim.get("CPU", 0.0) for claim in claims))
@@ -176,7 +176,7 @@ def _is_done(path: Path) -> bool:
 
 
 def _trial(config: dict[str, Any]) -> None:
-    """One run, in a process of Ray Tune's."""
+    """Train one variant, in a process of Ray Tune."""
     from ray import tune
 
     path = Path(config["trial"]["path"])
@@ -201,7 +201,7 @@ def _trial(config: dict[str, Any]) -> None:
 
 
 def _bundles(scenario: TrainingScenario) -> list[dict[str, float]]:
-    """What Ray sets aside for a run: its driver, its env runners, its learners."""
+    """The resources that Ray reserves for a run: its driver, env runners and learners."""
     own = scenario.resources
     head: dict[str, float] = {"CPU": 1.0}
     if not own.learners and own.gpus_per_learner:
@@ -226,12 +226,12 @@ def _claim(folder: Path, scenario: TrainingScenario) -> None:
 
 
 def _sweep_of(scenario: Experiment) -> dict[str, Any]:
-    """What a sweep cannot change halfway: all but where it runs, and how much of it at once."""
+    """What a sweep cannot change when continued: all but its resources and parallelism."""
     return scenario.model_dump(exclude={"resources": True, "sweep": {"parallel"}})
 
 
 def _metric(scenario: TrainingScenario) -> str:
-    """By which runs are compared."""
+    """The metric that runs are compared by."""
     return (scenario.chosen_by or "return").removeprefix(EVALUATED)
 
 

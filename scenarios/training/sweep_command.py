@@ -19,8 +19,8 @@ def sweep(
         list[str] | None,
         typer.Option("--set-grid", metavar="KEY=A,B,C", help="Values to try, method.clip=0.1,0.2."),
     ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Runs of each, with seeds one apart.")] = None,
-    parallel: Annotated[int | None, typer.Option(help="Runs at once.")] = None,
+    seeds: Annotated[int | None, typer.Option(help="Runs of each, with consecutive seeds.")] = None,
+    parallel: Annotated[int | None, typer.Option(help="Number of runs at once.")] = None,
     settings: Set = None,
     seed: Seed = None,
     out: Annotated[
@@ -29,9 +29,9 @@ def sweep(
     address: Address = None,
     as_json: Json = False,
 ) -> None:
-    """Train a scenario in many variants with Ray Tune; a table of them, the best first.
+    """Train many variants of a scenario with Ray Tune, and list them, the best first.
 
-    The grid is given here or in the scenario's [sweep]. The same command with --out goes on with a
+    The grid is given here or in the scenario's [sweep]. The same command with --out continues a
     sweep that was stopped.
     """
     from scenarios import store
@@ -46,7 +46,9 @@ def sweep(
     ]
     found = find(scenario, [*(settings or []), *options], seed=seed)
     if found.kind != "train":
-        raise InputError(f"{scenario} is of kind {found.kind}; sweeps are of scenarios that train")
+        raise InputError(
+            f"{scenario} is of kind {found.kind}; only scenarios that train can be swept"
+        )
     from scenarios.training.scenario import TrainingScenario
     from scenarios.training.sweep import run_sweep
 

@@ -1,4 +1,4 @@
-"""What training measured as a table, and a line that follows it."""
+"""Results of training as a table, and its progress line."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ LAST: tuple[Column, ...] = (
 
 
 def columns(scenario: TrainingScenario) -> tuple[Column, ...]:
-    """What is shown of training, where it was measured: of the game's own metrics the one that it
-    names first, and those by which the run ends or its best policy is found."""
+    """Columns shown of training, where measured: of the game's own metrics the first, and those
+    that end the run or choose its best policy."""
     try:
         known = vector(scenario.game, 1).spec.metrics
     except InputError:  # a game that is no longer there; the run's figures are
@@ -55,13 +55,13 @@ def counts(scenario: TrainingScenario) -> str:
 
 
 def followed(row: dict[str, float], key: str) -> float | None:
-    """A metric; where it was not evaluated, as it was in training; None if it is unknown."""
+    """A metric of evaluations, or else of training; None if neither was measured."""
     return row.get(key, row.get(key.removeprefix(EVALUATED)))
 
 
 @contextmanager
 def training_progress(scenario: TrainingScenario) -> Iterator[Callable[[dict[str, float]], None]]:
-    """A line on stderr that follows training; nothing where stderr is not a terminal."""
+    """Show the progress of training on stderr, if that is a terminal."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda row: None
         return
@@ -85,7 +85,7 @@ def training_progress(scenario: TrainingScenario) -> Iterator[Callable[[dict[str
 
 
 def print_training(work: TrainingRun, results: list[TrainingResult], as_json: bool) -> None:
-    """The table that training ends with, or its JSON."""
+    """Print the results of training, as a table or JSON."""
     (result,) = results
     if as_json:
         where = {"run": str(work.path), "scenario": work.scenario.name, "finished": True}
@@ -94,20 +94,20 @@ def print_training(work: TrainingRun, results: list[TrainingResult], as_json: bo
     row = {
         "method": result.method,
         "updates": f"{result.updates:,}",
-        **_told(work.scenario, result.metrics, result.evaluation),
+        **_figures(work.scenario, result.metrics, result.evaluation),
         "seconds": f"{result.seconds:,.0f}",
     }
     print_table(result.game, [row])
     print_gap(result.evaluation)
     if result.best:
-        from scenarios.training.best import in_words
+        from scenarios.training.best import best_line
 
-        print(in_words(result.best, result.updates))
+        print(best_line(result.best, result.updates))
     print(f"run: {work.path} (play it: schelling play {work.path})")
 
 
 def print_unfinished(work: TrainingRun, as_json: bool) -> None:
-    """How far a run that trains has come."""
+    """Print the progress of an unfinished training run."""
     from scenarios.training import store
 
     last: dict[str, float] = {}
@@ -116,15 +116,17 @@ def print_unfinished(work: TrainingRun, as_json: bool) -> None:
     if as_json:
         print(json.dumps({"run": str(work.path), "finished": False, "progress": last}))
         return
-    rows = [{"updates": f"{last['update']:,.0f}", **_told(work.scenario, last, {})}] if last else []
+    rows = (
+        [{"updates": f"{last['update']:,.0f}", **_figures(work.scenario, last, {})}] if last else []
+    )
     print_table(f"{work.scenario.game}, not finished", rows)
     print(f"go on with: schelling resume {work.path}")
 
 
-def _told(
+def _figures(
     scenario: TrainingScenario, last: dict[str, float], evaluation: dict[str, float]
 ) -> dict[str, str]:
-    """Columns of the most telling metrics; of evaluated ones also the standard error."""
+    """The main metrics by column; for those of evaluations also the standard error."""
     row = {counts(scenario): f"{last['steps']:,.0f}"} if "steps" in last else {}
     for name, key, form in columns(scenario):
         plain = key.removeprefix(EVALUATED)

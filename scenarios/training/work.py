@@ -1,4 +1,4 @@
-"""Training at work: update by update, and all that is written as it goes."""
+"""Training update by update, with its metrics, checkpoints, evaluations and results."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ from scenarios.training.result import TrainingResult
 from scenarios.training.scenario import EXACT, SECONDS, TrainingScenario
 from scenarios.training.store import BEST, PICTURE, POLICY, Metrics, Row
 
-# Places among a run's seeds, of which training has 0 to 3: of the games that policies are chosen by
-# as training goes, and of those that judge what was chosen.
+# Branches of the run's seed (training uses 0 to 3): for the development games, which choose the
+# candidate, and for the held-out games at the end, which judge it.
 DEVELOPMENT, HELD_OUT = 9, 10
 
 Progress = Callable[[Row], object]  # called with every row
 
 
 class Work:
-    """Training, and all that is written as it goes."""
+    """Training of one run, which writes metrics, checkpoints and results."""
 
     def __init__(
         self,
@@ -49,9 +49,9 @@ class Work:
         """
         Args:
             path: of the run.
-            scenario: that is carried out.
-            training: that was started; goes back to the last checkpoint, if there is one.
-            tell: called with a line where something is wrong and the run goes on all the same.
+            scenario: of the run.
+            training: already started; restored from the last checkpoint, if there is one.
+            tell: called with a line for every problem that does not end the run.
         """
         from tensorboardX import SummaryWriter
 
@@ -61,11 +61,11 @@ class Work:
         self.exact = None if exact is None else ExactLog(training.plan, exact)
         self.saved = store.restore(path, training, self.exact, tell)
         self.metrics = Metrics(path, self.saved)
-        self.last: Row = {}  # of every metric, what was measured last
+        self.last: Row = {}  # the last value of every metric
         self.known = training.spec.metrics
         self.candidates = Candidates(self.scenario.chosen_by, self.known)
         self.row: Row = {}  # of the last update
-        self.unfinished: Row = {}  # of an update that was interrupted while it was looked at
+        self.unfinished: Row = {}  # of an update whose evaluation was interrupted
         for row in self.metrics.rows:
             if SECONDS not in row:
                 self.unfinished = row
@@ -79,7 +79,7 @@ class Work:
         self.began = time.perf_counter()
         self.board = SummaryWriter(
             str(path / "tensorboard"),
-            # What was written beyond the checkpoint is about to be written again.
+            # Events after the checkpoint are about to be written again.
             purge_step=training.steps + 1 if self.saved else None,
             filename_suffix=f".{self.saved}",
             flush_secs=10,
@@ -128,7 +128,7 @@ class Work:
         return [result]
 
     def save(self) -> None:
-        """A checkpoint, if there is anything new."""
+        """Write a checkpoint, if there is anything new."""
         if self.training.updates > self.saved:
             self.metrics.sync()
             self.board.flush()
@@ -137,7 +137,7 @@ class Work:
             self.saved = self.training.updates
 
     def _pause(self) -> None:
-        """Raises Interrupted if somebody wants to stop; whoever catches it saves."""
+        """Raise Interrupted if the run is to stop; the caller that catches it saves."""
         if self.stopped():
             raise Interrupted(
                 f"interrupted after update {self.training.updates:,} and saved; go on with: "
@@ -162,10 +162,10 @@ class Work:
         return row
 
     def _look(self, row: Row) -> Row:
-        """What an update led to, measured and written down.
+        """Evaluate the policy after an update, and write its row.
 
-        If it is interrupted, the row is kept without the seconds: what is missing of it is
-        measured when the run goes on.
+        If interrupted, the row is kept without the column `seconds`: missing metrics are measured
+        when the run is resumed.
         """
         every = self.scenario.evaluation.every
         if every and self.training.updates % every == 0:
@@ -193,13 +193,13 @@ class Work:
         return row
 
     def _keep(self, row: Row) -> None:
-        """Keep what was measured last."""
+        """Keep the last value of every metric."""
         self.last |= {name: value for name, value in row.items() if math.isfinite(value)}
 
     def _judge(self, policy: Policy) -> tuple[dict[str, float], Best]:
-        """How the last policy does in games that nothing was chosen by, and which is the best one.
+        """Evaluate the last policy in held-out games, and decide which policy is the best.
 
-        The best one is written into a file of its own.
+        The best one is also written to its own file.
         """
         scenario, update, played = self.scenario, self.training.updates, None
         if scenario.evaluation.every or scenario.evaluation.parameters:
@@ -229,7 +229,7 @@ class Work:
         return evaluation, best
 
     def _earlier(self, candidate: Best, update: int) -> Policy | None:
-        """The candidate, if it is another policy than that of the last update and can be read."""
+        """The candidate, if it is not the last policy and can be read."""
         if not candidate or candidate["update"] == update:
             return None
         try:
@@ -261,7 +261,7 @@ class Work:
 
 
 def draw(path: Path, scenario: TrainingScenario, result: TrainingResult) -> None:
-    """The picture of a run that is done."""
+    """Draw the picture of a finished run."""
     from analysis.plots import learning as plot_learning
 
     counted = scenario.method.counts

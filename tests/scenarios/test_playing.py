@@ -214,7 +214,7 @@ def test_labels_and_texts():
 SCENARIOS = [
     ("players = []", "give at least one"),
     ('players = ["uniform", "uniform"]', "uniform is given twice"),
-    ("players = [3]", "3 is no text"),
+    ("players = [3]", "3 is not a text"),
     ('players = {" " = "uniform"}', "cannot be a label"),
     ('players = {a = ""}', "a plays nothing"),
     ('players = ["uniform"]\nto = "unifrom"', "did you mean uniform"),
@@ -251,7 +251,7 @@ COMMANDS = [
     (["kuhn_poker", "--players", ""], "a name is missing"),
     (["kuhn_poker", "--players", "uniform,,"], "a name is missing"),
     (["kuhn_poker", "--players", "uniform,uniform"], "given twice"),
-    (["kuhn_poker", "--players", "uniform", "--to", "me"], "nobody is called 'me'"),
+    (["kuhn_poker", "--players", "uniform", "--to", "me"], "no player is called 'me'"),
     (["kuhn_poker", "--players", "uniform", "--episodes", "1"], "episodes"),
     (["kuhn_poker", "--players", "uniform", "--game", "leduc_poker"], "--game is for runs"),
     (["kuhn_poker", "--players", "uniform", "--best"], "--best is for one run"),

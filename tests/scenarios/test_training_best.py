@@ -20,7 +20,7 @@ from scenarios.cli import _main
 from scenarios.figures import by_game, summary
 from scenarios.lookup import parse
 from scenarios.training import store as training_store
-from scenarios.training.best import Candidates, exact_verdict, in_words, verdict
+from scenarios.training.best import Candidates, best_line, exact_verdict, verdict
 from scenarios.training.work import DEVELOPMENT, HELD_OUT
 
 STORE = """
@@ -98,8 +98,8 @@ def test_a_best_policy_is_shown_to_be_better(spoilt, capsys):
     )  # fmt: skip
     assert looks.max() == chosen.own.mean()
     assert _main(["show", str(spoilt.path)]) == 0
-    assert in_words(best, result.updates) in capsys.readouterr().out
-    assert f"(update {best['update']}), better than the last by" in in_words(best, result.updates)
+    assert best_line(best, result.updates) in capsys.readouterr().out
+    assert f"(update {best['update']}), better than the last by" in best_line(best, result.updates)
     assert _main(["show", str(spoilt.path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["best"] == best
 
@@ -178,8 +178,8 @@ def test_what_is_not_finite_is_not_reported():
 
 def test_best_policies_of_earlier_versions():
     best = {"metric": "return", "value": 0.5, "update": 39}
-    assert in_words(best, 39).endswith("(update 39, the last)")
-    assert in_words(best, 120).endswith("(update 39 of 120)")
+    assert best_line(best, 39).endswith("(update 39, the last)")
+    assert best_line(best, 120).endswith("(update 39 of 120)")
 
 
 @pytest.mark.parametrize("text", ['{"steps": "abc"}', "[" * 100_000, "[]", "x", '{"steps": true}'])
@@ -217,8 +217,8 @@ def test_verdicts(metric, shift, update):
         assert (low, high) == pytest.approx((expected.low, expected.high), rel=1e-9)
     words = {True: "better than the last by", False: "better than update 2 by"}
     said = words.get(found["ahead"] > 0, "") if abs(shift) == 0.2 else "not certainly better"
-    assert said in in_words(found, 8)
-    assert "by -" not in in_words(found, 8) or abs(shift) < 0.2
+    assert said in best_line(found, 8)
+    assert "by -" not in best_line(found, 8) or abs(shift) < 0.2
 
 
 @pytest.mark.parametrize(("last", "update"), [(0.2, 2), (0.1, 8), (0.05, 8)])

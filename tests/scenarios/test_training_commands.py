@@ -291,7 +291,7 @@ BAD_COMMANDS = [
     (["play", "RUN", "--render", "no/a.gif"], "there is no folder no"),
     (["play", "RUN", "--print"], "only moves of trees and tables can be printed"),
     (["play", "RUN", "--against", "god"], "self"),
-    (["sweep", "kuhn"], "sweeps are of scenarios that train"),
+    (["sweep", "kuhn"], "only scenarios that train can be swept"),
     (["sweep", "tiny.toml", "--set-grid", "method.clip"], "write key=a,b,c"),
     (["sweep", "tiny.toml", "--set-grid", "method.clip=1,"], "write key=a,b,c"),
     (["sweep", "tiny.toml", "--set-grid", "method.clip=1,x"], "method ppo: clip"),
