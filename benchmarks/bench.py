@@ -144,7 +144,7 @@ def _liteefg(game: games.Game) -> Step | None:
 
 
 def nash_conv_rates(game: games.Game, form: games.SequenceForm) -> dict[str, float]:
-    """Evaluations of NashConv a second, of the same random strategy, and that they agree."""
+    """Evaluations of NashConv a second, on the same random strategy, checked to agree."""
     strategy = games.Strategy.random(form, np.random.default_rng(0))
     policy = {
         name: list(strategy.action_probabilities(name).items())

@@ -1,4 +1,4 @@
-"""The page of `benchmarks.bench`, as Markdown: what was measured, put into words and tables."""
+"""The page of `benchmarks.bench`, as Markdown: the measurements as text and tables."""
 
 from __future__ import annotations
 

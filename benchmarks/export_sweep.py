@@ -1,4 +1,4 @@
-"""Every two-player game of OpenSpiel's, out to Gambit's .efg and in again; writes
+"""Export every two-player OpenSpiel game to .efg and read it back; writes
 docs/reports/export.md.
 
     python -m benchmarks.export_sweep [--out FILE]
@@ -137,7 +137,7 @@ REASONS = [
 
 @dataclass(frozen=True)
 class Row:
-    """What came of one game."""
+    """The result for one game."""
 
     game: str
     histories: int = 0
@@ -161,7 +161,7 @@ def two_player_games() -> list[str]:
 
 
 def check(name: str) -> Row:
-    """Out and in again.
+    """Export a game and read it back.
 
     Raises:
         InputError: the game has no sequence form.
@@ -216,7 +216,7 @@ def assert_same(form: SequenceForm, again: SequenceForm) -> None:
 
 
 def attempt(name: str, seconds: float = SECONDS) -> Row:
-    """`check` in a process of its own, since some games crash, hang or take all memory."""
+    """`check` in a child process, since some games crash, hang or take all memory."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=_serve, args=(name, sender), daemon=True)

@@ -1,4 +1,4 @@
-"""What the shipped scenarios learn, seed by seed, judged on games of their own;
+"""Train the shipped scenarios with several seeds and evaluate them on held-out games; writes
 docs/reports/learned.md.
 
 python -m benchmarks.learned [--seeds 3]
@@ -84,7 +84,7 @@ def poker(name: str, title: str, seeds: int) -> list[str]:
 
 
 def responder(seeds: int) -> list[str]:
-    """The learned bound beside what it bounds."""
+    """The learned lower bound on exploitability, compared with the exact one."""
     from marl import InformationSets, Policy, exploitability_lower_bound
     from marl.networks.network import Network
 

@@ -70,7 +70,7 @@ def sections(quick: bool, only: Sequence[str] = ()) -> list[str]:
 
 
 def plan_of(agents: int, **options: Any) -> Plan:
-    """What both train by, as far as RLlib knows the word."""
+    """The plan of both, with those parameters that RLlib has, too."""
     options = {
         "method": PPO(num_envs=GAMES, rollout_length=FRAGMENTS[agents]),
         "network": Network(hidden=WIDTHS),
@@ -265,7 +265,7 @@ def processes(numbers: tuple[int, ...]) -> list[str]:
 
 
 def others(numbers: tuple[int, ...]) -> list[str]:
-    """PettingZoo's own games: beside the bare environment, and by one process and by two."""
+    """PettingZoo's own games: compared with the bare environment, by one process and by two."""
     rows = []
     for module, parameters in PETTINGZOO.items():
         words = ",".join(f"{key}={value}" for key, value in parameters.items())

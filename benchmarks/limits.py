@@ -1,9 +1,9 @@
-"""How large a game each equilibrium takes: a ladder of sizes for each; writes
+"""The largest games for which each equilibrium is found, by a ladder of sizes; writes
 docs/reports/limits.md.
 
     python -m benchmarks.limits [--seconds 30] [--out FILE]
 
-Every rung runs in a process of its own. A ladder ends at the first rung that takes longer than the
+Every rung runs in its own process. A ladder ends at the first rung that takes longer than the
 limit. Seconds are of CPU, the game's compilation not counted.
 """
 
@@ -145,7 +145,7 @@ LADDERS: dict[str, list[Rung]] = {
 
 
 def measured(rung: Rung, limit: float) -> tuple[str, float | None, str]:
-    """What the game is, seconds (None if more than the limit), and what came out."""
+    """Description of the game, seconds (None if above the limit), and the result."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
 

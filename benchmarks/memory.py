@@ -1,4 +1,4 @@
-"""Does training keep to its memory? Half an hour of it, watched; writes docs/reports/memory.md.
+"""Memory of half an hour of training: does it grow? Writes docs/reports/memory.md.
 
 python -m benchmarks.memory [--minutes 30]
 """

@@ -16,20 +16,20 @@ Section = tuple[str, Callable[[], list[str]]]
 
 
 def quick() -> bool:
-    """Whether the command is only to show that all runs."""
+    """Whether the command is a quick check that everything runs."""
     return QUICK in sys.argv
 
 
 @dataclass(frozen=True)
 class Page:
-    """What stands above the sections, and the sections by the names that commands have for them."""
+    """A page's head, and its sections by the names that `--only` takes."""
 
     path: Path
     head: str
     sections: Mapping[str, Section]
 
     def main(self, about: str | None) -> None:
-        """The command: measures the sections that are asked for, prints them and keeps them."""
+        """The command: measure the requested sections, print them and write them to the page."""
         parser = argparse.ArgumentParser(
             description=(about or "").split("\n")[0], allow_abbrev=False
         )

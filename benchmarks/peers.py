@@ -1,4 +1,4 @@
-"""What our training is measured against: games as RLlib's own runner and a bare loop play them."""
+"""Baselines for training speed: games as RLlib's own runner and a bare loop play them."""
 
 from __future__ import annotations
 

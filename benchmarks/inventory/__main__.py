@@ -1,4 +1,4 @@
-"""What inventory policies cost, learned, tuned and at best; writes docs/reports/inventory.md.
+"""Costs of inventory policies: learned, tuned and optimal; writes docs/reports/inventory.md.
 
 python -m benchmarks.inventory [--only lost-sales serial ...] [--quick]
 
@@ -44,7 +44,7 @@ are of training: processor time of one core of an Intel Xeon, sections two at a 
 def waiting(
     name: str, game: str, rule: Any, steps: int, games: int = 4096, *settings: str
 ) -> tuple[float, float, Any]:
-    """HDPO where customers wait: optimum, seconds, and the gap to the optimal rule's cost."""
+    """HDPO with backlogged demand: optimum, seconds, and the gap to the optimal rule's cost."""
     from analysis.references import reference
     from games.load import simulator
 
@@ -119,7 +119,7 @@ SERIAL_STEPS = 1500
 
 
 def transshipment() -> list[str]:
-    """HDPO against the bound of pooled stock."""
+    """HDPO against the lower bound of pooled stock."""
     from analysis.references import reference
     from games.load import simulator
 

@@ -1,4 +1,4 @@
-"""One store that loses sales: exact optima, and HDPO beside the best base-stock rules."""
+"""One store that loses sales: exact optima, HDPO, and the best base-stock rules."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ PENALTIES = (4.0, 9.0, 19.0, 39.0)
 def store_row(
     lead: int, penalty: float, steps: int, seed: int = 0
 ) -> tuple[list[str], float, bool]:
-    """HDPO beside the optimal and the best base-stock policies on a lost-sales store."""
+    """HDPO, the optimal and the best base-stock policies on a lost-sales store."""
     from analysis.inventory.optima import best_base_stock, best_capped_base_stock, lost_sales
     from games.load import simulator
     from marl.rules.inventory import BaseStock, CappedBaseStock, paths, perfect_information

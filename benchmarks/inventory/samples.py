@@ -1,4 +1,4 @@
-"""What a step of the game is worth to each method, on one network."""
+"""Sample efficiency of each learning method on one network: cost against steps."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def sampled(name: str, seed: int) -> list[tuple[int, float]]:
 
 
 def samples() -> list[str]:
-    """What a step of the game is worth to each method, on one network."""
+    """Sample efficiency of each learning method on one network: cost against steps."""
     from analysis.inventory.optima import lost_sales
 
     optimum = lost_sales(5.0, 4, holding=1, penalty=9).cost

@@ -1,4 +1,4 @@
-"""How fast are many supply networks at once? On one core, beside a loop and beside plain PyTorch.
+"""Speed of many supply networks at once on one core, compared with a loop and plain PyTorch.
 
 python -m benchmarks.inventory.speed [--seconds 2] [--device cuda]
 """
@@ -209,7 +209,7 @@ def table(seconds: float = 2.0, device: str = "cpu") -> tuple[list[str], float]:
 
 
 def beside_torch(pairs: int = 5, largest: int = 8192) -> list[str]:
-    """Lines of a table: processor seconds beside plain PyTorch, and the median ratio of pairs.
+    """Lines of a table: processor seconds compared with plain PyTorch, and median ratio of pairs.
 
     Both draw their demand and their games, in the same way; gradients are those of HDPO.
     """

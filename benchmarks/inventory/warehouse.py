@@ -41,7 +41,7 @@ class Learned:
 
 
 def learn(scenario: str, traces: int, seed: int, quick: bool = False) -> Learned:
-    """A shipped scenario on N traces of demand; its gradient steps are as many, whatever N."""
+    """A shipped scenario on N traces of demand; gradient steps do not depend on N."""
     from games.load import simulator
     from games.names import altered
     from marl.rules.inventory import costs, paths
@@ -140,7 +140,7 @@ def warehouse(quick: bool = False, say: Callable[[str], None] = lambda _: None) 
 
     Args:
         quick: see that it runs; the figures mean nothing.
-        say: is told of every run when it is over.
+        say: called with a line after every run.
     """
     from analysis.references import reference
     from marl.rules.inventory import Costs

@@ -1,10 +1,10 @@
-"""Discs on barriers: fixed, by rules, and tuned by a policy that learns; writes
+"""Discs behind control barriers: fixed, by rules, and tuned by a learned policy; writes
 docs/reports/navigation.md.
 
 python -m benchmarks.navigation [--only sweep learned ...] [--quick]
 
-All players of a table meet the same layouts, from seeds that nobody trained on. The best fixed
-parameter is chosen on layouts of its own.
+All players of a table meet the same layouts, from seeds not used in training. The best fixed
+parameter is chosen on separate layouts.
 """
 
 from __future__ import annotations
@@ -101,7 +101,7 @@ COLUMNS = (
 
 
 def cells(part: Any) -> list[str]:
-    """What the tables say of a player in a game."""
+    """The figures of a player in a game, for the tables."""
     row = part.set_index("metric")
     mean = row["mean"]
     return [
@@ -120,7 +120,7 @@ def share(value: float) -> str:
 
 
 def trained(label: str, *settings: str, seed: int = 0) -> tuple[Any, str, str]:
-    """The best policy of `online-cbf`, changed by settings; minutes and steps, in words.
+    """The best policy of `online-cbf`, changed by settings; minutes and steps, as text.
 
     Its run is kept, and trained anew only if the scenario has changed since.
     """
@@ -136,7 +136,7 @@ def trained(label: str, *settings: str, seed: int = 0) -> tuple[Any, str, str]:
 
 @cache
 def fixed(name: str) -> Fixed:
-    """The best fixed parameter of a game, on layouts of its own."""
+    """The best fixed parameter of a game, chosen on separate layouts."""
     zetas = np.geomspace(0.1, 10, 3 if QUICK else 7).round(3).tolist()
     return best_fixed(sweep(name, zetas, episodes=games(FEWER), seed=CHOOSING))
 
@@ -155,7 +155,7 @@ def rules(name: str) -> dict[str, Any]:
 
 
 def learned() -> list[str]:
-    """The policy where it was trained, beside all that does not learn."""
+    """The policy in its training game, compared with fixed parameters and rules."""
     name = game(CROWDED, 4)
     players = rules(name)
     first = next(iter(players))
@@ -285,7 +285,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
 
 
 def safety() -> list[str]:
-    """Whether anybody touches, whatever the parameters."""
+    """Whether any discs touch, whatever the parameters."""
     players = {
         f"{zeta:g}, eta {eta:g}": Fixed(zeta, eta)
         for zeta in (0.1, 1.0, 10.0)
