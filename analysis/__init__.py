@@ -1,4 +1,4 @@
-"""What play is worth, and play that cannot be improved on: exact analysis of finite games."""
+"""Exact analysis of finite games: equilibria, best responses, values, and their pictures."""
 
 from analysis.concepts import correlated, stackelberg
 from analysis.correlated.deviations import correlated_gains, distances

@@ -1,4 +1,4 @@
-"""Equilibria by name, as `analysis.solve.CONCEPTS` registers them: each picks its algorithm."""
+"""The concepts that `analysis.solve.CONCEPTS` registers: each function picks its algorithm."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ def correlated(
 ) -> Equilibrium:
     """A correlated equilibrium: "ce", "cce" (= "nfcce"), "efce" or "efcce".
 
-    By linear program the one with the largest objective, as long as the program can be laid out;
-    else by regret dynamics *some* one up to a gap, which is measured.
+    By linear program the one with the largest objective, if the program is small enough; else by
+    regret dynamics *some* equilibrium up to a measured gap.
 
     Args:
         game: with perfect recall.
@@ -111,9 +111,9 @@ def stackelberg(
     seconds: Seconds | None = None,
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """Commitment of a leader: LPs or a mixed-integer program.
+    """Stackelberg: the best commitment of a leader, by LPs or a mixed-integer program.
 
-    It is the leader's best, in a matrix game, a Bayesian or a security game, or a tree.
+    For matrix games, Bayesian games, security games and trees.
 
     Args:
         game: two players. A `BayesianGame` or a `SecurityGame` has its own program; a sequence form
@@ -193,7 +193,7 @@ def one_nash(
     seconds: Seconds | None = None,
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """Nash: LP, backward induction, Gambit or our own, by the game\'s class."""
+    """Nash: by LP, backward induction, Gambit or our own solvers, depending on the game."""
     return nash(game, "one", method, seconds=seconds, progress=progress)
 
 
@@ -205,7 +205,7 @@ def qre(
     method: str = "auto",
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """Logit quantal response equilibrium at a precision."""
+    """Logit quantal response equilibrium at a given precision."""
     return logit(game, precision, kind=kind, method=method, progress=progress)
 
 
@@ -216,9 +216,9 @@ def evolution(
     seed: Seed = 0,
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """Where replicator dynamics get to; no equilibrium by itself.
+    """Replicator dynamics: the shares that they end at, not necessarily an equilibrium.
 
-    They start at random; `regret` is 0 where it is an equilibrium.
+    The start is random; `regret` is 0 if the end is an equilibrium.
     """
     path = replicator(game, dynamics=method, seed=seed, progress=progress)
     table = path.game
@@ -239,10 +239,10 @@ def alpha_rank(
     population: Annotated[int, Field(ge=2)] = 50,
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """How long evolution stays at each pure profile; a lottery over them.
+    """Alpha-rank: the share of time that evolution spends at each pure profile.
 
-    Alpha goes to infinity if it is not given. `gains` are those of the coarse deviations; it need
-    not be an equilibrium.
+    By default in the limit of infinite alpha. `gains` are those of coarse deviations; the lottery
+    need not be an equilibrium.
     """
     table = as_normal_form(game)
     ranked = alpharank(
@@ -274,5 +274,5 @@ ce = _correlated("ce", "Correlated equilibrium of the normal form: LP.")
 cce = _correlated("cce", "Coarse correlated equilibrium of the normal form: LP or dynamics.")
 efce = _correlated("efce", "Extensive-form correlated equilibrium: LP or dynamics.")
 efcce = _correlated("efcce", "Extensive-form coarse correlated equilibrium: LP or dynamics.")
-nfcce = _correlated("nfcce", "The coarse one, on the sequence form: LP or dynamics.")
+nfcce = _correlated("nfcce", "Normal-form coarse correlated equilibrium: LP or dynamics.")
 CORRELATED = ("ce", "cce", "efce", "efcce", "nfcce")

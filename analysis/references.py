@@ -1,8 +1,8 @@
-"""What a game is worth at best, as far as that is known: asked of any game, by one call.
+"""References: the optimum of a game's metric, or a bound, where one is known.
 
-A simulator may say it itself, by a method `reference()` that gives a
-`games.simulators.references.Reference`, or None; that names the metric it is of. For others it is
-looked up by class in `REFERENCES`, where anybody may register an answer.
+A simulator may give its own by a method `reference()`, which returns a
+`games.simulators.references.Reference` with the name of its metric, or None. For other simulators
+it is looked up by class in `REFERENCES`, where references can be registered.
 """
 
 from __future__ import annotations
@@ -17,34 +17,34 @@ from games.simulators.simulator import Simulator
 
 Look = Callable[..., Reference | None]
 REFERENCES: Registry[Look] = Registry(
-    "reference", {"games.inventory.inventory:Inventory": "analysis.inventory.reference:look"}
+    "reference",
+    {"games.inventory.inventory:Inventory": "analysis.inventory.reference:inventory_reference"},
 )
-"""By "module:Class" of a simulator, what looks its reference up, `look(simulator, as_played)`; a
-subclass has that of its nearest base. With `as_played`, only what the cost of a game as it is
-played, from its beginning to its end, can be held against."""
+"""By "module:Class" of a simulator, the function `look(simulator, as_played)` that returns its
+reference; a subclass has that of its nearest base. With `as_played`, only a reference that the cost
+of whole games, from beginning to end, can be compared with."""
 
 
 def reference(game: Any) -> Reference | None:
-    """What no policy of a game is better than, on average; None where nothing is known.
+    """The optimum of a game's metric, or a bound on it; None where none is known.
 
     Args:
-        game: by name, or itself; of how it is played, for how long and from where, nothing
-            matters.
+        game: by name or as an object; the length of its episodes and their start do not matter.
 
     Raises:
-        InputError: a simulator that cannot be made.
+        InputError: the simulator cannot be created.
     """
     return _look(game, as_played=False)
 
 
-def held_against(game: Any) -> Reference | None:
-    """The reference, if games as they are played can be held against it; else None.
+def comparable_reference(game: Any) -> Reference | None:
+    """The reference of a game, if whole games can be compared with it; else None.
 
     Args:
-        game: by name, or itself.
+        game: by name or as an object.
 
     Raises:
-        InputError: a simulator that cannot be made.
+        InputError: the simulator cannot be created.
     """
     return _look(game, as_played=True)
 

@@ -1,4 +1,4 @@
-"""One call for every equilibrium: the concept by name, the algorithm by class and size."""
+"""`solve`, one call for every equilibrium concept; it picks the algorithm by class and size."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ CONCEPTS: Registry[Callable[..., Equilibrium]] = Registry(
 )
 """Functions of a game and of options by keyword that return an `Equilibrium`, by name.
 
-`CONCEPTS.register(name)` is a decorator for a function of your own; docs/guides/equilibria.md has
+`CONCEPTS.register(name)` is a decorator for your own function; docs/guides/equilibria.md has
 an example.
 """
 
@@ -41,13 +41,12 @@ an example.
 def solve(game: Game | SequenceForm, concept: str = "nash", **options: Any) -> Equilibrium:
     """An equilibrium of `game`, of the kind that `concept` names (see `CONCEPTS`).
 
-    Of "evolution" it is where the dynamics have got to, of "alpharank" where they stay how long,
-    which need not be an equilibrium: read its `regret`. So it is with "qre", whose players do not
-    play best responses.
+    The results of "evolution" (the end of the dynamics), "alpharank" (a distribution over profiles)
+    and "qre" (players make mistakes) need not be Nash equilibria: check `regret`.
 
     Args:
         game: any game that can be compiled.
-        concept: a key of `CONCEPTS`, or a function of your own as "module:attribute".
+        concept: a key of `CONCEPTS`, or your own function as "module:attribute".
         options: of the function behind it, see `options_of`: `progress` for all, and `seconds` for
             all but "qre", "evolution" and "alpharank".
 
@@ -55,7 +54,7 @@ def solve(game: Game | SequenceForm, concept: str = "nash", **options: Any) -> E
         InputError: an unknown concept, or an option that it does not have or that does not fit.
         GameError, Unverified, RuntimeError: see the function behind it.
     """
-    if "progress" not in options_of(concept):  # a user's own need not report any
+    if "progress" not in options_of(concept):  # user-defined functions need not report any
         options.pop("progress", None)
     return finder(concept)(game, **checked(concept, options))
 
@@ -66,7 +65,7 @@ def finder(concept: str) -> Callable[..., Equilibrium]:
 
 
 def list_concepts() -> list[dict[str, str]]:
-    """Every concept by its name, and what its function's docstring says first."""
+    """Every concept by name, with the first line of its function's docstring."""
     said = {name: inspect.cleandoc(finder(name).__doc__ or "") for name in CONCEPTS}
     return [
         {"equilibrium": name, "what": words.partition("\n")[0].removesuffix(".")}

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from analysis.references import held_against
+from analysis.references import comparable_reference
 from games.common.intervals import standard_error
 from games.finite.sequence_form import Float64
 from games.simulators.references import gap
@@ -31,7 +31,7 @@ def by_game(played: Played, game: str, spec: Spec) -> dict[str, Float64]:
         roles = np.array(spec.role_of)
         for k, role in enumerate(spec.roles):
             found[f"return_{role.name}"] = played.returns[:, roles == k].mean(axis=1)
-    best = held_against(game)
+    best = comparable_reference(game)
     if best is not None and best.metric in found:
         found["gap"] = best.shortfall(found[best.metric])
     return found
@@ -53,7 +53,7 @@ def summary(played: Played, game: str, spec: Spec) -> dict[str, float]:
         found[name] = float(each.mean())
         if count > 1:
             found[f"{name}_error"] = standard_error(each)
-    best = held_against(game)
+    best = comparable_reference(game)
     if count > 1 and best is not None and best.metric in values:
         above = gap(values[best.metric], best)
         found[best.kind.replace(" ", "_")] = best.value

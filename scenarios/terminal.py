@@ -67,7 +67,7 @@ def counting(what: str, first: str = "starting Ray") -> Iterator[Callable[[int, 
 
 
 @contextmanager
-def telling() -> Iterator[Callable[[str], bool]]:
+def solver_progress() -> Iterator[Callable[[str], bool]]:
     """Show a solver's progress messages on stderr; yields a `Progress` that never asks to stop."""
     if sys.stderr is None or not sys.stderr.isatty():
         yield lambda message: False

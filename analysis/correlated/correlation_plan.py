@@ -105,11 +105,11 @@ class CorrelationPlan:
 
     @property
     def values(self) -> Float64:
-        """Expected utilities [2] when both follow."""
+        """Expected utilities [2] when both players follow."""
         return self.probability[self.pairs.leaves] @ self.form.leaf_utility
 
     def violation(self) -> float:
-        """By how much the constraints of a correlation plan are missed, the most of all."""
+        """The largest violation of the constraints of a correlation plan."""
         worst = abs(self.probability[self.pairs.number(0, 0, 0)] - 1.0)
         worst = max(worst, float(-self.probability.min(initial=0.0)))
         for player, j, partners in splits(self.pairs):
@@ -124,7 +124,7 @@ class CorrelationPlan:
     def gains(self, concept: Trigger) -> Float64:
         """The most that each player [2] gains by deviating, by a sweep over the plan itself.
 
-        As in `analysis.correlated.deviations`: the best total over triggers of which none is below
+        As in `analysis.correlated.deviations`: the best total over triggers none of which is below
         another.
         """
         players = enumerate(self.form.players)
@@ -158,7 +158,7 @@ def path(player: Treeplex, sequence: int) -> str:
 
 
 def _trigger_gains(plan: CorrelationPlan, player: int, concept: Trigger) -> list[float]:
-    """What the best deviation at each trigger gains."""
+    """The gain of the best deviation at each trigger."""
     form, pairs, paid = plan.form, plan.pairs, plan.form.leaf_utility[:, player]
     gains = []
     for trigger in trigger_points(form, player, concept):

@@ -1,7 +1,7 @@
 """How far correlated play is from the correlated equilibria of a game.
 
-Play is a `Joint`: a profile is drawn and each player told its part of it. What a player could gain
-by not following depends on what it knows when it leaves, and that makes the concept. It is told
+Play is a `Joint`: a profile is drawn and each player learns its part of it. What a player could
+gain by not following depends on what it knows when it leaves, which defines the concept. It knows
 
     nfcce, cce   nothing: it leaves before the game begins (Moulin & Vial 1978)
     efcce        at each information set, after it has decided whether to follow there; so it leaves
@@ -10,14 +10,14 @@ by not following depends on what it knows when it leaves, and that makes the con
     efce         at each information set, before it decides (von Stengel & Forges 2008)
     ce           its whole pure plan, before the game begins (Aumann 1974)
 
-Who has left is told nothing more, and goes on as it likes: `analysis.correlated.triggers` has the
-places to leave, and what leaving there is worth. A player may watch several triggers as long as it
-leaves once, so its gain is the largest sum over triggers of which none is below another, and at
+After leaving, a player learns nothing more and plays as it likes: `analysis.correlated.triggers`
+has the places to leave, and the values of leaving there. A player may watch several triggers if it
+leaves once, so its gain is the largest sum over triggers none of which is below another, and at
 least 0. (Leaving at one trigger only, the best one, is the epsilon of Celli et al. 2020 and Farina
 et al. 2022: `trigger_gains` has it. The equilibria are the same.)
 
 This is what OpenSpiel's distances measure, for each player apart, and it makes them grow with what
-a player is told: nfcce <= efcce <= efce <= ce. (Leaving before the game begins is no trigger of its
+a player knows: nfcce <= efcce <= efce <= ce. (Leaving before the game begins is no trigger of its
 own in efcce: it is leaving at whichever first information set comes.)
 """
 
@@ -59,7 +59,7 @@ def _observed(joint: Joint, table: Triggers) -> Float64:
 
 
 def trigger_gains(joint: Joint, concept: Concept) -> tuple[Float64, ...]:
-    """What each player gains by leaving at one trigger and no other.
+    """The largest gain of each player from deviating at a single trigger.
 
     Args:
         joint: the play.
@@ -109,7 +109,7 @@ def distances(
 
 
 def _swap_gains(joint: Joint) -> Float64:
-    """The gains of a player who is told its whole pure plan, and answers each with another."""
+    """The gains of a player who learns its whole pure plan and may swap it for another."""
     form, gains = joint.form, np.zeros(joint.form.num_players)
     starts = form.arrays.players.astype(int)
     drawn = [

@@ -97,7 +97,7 @@ def correlated_dynamics(
 def profiles_of_play(
     form: SequenceForm, looks: Sequence[int], progress: Progress | None = None
 ) -> Iterator[tuple[int, Float64, Float64]]:
-    """The dynamics of nfcce at some iterations: which, the plans [S] played last, and on average.
+    """Yield the NFCCE dynamics at some iterations: iteration, last plans [S], average plans [S].
 
     The averages have weights t^2. When `progress` says so the dynamics end, after a last look.
     """

@@ -96,7 +96,7 @@ def extensive_correlated_equilibrium(
 
 
 def fits_program(game: Game | SequenceForm, concept: str) -> bool:
-    """Whether a program for `concept` ("cce" among them) can be laid out."""
+    """Whether the linear program for `concept` (also "cce") is small enough."""
     form = as_form(game)
     if concept != "cce" and form.num_players == 2 and not has_chance(form):
         return len(Pairs.of(form)) <= MOST_PAIRS

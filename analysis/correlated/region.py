@@ -1,4 +1,4 @@
-"""What two players can get: the payoffs of all plays, and of all correlated equilibria."""
+"""Payoff regions of two players: of all play, and of all correlated equilibria."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Players who minimise regret over triggers, the profiles they played, and what these are worth."""
+"""Players who minimise regret over triggers, the profiles they played, and their payoffs."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class RegretMinimiser:
         self._recount()
 
     def _recount(self) -> None:
-        """Sum up what the profiles kept pay; nothing is known of their gains yet."""
+        """Sum the payoffs of the profiles kept; their gains are not measured yet."""
         self.seen = np.zeros((len(POWERS), len(self.table.entry)))
         self.followed = np.zeros((len(POWERS), len(self.plan)))
         for k, power in enumerate(POWERS):

@@ -1,4 +1,4 @@
-"""Places in a player's treeplex where it may leave correlated play, and what it replaces there.
+"""Triggers: where in its treeplex a player may leave correlated play, and what it replaces.
 
 Extensive-form correlated equilibria: von Stengel & Forges (2008); the coarse ones: Farina, Bianchi
 & Sandholm, "Coarse correlation in extensive-form games" (2020).

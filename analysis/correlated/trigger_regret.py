@@ -17,7 +17,7 @@ POWERS = (0, 2)  # of t, in the weights of the mixtures that are measured
 
 @njit(**INLINE)
 def _improve(trigger_arrays, t, reach, gradient, answer, regret, value):
-    """Predictive regret matching+ below trigger t; returns what its continuation was worth."""
+    """Predictive regret matching+ below trigger t; returns the value of its continuation."""
     _, start, first_unit, entry, unit_parent, unit_first, unit_count = trigger_arrays
     value[start[t]] = 0.0
     for e in range(start[t] + 1, start[t + 1]):

@@ -1,10 +1,10 @@
-"""Places to leave correlated play, and what leaving there is worth.
+"""Triggers, where players may leave correlated play, and the values of leaving there.
 
-A player who is told its part of a profile may stop following, and then goes on as it likes. A place
+A player who learns its part of a profile may stop following it, and then plays as it likes. A place
 to leave is a trigger: in nfcce the beginning, in efcce an information set j, in efce a sequence
 (j, a), recommended there; `analysis.correlated.deviations` says what these concepts are. With g_m
-the payoff gradient against the others in profile m, w_m its weight and x_m the own plan, leaving at
-a trigger is worth
+the payoff gradient against the others in profile m, w_m its weight and x_m the own plan, the value
+of leaving at a trigger is
 
     max_y  sum_m w_m x_m(q) <g_m, y>  -  sum_m w_m <g_m, x_m>
 
@@ -46,7 +46,7 @@ class Forest:
 
     @property
     def arrays(self) -> tuple[Index, ...]:
-        """What the compiled functions read."""
+        """The arrays that compiled functions take."""
         return self.parent, self.first, self.count
 
 
@@ -92,7 +92,7 @@ class Triggers:
 
     @property
     def arrays(self) -> tuple[Index, ...]:
-        """What the compiled functions read."""
+        """The arrays that compiled functions take."""
         return (
             self.sequence, self.start, self.first_unit, self.entry,
             self.unit_parent, self.unit_first, self.unit_count,
@@ -236,7 +236,7 @@ def paid_below(tree_arrays, paid):
 
 @njit(**FAST)
 def _leave(trigger_arrays, tree_arrays, left, seen, followed, gain):
-    """gain[t]: what leaving at trigger t is worth, from the sums that `observe` made."""
+    """gain[t]: the value of leaving at trigger t, from the sums that `observe` made."""
     sequence, start, first_unit, _, unit_parent, unit_first, unit_count = trigger_arrays
     value, paid = seen.copy(), followed.copy()
     for t in range(len(sequence)):
@@ -253,14 +253,14 @@ def _leave(trigger_arrays, tree_arrays, left, seen, followed, gain):
 
 
 def leave(table: Triggers, seen: Float64, followed: Float64) -> Float64:
-    """What leaving at each trigger is worth, [T], from the sums that `observe` made."""
+    """The value of leaving at each trigger, [T], from the sums that `observe` made."""
     gain = np.empty(len(table.player))
     _leave(table.arrays, table.trees.arrays, table.left, seen, followed, gain)
     return gain
 
 
 def best_leave(table: Triggers, gain: Float64) -> Float64:
-    """The most that each player gains [N] by leaving once, from what each trigger is worth [T]."""
+    """The most that each player gains [N] by leaving once, from the values of the triggers [T]."""
     total, below = np.zeros(len(table.trees.root)), np.zeros(len(gain))
     for t in range(len(gain) - 1, -1, -1):
         best = max(float(gain[t]), below[t])

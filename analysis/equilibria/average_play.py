@@ -1,4 +1,4 @@
-"""One Nash equilibrium of a tree of any size, or play near one: the players' averages in dynamics.
+"""One Nash equilibrium of a tree of any size, or play near one, by regret dynamics.
 
 Players who minimise regret come to a coarse correlated equilibrium
 (`analysis.correlated.dynamics`). Of two-player zero-sum games their averages, played independently,
@@ -28,10 +28,10 @@ FIRST_TRY, SHARPENED_UP_TO, SUPPORTS = 1e-2, 3_000, (1e-3, 1e-2)
 def average_play(
     form: SequenceForm, tolerance: float, progress: Progress | None = None
 ) -> tuple[Float64, bool, str]:
-    """The nearest to an equilibrium of what was played last and of the averages.
+    """Regret dynamics; returns the last or average play that is nearest to an equilibrium.
 
     Args:
-        form: in units of its own, see `analysis.equilibria.units`; any number of players.
+        form: normalised, see `analysis.equilibria.units`; any number of players.
         tolerance: the regret that is good enough.
         progress: see `games.common.progress.Progress`.
 

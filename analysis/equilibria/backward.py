@@ -30,7 +30,7 @@ class ImperfectInformation(InputError):
 
 
 def refuse_hidden_information(game: Game) -> None:
-    """Some random plays, to tell soon of most games that their information is not perfect.
+    """Raise ImperfectInformation early if random plays show hidden information.
 
     That they find nothing is no proof: `backward_induction` looks at every node.
 

@@ -1,4 +1,4 @@
-"""What every equilibrium solver returns."""
+"""The result that every equilibrium solver returns."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Unverified(ArithmeticError):
 
 @dataclass(frozen=True, eq=False)
 class Joint:
-    """Correlated play: one of M profiles is drawn, and each player told its own part.
+    """Correlated play: one of M profiles is drawn, and each player learns only its own part.
 
     Inside a profile the players randomise on their own, so that a profile may be pure or mixed.
     """
@@ -81,7 +81,7 @@ class Equilibrium:
 
     concept: str  # a key of `analysis.solve.CONCEPTS`
     game: str
-    method: str  # the algorithm, in words
+    method: str  # description of the algorithm
     values: Float64  # [N]  expected utilities
     gains: Float64  # [N]  NaN for a player whom the concept does not hold to anything
     strategy: Strategy | None = None  # where players randomise on their own
@@ -130,7 +130,7 @@ class Equilibrium:
 
 
 def verified(equilibrium: Equilibrium, form: SequenceForm, tolerance: float) -> Equilibrium:
-    """The same, if no player's gain is above `tolerance` times the range of its own utilities.
+    """The same equilibrium, if no gain is above `tolerance` times the range of its own utilities.
 
     What the rounding of the game's own numbers may come to is allowed on top.
 
@@ -151,7 +151,7 @@ def verified(equilibrium: Equilibrium, form: SequenceForm, tolerance: float) -> 
 
 
 def _exempt(equilibrium: Equilibrium) -> bool:
-    """A leader is held to nothing, and its gain is NaN."""
+    """Which players are not checked: a leader need not play a best response, its gain is NaN."""
     return equilibrium.concept == "stackelberg"
 
 

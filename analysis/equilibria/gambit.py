@@ -1,6 +1,6 @@
-"""Gambit's Nash solvers behind our types: games go in, verified equilibria come out.
+"""Gambit's Nash solvers, called on our games; they return verified equilibria.
 
-A long call runs in a process of its own, which can be stopped.
+A long call runs in a child process, which can be stopped.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from games.finite.strategy import uniform_behaviour
 # many pure strategies of both players together floats have to do.
 RATIONAL_UP_TO = 14
 TREE_UP_TO = 2_000  # histories of a tree that Gambit gets as a tree
-POLL = 0.1  # seconds between two looks at a solver in a process of its own
+POLL = 0.1  # seconds between two polls of a solver in a child process
 
 
 class GambitSolver(NamedTuple):
-    """One of Gambit's solvers, as it is called and what it is good for."""
+    """One of Gambit's solvers: how it is called, and for which games."""
 
     help: str
     solve: Callable[[Any, str, bool], Any]  # a pygambit.Game, "one" or "all", exact fractions?
@@ -249,7 +249,7 @@ def call(
 ) -> Any:
     """The result of `work`, which may spend long in C++ where no signal reaches it.
 
-    With a limit or a `progress` it runs in a process of its own, which can be ended.
+    With a limit or a `progress` it runs in a child process, which can be ended.
 
     Raises:
         TimeoutError: the limit was reached, or `progress` asked to stop.

@@ -93,7 +93,7 @@ def nash(
             look at it.
         progress: see `games.common.progress.Progress`.
         tolerance: the largest gain that is let through, relative to the range of a player's
-            utilities. The LP is held to 1e-9 whatever is given.
+            utilities. For the LP it is always 1e-9.
 
     Raises:
         InputError: an unknown method, or one that does not fit the game.
@@ -183,7 +183,7 @@ class _Watch:
         self.stopped = False
 
     def ask(self, message: str) -> bool:
-        """Whether the user wishes to stop."""
+        """Whether the user wants to stop."""
         if self.progress is not None and self.progress(message):
             self.stopped = True
         return self.stopped
@@ -211,7 +211,7 @@ def _dynamics(form: SequenceForm, units: Units, tolerance: float, watch: _Watch)
 def _nearest(
     form: SequenceForm, units: Units, behaviour: Float64, method: str, tolerance: float, ended: str
 ) -> Equilibrium:
-    """What a solver of ours came to: an equilibrium, or play near one."""
+    """The result of our own solver: an equilibrium, or play near one."""
     strategy = Strategy.from_behaviour(form, behaviour)
     found = Equilibrium("nash", form.game, method, *units.measured(behaviour), strategy)
     try:

@@ -31,7 +31,7 @@ def quantal_limit(
     """The equilibrium that the principal branch leads to, or the play nearest to one on the way.
 
     Args:
-        form: in units of its own, see `analysis.equilibria.units`; any number of players.
+        form: normalised, see `analysis.equilibria.units`; any number of players.
         tolerance: the regret at which the branch ends, if no support was right before.
         progress: see `games.common.progress.Progress`.
 

@@ -22,7 +22,7 @@ class BestResponse:
 
 
 def best_response(game: Game | SequenceForm, strategy: Strategy, player: int) -> BestResponse:
-    """The best that `player` can do against the others' part of `strategy`.
+    """A best response of `player` to the others' part of `strategy`.
 
     Where several actions are equally good the first one is taken, also at information sets that the
     others' play never reaches.
@@ -53,7 +53,7 @@ def expected_values(game: Game | SequenceForm, strategy: Strategy) -> Float64:
 
 
 def deviation_gains(game: Game | SequenceForm, strategy: Strategy) -> Float64:
-    """What each player [N] would gain by its best response, the others staying."""
+    """The gain of each player [N] from its best response to the others' strategies."""
     form = as_form(game)
     _, response, current = respond(form, strategy.behaviour(form))
     return response - current

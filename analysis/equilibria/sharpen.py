@@ -1,4 +1,4 @@
-"""An approximate equilibrium brought to rounding: Newton's method on its support.
+"""Newton's method on an equilibrium's support: sharpens it up to rounding.
 
 In the sequence form of N players (Koller, Megiddo & von Stengel 1996) a plan x is an equilibrium if
 there are values v of the information sets with
@@ -10,7 +10,7 @@ where g is the gradient of a player's utility by its own plan. Which actions hav
 support, is guessed from the approximate answer. What remains are equations, and `sharpened` solves
 them from where it is; or equations and inequalities, for which `settled` takes Newton's steps as
 linear programs (Robinson, "Extension of Newton's method to nonlinear functions with values in a
-cone", 1972). The inequalities matter where play never gets to: there somebody has to be kept from
+cone", 1972). The inequalities matter where play never gets to: there a player has to be kept from
 leaving. A matrix game is the case of one information set a player.
 """
 
@@ -43,7 +43,7 @@ def sharpened(form: SequenceForm, behaviour: Float64, support: np.ndarray | None
     changed.
 
     Args:
-        form: the game in units of its own, see `analysis.equilibria.units`.
+        form: the normalised game, see `analysis.equilibria.units`.
         behaviour: of all players, laid end to end; negative probabilities count as 0.
         support: which actions [S] have probability; by default those above `SUPPORT`.
     """
@@ -84,7 +84,7 @@ def settled(
     are linear, and one step is enough.
 
     Args:
-        form: the game in units of its own.
+        form: the normalised game.
         behaviour: where to start, an approximate equilibrium.
         used: the support's guess; off the path, where play cannot get to, it does not bind.
         progress: see `games.common.progress.Progress`.

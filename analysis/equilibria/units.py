@@ -1,4 +1,4 @@
-"""A game in units of its own: every player's utilities between 0 and 1.
+"""Normalised games: every player's utilities between 0 and 1.
 
 Equilibria do not change when a player's utilities are shifted and scaled, but tolerances do: those
 of the solvers are absolute. So they are given this form of the game, and answers are put back.

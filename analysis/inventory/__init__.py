@@ -1,1 +1,1 @@
-"""What inventory problems cost at best: optima, bounds, and what happened in games."""
+"""Inventory problems: optimal costs, lower bounds, and records of games."""

@@ -1,4 +1,4 @@
-"""Stores whose unmet demand waits: one alone, and at the end of a series of warehouses.
+"""Optimal policies with backlogged demand: one store, and stages in series.
 
 A period: observe; every stage orders, and is shipped at most what the stage above it has on hand;
 demand is served; costs; shipments move up. What is shipped now can be used `lead_time` periods on,

@@ -1,4 +1,4 @@
-"""Costs that no policy of a distribution network can better: long-run averages, a period.
+"""Lower bounds on the long-run average cost a period of distribution networks.
 
 Both bounds relax the network: they leave something out that a policy has to cope with, so that its
 cost stays possible and only more does. Demand is independent from period to period, and may be

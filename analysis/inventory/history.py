@@ -1,4 +1,4 @@
-"""What happened in games of a supply network, period by period: for pictures and tables."""
+"""Records of supply network games, period by period, for pictures and tables."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def record(
     periods: int | None = None,
     seed: int = 0,
 ) -> History:
-    """Play games and write down what happens.
+    """Play games and record them.
 
     Args:
         game: to be played.

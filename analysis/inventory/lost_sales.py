@@ -1,4 +1,4 @@
-"""One store with lost sales: the optimal policy, and what given policies cost, long-run averages.
+"""One store with lost sales: the optimal policy, and long-run average costs of policies.
 
 A period: observe; order; demand is served from the stock on hand, and what is not is lost; what is
 left costs `holding` a unit, what was lost `penalty`; orders move up. An order placed now can be

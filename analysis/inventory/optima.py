@@ -1,4 +1,4 @@
-"""What inventory problems cost at best, and how far a policy is from that.
+"""Optimal costs of inventory problems, and how far a policy is from them.
 
     problem                                       answer
     one store, lost sales                         `lost_sales`: the optimum and its policy

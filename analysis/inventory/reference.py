@@ -1,4 +1,4 @@
-"""The optimum of an inventory problem, or a bound below it, looked up by what the problem is."""
+"""The optimum of an inventory problem, or a lower bound, by the kind of problem."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from games.simulators.references import Reference
 
 FARTHEST = 3  # lead time of a store with normal demand, whose states are many more
 LARGEST = 6  # lead time of lost sales whose optimum is looked for: a million states, seconds
-LEAST = 1e-6  # what a period costs; below it nothing is a percentage of it
+LEAST = 1e-6  # cost of a period; gaps to anything less cannot be in percent
 WORN_OFF = 50  # periods after which a game's beginning is forgotten
-LONG = 1000  # periods that count, beside which its beginning is little
+LONG = 1000  # periods that count; the beginning matters little in so many
 
 
-def look(game: Inventory, as_played: bool = False) -> Reference | None:
-    """The long-run average cost that no policy of a network is below; `analysis.references` asks.
+def inventory_reference(game: Inventory, as_played: bool = False) -> Reference | None:
+    """The optimal long-run average cost of a network, or a lower bound; for `analysis.references`.
 
     Args:
-        game: of which only the network matters, or also how it is played.
-        as_played: whether games cost what they do as they are played. A short game can be cheaper
-            than its network's long-run optimum, as it begins with something on hand; one with
-            traces of its own cheaper than all demand. Then there is nothing to hold it against.
+        game: only its network matters, unless `as_played`.
+        as_played: whether the reference is compared with costs of whole games. A short game can
+            cost less than its network's long-run optimum, as it begins with stock on hand; so can
+            one with fixed demand traces. Then the result is None.
 
     Returns:
-        the optimum of one store and of stages in series, a lower bound of stores behind a centre or
-        behind warehouses; None of all others.
+        the optimum for one store and for stages in series, a lower bound for stores behind a
+        centre or behind warehouses; None for all others.
     """
     if as_played:
         if game.discount < 1 or game.traces is not None:
@@ -63,14 +63,14 @@ def _by_text(text: str) -> Reference | None:
 
 
 def of_network(network: SupplyNetwork) -> Reference | None:
-    """As `look`, of the network alone."""
+    """As `inventory_reference`, for a network alone."""
     if not _is_plain(network):
         return None
     return _by_text(network.model_dump_json())
 
 
 def _is_plain(network: SupplyNetwork) -> bool:
-    """Whether a network has nothing that the answers know nothing of."""
+    """Whether a network has only features that the known solutions cover."""
     links = all(
         isinstance(link.lead_time, int)
         and not (link.holding or link.penalty)

@@ -1,1 +1,1 @@
-"""How discs went, control step by control step."""
+"""Records of safe navigation games, control step by control step."""

@@ -1,4 +1,4 @@
-"""What happened in games of safe navigation, control step by control step: for pictures and tables.
+"""Records of safe navigation games, control step by control step, for pictures and tables.
 
 A game holds an action for some control steps; who waits for whom shows only between them. So games
 are played again here, with a function from what is seen to actions.
@@ -96,7 +96,7 @@ def trajectories(
     games: int = 1,
     seed: int = 0,
 ) -> Trajectories:
-    """Play games and write down what happens.
+    """Play games and record them.
 
     Args:
         game: to be played.

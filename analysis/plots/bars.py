@@ -18,7 +18,7 @@ HATCHES = ("", "////", "....")
 SMALL = 30  # characters of a label from which on all of an axis are written smaller
 
 
-class Look(NamedTuple):
+class ActionStyle(NamedTuple):
     """How an action is drawn."""
 
     colour: str
@@ -53,7 +53,7 @@ def draw(
     rows: Sequence[int],
     labels: Sequence[Label],
     names: Sequence[str],
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ActionStyle],
 ) -> None:
     """Bars of the rows of a profile, from the top down, each with its label to the left.
 
@@ -90,7 +90,7 @@ def _bar(
     profile: Strategy,
     row: int,
     names: Sequence[str],
-    looks: Mapping[str, Look],
+    looks: Mapping[str, ActionStyle],
 ) -> None:
     left = 0.0
     for at in range(profile.first_action[row], profile.first_action[row + 1]):
@@ -107,9 +107,9 @@ def _natural(text: str) -> tuple[tuple[bool, float, str], ...]:
     return tuple((not n.isdigit(), float(n) if n.isdigit() else 0.0, n) for n in numbers)
 
 
-def looks_of_actions(
+def action_styles(
     profile: Strategy, rows: np.ndarray, labels: Sequence[str], palette: Sequence[str]
-) -> dict[str, Look]:
+) -> dict[str, ActionStyle]:
     """How each action is drawn, by its name, in the order of the actions' numbers.
 
     Where the palette ends it begins again, hatched.
@@ -121,6 +121,8 @@ def looks_of_actions(
             number[labels[at]] = min(action, number.get(labels[at], action))
     names = sorted(number, key=number.__getitem__)
     return {
-        name: Look(palette[(k + 1) % len(palette)], HATCHES[(k // len(palette)) % len(HATCHES)])
+        name: ActionStyle(
+            palette[(k + 1) % len(palette)], HATCHES[(k // len(palette)) % len(HATCHES)]
+        )
         for k, name in enumerate(names)
     }

@@ -129,7 +129,7 @@ def strategy(
         start, root = start + len(player.information_sets), root + player.num_sequences
     names = [action_name(label) for player in form.players for label in player.labels[1:]]
     rows = np.concatenate([own for own, _ in panels])
-    looks = bars.looks_of_actions(profile, rows, names, COLOURS)
+    looks = bars.action_styles(profile, rows, names, COLOURS)
     lines = max(bars.height(bars.in_rounds(own)) for _, own in panels)
     widest = max((len(label.text) for _, own in panels for label in own), default=0)
     wide = (4.2 + 0.075 * max(widest, 18)) * len(panels) + 0.8

@@ -1,4 +1,4 @@
-"""Pictures of what happens in a supply network: what it costs, and what a store orders when."""
+"""Pictures of supply networks: costs over time, and what a store orders in each state."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SHADE_OF = {  # lighter, so that lines are seen on them; opaque, so that they ar
     kind: tuple(0.3 + 0.7 * np.array(to_rgb(COLOURS[k])))
     for kind, k in {HOLDING: 1, PENALTY: 2, LINKS: 6, REVENUE: 3}.items()
 }
-START = 0.1  # share of the periods that are the beginning, where it is not said
+START = 0.1  # share of the periods that are the beginning, unless given
 MOST_LOCATIONS = 60
 BAND = (10, 90)  # percentiles of games
 HELD = (0.99, 0.9, 0.5)  # shares of visits inside the contours
@@ -142,9 +142,9 @@ def order_surface(
 ) -> Figure:
     """What two policies order over the stock on hand and what is on its way, and the difference.
 
-    Lines hold 99%, 90% and 50% of the visits. The difference that is said is the mean over visits,
+    Lines hold 99%, 90% and 50% of the visits. The difference printed is the mean over visits,
     in their own states; orders that are shown are those of whole states. The scale of differences
-    is that of the states met: where nobody comes they can be larger, and then it ends in an arrow.
+    is that of the states met: in others they can be larger, and then it ends in an arrow.
 
     Args:
         policy: the learned one.
@@ -185,7 +185,7 @@ def order_surface(
     figure.suptitle(title)
     panels = figure.subplots(1, 3, sharex=True, sharey=True)
     top = max(table.max() for table in tables)
-    # Where nobody comes a difference is of no account: the scale is that of the states shown.
+    # A difference in states never visited does not matter: the scale is that of the states shown.
     density = _density(states[:, 0], y, across, up)
     widest = max(float(np.abs((tables[0] - tables[1])[density > 0]).max(initial=0)), 1.0)
     shades = [

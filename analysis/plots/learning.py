@@ -1,4 +1,4 @@
-"""Pictures of how learners learn: what every update measures, and what was evaluated."""
+"""Learning curves: metrics of every update, and evaluations."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ START = 0.1  # share of a curve that counts as its start
 FEWEST = 5  # points of a curve that has one
 CORE = (0.01, 0.99)  # quantiles of the rest that are shown whatever else is cut off
 FAR = 2.0  # what is farther away than so many times the rest's range is cut off
-TRAINED, EVALUATION, AVERAGED, HELD_AGAINST = COLOURS[1], COLOURS[2], COLOURS[4], COLOURS[3]
+TRAINED, EVALUATION, AVERAGED, REFERENCE_LINE = COLOURS[1], COLOURS[2], COLOURS[4], COLOURS[3]
 
 
 def learning(
@@ -48,11 +48,11 @@ def learning(
     final: Mapping[str, float] | None = None,
     counts: str = "steps of all games",
 ) -> Figure:
-    """What training measured after every update as lines, what was evaluated as points.
+    """Learning curves: metrics of updates as lines, evaluations as points.
 
-    A panel a metric, at most nine. Of more than 200 updates a running mean is drawn, and the
-    updates themselves faint. Where the beginning is far off all that follows, the panel shows what
-    follows, and an arrow says how far the rest goes.
+    A panel a metric, at most nine. For more than 200 updates a running mean is drawn, and the
+    updates themselves faint. Where the beginning is far from the rest, the panel shows the rest,
+    and an arrow shows how far the beginning goes.
 
     A cost has the optimum (or the bound) as a line; how far evaluations are above it is a panel of
     its own if there are three or more. Left out, and named below the panels: metrics that never
@@ -80,7 +80,7 @@ def learning(
     reference = reference or _noted(metrics)
     notes: list[str] = []
     if names is None:
-        names, notes = _told(metrics, reference)
+        names, notes = _chosen(metrics, reference)
     if reference is not None and "gap" in final:
         notes.append(
             f"evaluation at the end: {final['gap']:.2f}% ({final['gap_low']:.2f} to "
@@ -108,7 +108,7 @@ def learning(
 
 
 def _noted(metrics: pd.DataFrame) -> Reference | None:
-    """What evaluations held the cost against."""
+    """The reference of the cost that evaluations recorded."""
     for kind in REFERENCES:
         if EVALUATED + kind in metrics:
             values = metrics[EVALUATED + kind].dropna()
@@ -117,8 +117,8 @@ def _noted(metrics: pd.DataFrame) -> Reference | None:
     return None
 
 
-def _told(metrics: pd.DataFrame, reference: Reference | None) -> tuple[list[str], list[str]]:
-    """Metrics worth a panel, what a reader looks for first; and in words what others are like."""
+def _chosen(metrics: pd.DataFrame, reference: Reference | None) -> tuple[list[str], list[str]]:
+    """Metrics to draw, the most important first; and notes on those left out."""
     columns = list(metrics.columns)
     end = columns.index("loss") if "loss" in columns else len(columns)
     played = [name for name in columns[:end] if name not in COUNTS]
@@ -200,7 +200,7 @@ def _panel(
     ax.set_title(_title(name, reference), size=10)
     if reference is not None and name == reference.metric:
         ax.axhline(
-            reference.value, color=HELD_AGAINST, lw=1.3, ls="--", zorder=3,
+            reference.value, color=REFERENCE_LINE, lw=1.3, ls="--", zorder=3,
             label=f"{reference.kind} in the long run, {reference.value:.4g}",
         )  # fmt: skip
         must.append(reference.value)
@@ -209,7 +209,7 @@ def _panel(
         ax.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     else:
         if name == "gap":
-            ax.axhline(0, color=HELD_AGAINST, lw=1.3, ls="--", zorder=3)
+            ax.axhline(0, color=REFERENCE_LINE, lw=1.3, ls="--", zorder=3)
             must.append(0.0)
         _frame(ax, name, [each for each in (trained, average, judged) if len(each[0])], must)
     ax.grid(True, color="0.92")

@@ -1,4 +1,4 @@
-"""Pictures of games of safe navigation: who went where, how carefully, and who gave way."""
+"""Pictures of safe navigation games: paths, zeta over time, and who yielded to whom."""
 
 from __future__ import annotations
 

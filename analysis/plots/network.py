@@ -1,4 +1,4 @@
-"""Pictures of supply networks: who sends to whom, how long it takes, and how much of it flows."""
+"""Pictures of supply networks: links, lead times and flows."""
 
 from __future__ import annotations
 

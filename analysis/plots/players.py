@@ -1,4 +1,4 @@
-"""Pictures of what players are worth: side by side, by team size, and by a fixed zeta."""
+"""Pictures that compare players: by metric, by team size, and by a fixed zeta."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def comparison(
     references: Mapping[str, Reference] | None = None,
     title: str = "",
 ) -> Figure:
-    """What players did in the same games: means with 95% intervals, a panel a metric.
+    """Players in the same games: means with 95% intervals, a panel a metric.
 
     Args:
         measured: a row a player and metric: `player`, `metric`, `mean`, and the interval's ends,
@@ -40,7 +40,7 @@ def comparison(
         title: of the picture.
 
     Raises:
-        InputError: a column that lacks, or a metric of which there is no row.
+        InputError: a column is missing, or a metric has no row.
     """
     _needs(measured, ("player", "metric", "mean", "low", "high"))
     players = list(dict.fromkeys(measured["player"]))
@@ -104,7 +104,7 @@ def team_size(
         title: of the picture.
 
     Raises:
-        InputError: a column that lacks, or a metric of which there is no row.
+        InputError: a column is missing, or a metric has no row.
     """
     _needs(measured, ("player", "agents", "metric", "mean", "low", "high"))
     for metric in metrics:
@@ -145,7 +145,7 @@ def sweep(
         title: of the picture.
 
     Raises:
-        InputError: a column that lacks, or a metric of which `against` has no row.
+        InputError: a column is missing, or `against` has no row of a metric.
     """
     ends = ("", "_low", "_high")
     _needs(measured, ("zeta", "eta", *(name + end for name in metrics for end in ends)))

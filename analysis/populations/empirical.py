@@ -1,6 +1,6 @@
 """Empirical games: the payoffs of strategies against each other, exact or by play.
 
-The table between a few strategies of a large game is a small game of its own, a meta-game, whose
+The table between a few strategies of a large game is itself a small game, a meta-game, whose
 equilibria and dynamics say which of the strategies would survive: Wellman, "Methods for empirical
 game-theoretic analysis" (2006); Tuyls et al., "A generalised method for empirical game theoretic
 analysis" (2018). If no payoff of the table is off by more than d, an equilibrium of the table is

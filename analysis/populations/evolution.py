@@ -1,4 +1,4 @@
-"""Populations that play a game: replicator dynamics and its kin.
+"""Evolutionary dynamics of populations: replicator and related.
 
 A population with shares x of the pure strategies changes by x_k' = x_k g_k(x). With the payoffs
 f(x) of the pure strategies against the populations, and their average f·x, the growth rates are
@@ -62,7 +62,7 @@ class Trajectory:
 
     @property
     def gains(self) -> Float64:
-        """What each player [N] would gain by its best pure strategy against the last shares.
+        """The gain of each player [N] from its best pure strategy against the last shares.
 
         Small where the populations came to rest near a Nash equilibrium; a rest point at which a
         better strategy has died out is none.

@@ -1,7 +1,7 @@
 """Many episodes of every combination of strategies, played here or by Ray's processes.
 
-Episodes are played in batches, each with a seed of its own, and batches in rounds; so the numbers
-are the same whoever plays what, and whenever.
+Episodes are played in batches, each with its own seed, and batches in rounds; so the numbers
+do not depend on which process plays what, or when.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Job(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Table:
-    """What is played: all that another process needs to know."""
+    """Everything that another process needs to play."""
 
     game: Any  # a Game; or its name, if another process has to load it anew
     names: tuple[tuple[str, ...], ...]  # N tuples
@@ -191,7 +191,7 @@ def _not_portable(error: Exception) -> InputError:
 def _in_parallel(
     ray: Any, remote: Any, shared: Any, jobs: list[Job], workers: int
 ) -> Iterator[tuple[Job, Sample]]:
-    """Whoever stops listening leaves the batches that are running to end, and nobody looks at them:
+    """Play jobs in Ray. If the caller stops, running batches end and their results are dropped:
     a task of Ray's that is cancelled by force can take the caller down with it."""
     waiting, size = iter(jobs), 1  # batches that go to a worker at once
     running: dict[Any, tuple[float, list[Job]]] = {}

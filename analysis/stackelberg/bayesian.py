@@ -30,7 +30,7 @@ def bayesian_stackelberg(
     tolerance: float = 1e-7,
     progress: Progress | None = None,
 ) -> Equilibrium:
-    """The leader's best commitment when every type does its will among equally good actions.
+    """The leader's best commitment if every type breaks ties in the leader's favour.
 
     Variables are the mixture x [A], the type's choice q [T, B] of 0 and 1, and their product
     z [T, A, B]. DOBSS says by a large constant that the chosen action is a best response; here it
@@ -124,7 +124,7 @@ def _pure(game: BayesianGame) -> tuple[Float64, np.ndarray]:
 
 
 def _bound(game: BayesianGame) -> float:
-    """No commitment is better: the sum of bounds for every type on its own."""
+    """An upper bound on commitments: the sum of bounds for every type separately."""
     pairs = zip(game.leader, _scaled(game.follower), strict=True)
     return float(game.prior @ [upper_bounds(own, other).max() for own, other in pairs])
 

@@ -23,7 +23,7 @@ BISECTIONS = 8
 
 
 def upper_bounds(leader: Float64, follower: Float64) -> Float64:
-    """What the leader gets at most from each follower action b, [B].
+    """Upper bounds on the leader's payoff for each follower action b, [B].
 
     The follower's action has to be as good as each rival b' alone: by Lagrangian duality
 
@@ -80,7 +80,7 @@ class Problem:
         return self.offset + self.scale * value
 
     def equal_to(self, action: int) -> np.ndarray:
-        """The actions that are worth the same to the follower whatever the leader does, [K]."""
+        """Actions [K] that pay the follower the same whatever the leader does."""
         difference = np.abs(self.follower - self.follower[:, [action]]).max(axis=0)
         return np.flatnonzero(difference <= RESOLUTION)
 
@@ -102,7 +102,7 @@ def _program(rewards: Float64) -> tuple[Program, np.ndarray, int]:
 
 
 def shared_model(follower: Float64) -> highspy.Highs:
-    """No action of the follower is worth more than v; to respond with one is to attain v."""
+    """The program in which no follower action pays more than v; a response attains v."""
     model = _program(follower)[0].model(maximise=True)
     # Presolve would forget the last basis, and with it two thirds of the speed.
     model.setOptionValue("presolve", "off")

@@ -1,4 +1,4 @@
-"""Security games: where to put few guards when the attacker has watched them.
+"""Security games: how to place few guards if the attacker observes the mixture.
 
 T targets, a defender with `resources` guards, an attacker who sees how likely each target is to be
 covered and attacks one. Ties go the defender's way (a strong Stackelberg equilibrium).
@@ -34,11 +34,11 @@ class Coverage:
     """An optimal commitment in a security game, verified before it was returned."""
 
     game: SecurityGame
-    method: str  # the algorithm, in words
+    method: str  # description of the algorithm
     coverage: Float64  # [T]  probability that each target is covered
     attacked: int  # the attacker's best response that is best for the defender
     values: Float64  # [2]  the defender's and the attacker's
-    bound: float  # no commitment is worth more to the defender
+    bound: float  # upper bound on the defender's payoff
     allocations: tuple[tuple[float, tuple[int, ...]], ...]
     """A lottery over (probability, targets covered at once) with this coverage; empty if the
     schedules are known to allow none, or too many to tell."""
@@ -128,7 +128,7 @@ def eraser(
         progress: called with a message on how far it is; stops the search by returning True.
 
     Raises:
-        InputError: a schedule that is empty or names a target that is not there.
+        InputError: a schedule that is empty or names an unknown target.
         RuntimeError: stopped before there was any answer.
         Unverified: the attacked target is not a best response.
     """

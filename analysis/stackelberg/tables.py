@@ -161,7 +161,7 @@ def _against(problem: Problem, mixed: Float64, equal: np.ndarray) -> Commitment:
 
 
 def _secured(problem: Problem, commitment: Commitment) -> tuple[Commitment, bool]:
-    """A commitment of the same value that reaches it whatever an indifferent follower does; else
+    """A commitment with the same value against every tie-breaking of the follower; else
     the given one and False."""
     worth = commitment.mixed @ problem.follower
     best = worth >= worth.max() - INTERIOR

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from analysis.references import held_against
+from analysis.references import comparable_reference
 from games.common.errors import InputError
 from games.load import vector
 from games.simulators.metrics import metric
@@ -129,7 +129,7 @@ def compare(
             who, game, episodes=scenario.episodes, seed=scenario.seed, greedy=scenario.greedy,
             against=rival, pause=pause,
         )  # fmt: skip
-    least = held_against(game)
+    least = comparable_reference(game)
     rows = _rows(scenario, played, least)
     held = least is not None and any(row["metric"] == least.metric for row in rows)
     return Comparison(

@@ -22,7 +22,7 @@ from scenarios.terminal import (
     Set,
     print_table,
     say,
-    telling,
+    solver_progress,
 )
 
 if TYPE_CHECKING:
@@ -156,7 +156,7 @@ def _compute(
     """The part of `solve` that computes an equilibrium exactly."""
     from scenarios.solving import equilibria, writing
 
-    with telling() as tell:
+    with solver_progress() as tell:
         game, options = equilibria.prepare(name, concept, settings, given)
         writing.check(files, game, concept, options)
         with stop_signals() as stopped:

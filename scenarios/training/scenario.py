@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 import torch
 from pydantic import Field, field_validator, model_validator
 
-from analysis.references import held_against
+from analysis.references import comparable_reference
 from games.common.errors import InputError, did_you_mean
 from games.common.extras import learning
 from games.common.settings import Table
@@ -265,7 +265,9 @@ class TrainingScenario(Plan, Experiment):
         wanted = {
             key.removeprefix(EVALUATED) for key in (*self.stop.target, self.checkpoint.best or "")
         }
-        if "gap" in wanted and held_against(self.judged) is not None:  # which may take seconds
+        if (
+            "gap" in wanted and comparable_reference(self.judged) is not None
+        ):  # which may take seconds
             reported.add("gap")
         if self.evaluation.every:
             known |= {f"{EVALUATED}{key}" for key in reported}

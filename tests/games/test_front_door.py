@@ -8,7 +8,7 @@ import torch
 
 import games
 from analysis import expected_values, nash
-from analysis.references import REFERENCES, held_against, reference
+from analysis.references import REFERENCES, comparable_reference, reference
 from games.adapters.pettingzoo.game import PettingZooGame
 from games.adapters.simulator import SimulatorGame
 from games.adapters.tree import TreeVector
@@ -261,7 +261,7 @@ def test_a_users_simulator_is_a_game_like_any_other(copycat, tmp_path):
     assert games.load(f"{copycat}:Copycat(numbers=2)").made == game.made
     found = metric("eval_cost", game.spec.metrics)
     assert (found.better, found.label) == ("less", "price")
-    assert reference("copycat") == held_against(game) == game.reference()
+    assert reference("copycat") == comparable_reference(game) == game.reference()
     assert reference(game).value == 1.0
     assert reference("kuhn_poker") is reference("navigation") is None
     watching = Watching("copycat(length=3)", tmp_path / "cat.gif", False)
@@ -284,7 +284,7 @@ def test_a_reference_may_be_registered_for_a_class():
     try:
         assert reference(Priced(agents=1)) == "known"
         assert reference(Cheaper(agents=1)) == "known"  # of its base
-        assert held_against(Priced(agents=1)) is None
+        assert comparable_reference(Priced(agents=1)) is None
     finally:
         del REFERENCES._entries[name]
 

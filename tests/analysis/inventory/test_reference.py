@@ -6,7 +6,7 @@ from scipy import stats
 
 from analysis import backlogged, lost_sales, serial, transshipment_bound
 from analysis.inventory.optima import clipped_normal
-from analysis.references import held_against, reference
+from analysis.references import comparable_reference, reference
 from games.load import simulator, vector
 from marl.evaluation.episodes import Played
 from marl.rules.inventory import compare, tune
@@ -83,7 +83,7 @@ def test_what_has_no_answer_has_none(game):
     ],
 )
 def test_only_long_games_of_all_demand_are_held_against_it(play, held):
-    assert (held_against(f"inventory.lost_sales({play})") is not None) == held
+    assert (comparable_reference(f"inventory.lost_sales({play})") is not None) == held
 
 
 def test_a_report_has_the_gap_of_student():
