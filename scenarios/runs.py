@@ -101,11 +101,11 @@ class Run(Generic[S, R]):
     @property
     def strategy(self) -> Strategy:
         """The strategy that was found; InputError if there is none (yet), or if there are many."""
-        raise InputError(f"{self.path} looked for no strategy: `schelling show {self.path}`")
+        raise InputError(f"{self.path} has no strategy: see `schelling show {self.path}`")
 
     def policy(self, best: bool = False) -> Policy:
         """The policy that was learned; InputError if there is none (yet)."""
-        raise InputError(f"{self.path} trained nothing: `schelling show {self.path}`")
+        raise InputError(f"{self.path} has no policy: see `schelling show {self.path}`")
 
     def execute(
         self,
@@ -116,10 +116,10 @@ class Run(Generic[S, R]):
         """Run the scenario, or resume it from the last checkpoint; writes results and pictures.
 
         Args:
-            ready: what the kind made ready beforehand (a game compiled, a training started), which
-                the caller closes; None: it is made now.
-            progress: called as the work goes.
-            tell: called with a line where something is wrong and the run goes on all the same.
+            ready: what the kind prepared beforehand (a compiled game, a started training); the caller
+                closes it; None: prepared now.
+            progress: called during the work.
+            tell: called with a line for every problem that does not end the run.
 
         Raises:
             Interrupted: by SIGINT or SIGTERM, after a checkpoint.

@@ -167,4 +167,4 @@ def remove_answers(path: Path, others: Sequence[str] = ()) -> None:
 
 def damaged(file: Path, run: Path) -> InputError:
     """The error for a damaged file, with what to do about it."""
-    return InputError(f"{file} is damaged: `schelling resume {run}` writes it anew")
+    return InputError(f"{file} is damaged: `schelling resume {run}` writes it again")

@@ -3,7 +3,7 @@
 Each player minimises the regret of not having left at any trigger (see
 `analysis.correlated.triggers`). It holds, for each trigger t, a continuation y_t that
 predictive regret matching+ improves inside the treeplex below t, and a weight lambda_t, the clipped
-sum of what leaving at t would have gained, likewise with the last gain expected again. The next
+sum of what leaving at t would have gained, where the last gain is also expected again. The next
 play x is the fixed point of "leave at t with weight lambda_t" (Gordon, Greenwald & Marks 2008):
 
     sum_t lambda_t (x with what is left at t replaced by x(q_t) y_t)  =  x sum_t lambda_t
@@ -99,7 +99,7 @@ def profiles_of_play(
 ) -> Iterator[tuple[int, Float64, Float64]]:
     """Yield the NFCCE dynamics at some iterations: iteration, last plans [S], average plans [S].
 
-    The averages have weights t^2. When `progress` says so the dynamics end, after a last look.
+    The averages have weights t^2. When `progress` says so the dynamics end, once evaluated.
     """
     capacity = max(2, MEMORY // (8 * form.arrays.num_sequences))
     players = RegretMinimiser(form, "nfcce", None, min(looks[-1], capacity))

@@ -27,7 +27,7 @@ class TriggerPoint:
     """
 
     recommended: int  # the last sequence that was recommended and followed
-    treeplex: Treeplex  # the information sets that are played anew
+    treeplex: Treeplex  # the information sets that are replayed
     sequences: np.ndarray  # [S']  its sequences in the player's own numbers; -1 for none
     followed: np.ndarray  # the player's sequences there if it had followed
 

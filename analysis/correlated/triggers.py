@@ -70,7 +70,7 @@ def forest(form: SequenceForm) -> Forest:
 
 @dataclass(frozen=True, eq=False)
 class Triggers:
-    """The T triggers of all players, each with the treeplex of its continuations laid out anew.
+    """The T triggers of all players, each with its own copy of the continuations' treeplex.
 
     Sequences and information sets are numbered over all players, laid end to end. Trigger t has
     entries start[t] to start[t + 1]: first the place where its continuations begin, then their

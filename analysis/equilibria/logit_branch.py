@@ -290,7 +290,7 @@ def likeliest(
         x = mirror(response, precision, at.log_behaviour, None)
         assert x is not None
         ahead = mirror(response, precision + step, x, None)
-        assert ahead is not None  # nobody was asked whether to stop
+        assert ahead is not None  # without `progress`, nothing stops it
         return x, precision, (ahead - x) / step
 
     solve = on_branch if method == "branch" else by_mirror

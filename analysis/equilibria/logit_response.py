@@ -142,7 +142,7 @@ class LogitResponse:
 
         Which is: a gain [K] and a reach [K] for each pair of `below`, and what a set's gains are
         multiplied by [S]. Reaches are relative to the set's largest one, so that a set that is
-        reached with probability 1e-1000 has its utilities all the same. A set that chance excludes
+        reached with probability 1e-1000 still has its utilities. A set that chance excludes
         has zeros.
         """
         place, end = self.below

@@ -32,9 +32,7 @@ class PrecisionFit:
     """The precision that makes observed play likeliest."""
 
     precision: float  # lambda, in 1 / utility
-    standard_error: (
-        float  # 1 / sqrt of the expected information there; infinite if it tells nothing
-    )
+    standard_error: float  # 1 / sqrt of the expected information there; may be infinite
     log_likelihood: float  # the sum of counts times log probabilities
     equilibrium: Equilibrium  # at that precision
 
@@ -51,7 +49,7 @@ def fit_precision(
 ) -> PrecisionFit:
     """Maximum likelihood over the principal branch, of how often each action was seen.
 
-    McKelvey & Palfrey (1995). The best point of a path is taken, then the maximum beside it. By
+    McKelvey & Palfrey (1995). The best point of a path is taken, then the maximum near it. By
     *mirror* the path ends once the log likelihood has fallen by 10 from its highest.
 
     Args:

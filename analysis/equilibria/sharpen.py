@@ -4,7 +4,7 @@ In the sequence form of N players (Koller, Megiddo & von Stengel 1996) a plan x 
 there are values v of the information sets with
 
     B'x = -e,  x >= 0        (plans: the actions at a set add up to their parent)
-    g(x) + B v <= 0          (nobody does better than v),  with equality where x > 0
+    g(x) + B v <= 0          (no player does better than v),  with equality where x > 0
 
 where g is the gradient of a player's utility by its own plan. Which actions have x > 0, the
 support, is guessed from the approximate answer. What remains are equations, and `sharpened` solves
@@ -173,7 +173,7 @@ class _Conditions:
         return matrix
 
     def gradient(self, x: Float64) -> Float64:
-        # With a single player nothing depends on anybody's plan; the kernel does not mind.
+        # With a single player nothing depends on the plans; the kernel takes any.
         return gradients(self.form, x)
 
     def normalised(self, weight: Float64) -> Float64:

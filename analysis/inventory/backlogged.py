@@ -107,7 +107,7 @@ def serial(
     for cost in holding:
         check_costs(cost, penalty)
     if any(upper > lower for upper, lower in pairwise(holding)):
-        raise InputError(f"holding={list(holding)}: from the top down, costs are not to fall")
+        raise InputError(f"holding={list(holding)}: costs must not fall from the top down")
     law = as_demand(demand)
     leads = [check_lead_time(lead, "lead_times", 0) for lead in reversed(lead_times)]
     costs = [float(h) for h in reversed(holding)]  # from the store up

@@ -132,8 +132,8 @@ def normal_below(mean: float, sd: float, step: float) -> Demand:
     the lattice around its mean there, with that mean. An interval is made just so long that this is
     smaller in convex order: for all a, E (D - a)^+ does not grow (Strassen 1965: the new demand is
     then the old one averaged over something, D' = E[D | D']). Where costs are convex in decisions
-    and demands together, whatever policy serves D can be averaged likewise, and costs no more on D'
-    by Jensen's inequality; `analysis.inventory.bounds` makes use of it.
+    and demands together, any policy for D can be averaged in the same way, and costs no more on D'
+    by Jensen's inequality; `analysis.inventory.bounds` uses this.
 
     Raises:
         InputError: as `clipped_normal`, or a standard deviation or a step that is not positive.
@@ -203,10 +203,10 @@ def check_costs(holding: float, penalty: float) -> None:
     """Raise InputError unless stock and unmet demand both cost something."""
     if not 0 < holding < math.inf:
         raise InputError(
-            f"holding={holding}: a positive cost is needed, else stock without end pays"
+            f"holding={holding}: a positive cost is needed, else unlimited stock is best"
         )
     if not 0 < penalty < math.inf:
-        raise InputError(f"penalty={penalty}: a positive cost is needed, else no stock at all pays")
+        raise InputError(f"penalty={penalty}: a positive cost is needed, else no stock is best")
 
 
 def check_lead_time(lead_time: float, name: str = "lead_time", least: int = 1) -> int:

@@ -90,7 +90,7 @@ def record(
         orders: from a state of B games to the units [B, E] that every link is asked for.
         games: R.
         periods: T; None: the game's own.
-        seed: of what is drawn; the same one, the same demand, whatever is ordered.
+        seed: of what is drawn; equal seeds give equal demand, whatever is ordered.
 
     Raises:
         InputError: as of the game's `reset`; orders of another shape.

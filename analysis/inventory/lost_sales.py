@@ -59,11 +59,11 @@ class LostSales:
         q = np.rint(np.asarray(pipeline, np.float64)).astype(np.int64)
         if q.shape != (*x.shape, region.lead_time - 1):
             raise InputError(
-                f"pipeline: shape {q.shape} beside {x.shape} on hand; "
+                f"pipeline: shape {q.shape} for {x.shape} on hand; "
                 f"{(*x.shape, region.lead_time - 1)} is needed at a lead time of {region.lead_time}"
             )
         if (x < 0).any() or (q < 0).any():
-            raise InputError("negative stock: where sales are lost none is owed")
+            raise InputError("negative stock: with lost sales there is no backlog")
         room = region.position - x - q.sum(-1)
         limit = np.minimum(room, region.largest_order(q))
         near = q.copy()

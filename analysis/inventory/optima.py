@@ -9,7 +9,7 @@
 
 All are long-run averages of a period in which one observes, orders, serves demand from stock on
 hand, and pays for what is left or lacking; then shipments move up. An order placed at t can be used
-at t + L. What the best base-stock policies cost stands beside the optimum of lost sales.
+at t + L. The costs of the best base-stock policies are given with the optimum of lost sales.
 """
 
 from __future__ import annotations

@@ -181,8 +181,8 @@ def _transshipment(network: SupplyNetwork) -> Reference | None:
 def _warehouses(network: SupplyNetwork) -> Reference | None:
     """Stores that lose sales, each the shortest way from any warehouse, and the cheapest.
 
-    A way of more than `FARTHEST` periods counts as one of that many, which costs no more: whoever
-    gets goods sooner can wait with every order.
+    A way of more than `FARTHEST` periods counts as one of that many, which costs no more: a policy
+    that gets goods sooner can wait with every order.
 
     What locations pay each other cancels out; what a unit costs outside is paid for each that is
     sold. With c the least that it can be, c for each one wanted and p - c for each lost is no more.

@@ -103,7 +103,7 @@ def trajectories(
         decide: from what B games show to actions [B, N, 2]; asked once for every `hold` control
             steps, until all games are over.
         games: B.
-        seed: of the layouts; the same one, the same layouts, whoever plays.
+        seed: of the layouts; equal seeds give equal layouts, whatever the player.
 
     Raises:
         InputError: a game of another kind, no games; actions of another shape or out of their box.

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-# Okabe and Ito's colours, which everybody can tell apart; purple for their yellow, which is faint.
+# Okabe and Ito's colours, for all kinds of colour vision; purple for their yellow, which is faint.
 COLOURS = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#6A3D9A")
 STYLES = ("-", "--")
 MOST_ACTIONS = 16  # with names in a legend
@@ -114,7 +114,7 @@ def strategy(
         form: the game, for what is reached and how often.
         profile: the strategy.
         most: information sets a panel, those first that the player's own actions lead to most; what
-            is left out is said below the panel. (Chance and the others do not count: a sequence
+            is left out is noted below the panel. (Chance and the others do not count: a sequence
             form keeps their part only inside the utilities.)
         title: of the picture.
     """

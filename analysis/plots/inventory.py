@@ -149,7 +149,7 @@ def order_surface(
     Args:
         policy: the learned one.
         optimal: the best one; `analysis.lost_sales` finds it.
-        visits: [M, L] states met in play, on hand and on its way, which also say what is shown:
+        visits: [M, L] states met in play, on hand and on its way, which also decide what is shown:
             `History.visits`. L >= 2.
         against: what is drawn upwards: all that is on its way, spread evenly over the periods, what
             is left over arriving first; or what arrives next, later orders being the visits'
@@ -211,7 +211,7 @@ def order_surface(
     panels[2].set_title(f"{panels[2].get_title()}\n{said}", size=9)
     note = "lines hold 50%, 90% and 99% of the states met"
     if _beyond(tables[0] - tables[1], -widest, widest) != "neither":
-        note += "; the darkest colour: differences beyond the scale, where nobody comes"
+        note += "; the darkest colour: differences beyond the scale, in other states"
     figure.supxlabel(note, size=8, color="0.35")
     return figure
 

@@ -1,7 +1,7 @@
 """Short labels of information sets: what the player knows and what was played, by family of game.
 
 OpenSpiel's information state strings are made for programs. `LABELS` has a function for each family
-of games that people look at; all other games keep their strings, without what all of them share.
+of well-known games; all other games keep their strings, without what all of them share.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ LABELS: Registry[Labelled] = Registry(
     },
 )
 """By OpenSpiel's short name of a game: a function of an information state string, the player and
-the game's parameters that returns a `Label`. Register one for a family of your own."""
+the game's parameters that returns a `Label`. Register one for another family."""
 
 
 def labels(form: SequenceForm, player: int, sets: Sequence[int] | None = None) -> list[Label]:
@@ -74,7 +74,7 @@ def action_name(label: str) -> str:
 def short_labels(information_sets: Sequence[str]) -> list[str]:
     """Short names: the fields (bracketed groups or words) in which information sets differ.
 
-    Of what is still too long the middle is left out, if the ends tell them apart.
+    The middle of longer texts is left out, if their ends still differ.
     """
     fields = [re.findall(r"\[[^\]]*\]|[^\s\[]+", name) for name in information_sets]
     shared = set.intersection(*map(set, fields)) if len(fields) > 1 else set()
@@ -86,7 +86,7 @@ def short_labels(information_sets: Sequence[str]) -> list[str]:
 
 
 def shortened(texts: list[str]) -> list[str]:
-    """The texts, those that are too long by their two ends, where these still tell them apart."""
+    """The texts, long ones shortened to their two ends, unless these no longer differ."""
     for head in range(LONGEST_LABEL // 2, LONGEST_LABEL - 3, 4):
         for front in (head, LONGEST_LABEL - head):
             back = LONGEST_LABEL - front

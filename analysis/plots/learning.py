@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 EVALUATED, AVERAGE = "eval_", "_average"  # parts of a metric's name
 COUNTS = ("update", "steps", "games")  # no metrics
-# What a reader looks for first, in this order; all else the game reports comes after it.
+# The most important metrics, in this order; others that the game reports come after them.
 FIRST = ("nash_conv", "cost", "gap", "return", "success", "spl", "all_arrived", "wins")
 LAST = ("entropy", "kl", "gradient_norm")  # how learning goes: the first two, or else the third
 REFERENCES = ("optimum", "lower_bound", "upper_bound")  # lines, not panels

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WAIT = 0.5  # s, the shortest that is drawn
 RING = 60  # points^2 for a second of waiting
-MOST_PANELS = 4  # beside each other
+MOST_PANELS = 4  # side by side
 
 
 def paths(

@@ -49,7 +49,7 @@ def network(
     Args:
         of: a network, its game, or what happened in games; then flows and stock are its means.
         flows: [E] units a period; if not given all links have one width.
-        stock: [V] units on hand, written beside the names; the colour of a location says for how
+        stock: [V] units on hand, written next to the names; the colour of a location says for how
             many periods of what flows through it (of its links' flows, or else of the mean demand)
             they last.
         ignore: first periods of a history that do not count.

@@ -85,7 +85,7 @@ def comparison(
 
 
 def _differing(measured: pd.DataFrame) -> list[str]:
-    """Metrics that tell players apart; all of them if none does."""
+    """Metrics in which players differ; all metrics if there are none."""
     spread = measured.groupby("metric", sort=False)["mean"].agg(lambda each: np.ptp(each))
     found = [str(name) for name in spread.index if spread[name] > 0] or [*map(str, spread.index)]
     return found[:MOST_PANELS]
@@ -173,7 +173,7 @@ def sweep(
 
 
 def _panels(metrics: Sequence[str], title: str, draw: Callable[[Axes, str], None]) -> Figure:
-    """A panel for each metric, beside each other, and one legend for all."""
+    """A panel for each metric, side by side, and one legend for all."""
     figure = Figure(figsize=(3.4 * len(metrics) + 0.3, 3.4), layout="constrained")
     figure.suptitle(title)
     for ax, metric in zip(figure.subplots(1, len(metrics), squeeze=False)[0], metrics, strict=True):

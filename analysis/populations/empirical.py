@@ -66,8 +66,8 @@ class EmpiricalGame:
         empty = int(np.isnan(self.payoffs).any(axis=-1).sum())
         if empty:
             raise InputError(
-                f"{empty} of {self.episodes.size} combinations of strategies were not played; let "
-                "the table be filled first"
+                f"{empty} of {self.episodes.size} combinations of strategies were not played; "
+                "fill the table first"
             )
         return NormalForm.from_payoffs(
             self.payoffs, name=f"empirical {self.game}", actions=self.actions

@@ -24,7 +24,7 @@ from games.common.workers import running_ray
 from games.finite.sampling import Policy, Seat, sampled_returns
 from games.finite.sequence_form import Float64
 
-BATCH = 200  # episodes that are played with one seed, between two looks at progress
+BATCH = 200  # episodes that are played with one seed, between two calls of progress
 Cell = tuple[int, ...]  # each player's choice
 
 
@@ -63,7 +63,7 @@ class Job(NamedTuple):
 class Table:
     """Everything that another process needs to play."""
 
-    game: Any  # a Game; or its name, if another process has to load it anew
+    game: Any  # a Game; or its name, if another process has to load it again
     names: tuple[tuple[str, ...], ...]  # N tuples
     policies: tuple[tuple[Policy, ...], ...]  # N tuples, in the order of the names
     symmetric: bool  # combinations that differ by who plays what are played once

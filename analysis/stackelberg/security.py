@@ -117,8 +117,8 @@ def eraser(
     a target is covered is limited by the sum of its schedules' probabilities, as if no two of them
     were ever taken together. Where schedules overlap that may promise more than any lottery over
     allocations keeps (Korzhyk, Conitzer & Parr 2010): the answer's value is then a bound only.
-    `facts["implementable"]` tells: "yes", with the lottery in `allocations`; "no"; or "unknown"
-    where there are too many allocations to look through.
+    `facts["implementable"]` is "yes", with the lottery in `allocations`; "no"; or "unknown"
+    where there are too many allocations to enumerate.
 
     Args:
         game: targets, payoffs and the number of resources.

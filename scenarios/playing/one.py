@@ -15,7 +15,7 @@ from scenarios.figures import summary
 from scenarios.playing.comparing import SELF, opponent
 from scenarios.terminal import print_gap, print_table
 
-MOST_AGENTS = 8  # whose returns are told one by one
+MOST_AGENTS = 8  # whose returns are shown one by one
 
 
 @dataclass(frozen=True)

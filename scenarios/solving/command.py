@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 ENOUGH_ITERATIONS = 1_000_000
 
 
-# What `solve` can look for: the keys of `analysis.solve.CONCEPTS`, known before it loads.
+# The concepts that `solve` knows: the keys of `analysis.solve.CONCEPTS`, known before it loads.
 EQUILIBRIA = (
     "nash", "qre", "ce", "cce", "efce", "efcce", "nfcce", "stackelberg", "alpharank", "evolution",
 )  # fmt: skip

@@ -107,7 +107,7 @@ class SolvingRun(Run[Scenario, Result]):
     def policy(self, best: bool = False) -> NoReturn:
         """Raises InputError: methods that solve give strategies."""
         raise InputError(
-            f"{self.path} solved a game, nothing was trained: `schelling show {self.path}`"
+            f"{self.path} solved a game and has no policy: see `schelling show {self.path}`"
         )
 
     @staticmethod

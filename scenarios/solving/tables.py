@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def print_results(results: list[Result], as_json: bool, work: SolvingRun | None = None) -> None:
     """Print the results, as a table or JSON."""
     if as_json:
-        # The best of several methods speaks for the run; the rows of all stand beside it.
+        # The best of several methods represents the run; all rows are given, too.
         best = min(results, key=lambda r: float("inf") if r.nash_conv is None else r.nash_conv)
         line = best.to_json()
         if work is not None:

@@ -18,7 +18,7 @@ class TrainingResult:
     steps: int
     seconds: float
     metrics: dict[str, float]  # the last of each that was measured
-    best: Best  # which policy is the best, and by how much; empty if nobody looked
+    best: Best  # which policy is the best, and by how much; empty if none was chosen
     evaluation: dict[str, float]  # of the last policy, with standard errors; empty if not wanted
 
     def to_json(self) -> dict[str, Any]:

@@ -89,7 +89,7 @@ class TrainingRun(Run[TrainingScenario, TrainingResult]):
             return None
         try:
             results = self.results
-        except InputError:  # damaged, and about to be written anew
+        except InputError:  # damaged, and about to be written again
             return None
         if results and results[0].best and not (self.path / BEST).exists():
             return None

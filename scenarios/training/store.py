@@ -8,7 +8,7 @@ checkpoint/digest-*   the digest of each, since to read another one would be to 
 checkpoint/exact-*    averages of exact play, where they are wanted, one a checkpoint
 checkpoint/best-*     candidates for the best policy: the current one, and those of checkpoints
 policy.pt             the policy, once the run is done
-best.pt               the best policy, once the run is done, if anybody looked for it
+best.pt               the best policy, once the run is done, if one was chosen
 strategy.npz          the average of exact play, where it is wanted, once the run is done
 learning.png          metrics over steps, evaluations, and the optimum of a cost
 """
@@ -140,7 +140,7 @@ def restore(
     """Go back to the newest checkpoint that can be read; returns the updates made by then.
 
     Args:
-        tell: called with a line for each checkpoint that had to be passed over.
+        tell: called with a line for each checkpoint that had to be skipped.
 
     Raises:
         InputError: there are checkpoints, and all are damaged.
@@ -206,7 +206,7 @@ def _exact(folder: Path) -> Path:
 class Metrics:
     """Writes metrics.csv: rows are appended and flushed, columns added as they appear.
 
-    Rows stand in the file alone: a run of a week has a million of them.
+    Rows are kept in the file only: a run of a week has a million of them.
     """
 
     def __init__(self, run: Path, updates: int) -> None:
@@ -225,7 +225,7 @@ class Metrics:
     def append(self, row: Row, instead: bool = False) -> None:
         """Add a row, or put it instead of the last one.
 
-        The file is written anew where it has a column that was not there yet.
+        The file is rewritten when a new column appears.
         """
         if self._add_columns(row) or instead:
             rows = self.rows
