@@ -116,8 +116,8 @@ class Run(Generic[S, R]):
         """Run the scenario, or resume it from the last checkpoint; writes results and pictures.
 
         Args:
-            ready: what the kind prepared beforehand (a compiled game, a started training); the caller
-                closes it; None: prepared now.
+            ready: what the kind prepared beforehand (a compiled game, a started training); the
+                caller closes it; None: prepared now.
             progress: called during the work.
             tell: called with a line for every problem that does not end the run.
 

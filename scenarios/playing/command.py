@@ -47,7 +47,9 @@ def play(
     against: Annotated[
         str, typer.Option(help="Who plays the other seats: self, random, or any player.")
     ] = "self",
-    best: Annotated[bool, typer.Option("--best", help="Play the best policy.")] = False,
+    best: Annotated[
+        bool, typer.Option("--best", help="Play the best policy, not the last.")
+    ] = False,
     render: Annotated[
         Path | None, typer.Option(help="Draw one game: .gif, or its end as .png.")
     ] = None,
