@@ -20,7 +20,7 @@ CHUNK = 2**20  # probabilities, of profiles and leaves, that are held at once
 
 
 class Unverified(ArithmeticError):
-    """An answer whose own regret, measured by us, is larger than the tolerance."""
+    """A solver's answer has a measured regret above the tolerance."""
 
 
 @dataclass(frozen=True, eq=False)

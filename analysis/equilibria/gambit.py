@@ -217,7 +217,7 @@ class Rescaled:
 
 
 class RescaledState:
-    """A node of a `Rescaled` game; all but what it pays is the node's own."""
+    """A node of a `Rescaled` game, as the original except for its payoffs."""
 
     def __init__(self, state: Any, units: Units) -> None:
         self._state, self._units = state, units

@@ -20,7 +20,7 @@ from games import SequenceForm
 from games.common.progress import Progress
 from games.finite.sequence_form import Float64
 
-# Regrets, as shares of what is at stake, at which the support is tried: the first, and each next.
+# Regrets, as shares of the utility range, at which the support is tried: the first, and each next.
 FIRST_TRY, NEXT_TRY = 1e-2, 0.5
 FADING = -0.5  # d log probability / d log precision: below, an action has none in the limit
 

@@ -27,7 +27,7 @@ LEVEL = 1e-12  # costs that differ by less, relatively, are alike: of such level
 
 @dataclass(frozen=True)
 class Backlogged:
-    """The optimal policy of one store whose unmet demand waits: order up to `level`."""
+    """The optimal policy of one store with backlogged demand: order up to `level`."""
 
     cost: float  # a period
     level: float  # units, on hand, less owed, and under way, after ordering

@@ -123,7 +123,7 @@ def warehouse_bound(
 def _store_bound(
     mean: float, sd: float, lead_time: int, holding: float, penalty: float, steps: int
 ) -> float:
-    """Below the cost of any policy of one store with lost sales and clipped normal demand."""
+    """A lower bound on the cost of one store with lost sales and clipped normal demand."""
     if not mean > 0:
         raise InputError(f"mean={mean}: a positive number is needed")
     check_costs(holding, penalty)

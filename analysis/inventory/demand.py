@@ -1,4 +1,4 @@
-"""Demand of one period as probabilities on a lattice, and what a period costs at a stock level.
+"""Demand of one period as probabilities on a lattice, and expected costs of a period.
 
 Periods are independent and alike. Integer demand stands on the lattice of whole units as it is. A
 normal demand, clipped at 0 as most simulators do, is rounded to a lattice of `step` units; the sum
@@ -126,7 +126,7 @@ def clipped_normal(mean: float, sd: float, step: float = STEP) -> Demand:
 
 
 def normal_below(mean: float, sd: float, step: float) -> Demand:
-    """A demand on the lattice that costs no more to serve than max(0, N(mean, sd)) does.
+    """A demand on the lattice that costs at most as much to serve as max(0, N(mean, sd)).
 
     The outcomes are cut into intervals, and within each the demand is replaced by the two points of
     the lattice around its mean there, with that mean. An interval is made just so long that this is

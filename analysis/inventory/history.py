@@ -29,7 +29,7 @@ class History:
     demand: Float64  # [T, R, K] units
     unmet: Float64  # [T, R, K] units lost, or waiting after the period
     cost: dict[str, Float64]  # by kind, [T, R, V]
-    """What is held; what is not met; what links and making goods cost (and all else); and revenue,
+    """Costs of holding, of unmet demand, of links and production (and all else); and revenue,
     which is negative."""
 
     @property

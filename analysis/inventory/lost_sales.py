@@ -79,7 +79,7 @@ class LostSales:
 
 @dataclass(frozen=True)
 class PolicyCost:
-    """What a policy costs a period, exactly but for the distance of the bounds."""
+    """The long-run average cost of a policy, exact up to the distance of the bounds."""
 
     cost: float  # in the middle of the bounds
     lower: float

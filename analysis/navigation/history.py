@@ -202,7 +202,7 @@ def by_game(played: Trajectories) -> pd.DataFrame:
 
 
 def yielding(played: Trajectories, game: int = 0) -> Float64:
-    """[N, N] m by which agent j came nearer to its goal than i did to its own, while they met.
+    """[N, N] m: how much more agent j approached its goal than i did, while they met.
 
     Two agents meet while both are under way and see each other. What is positive in row i says
     that i yielded to j; the table is its own negative, transposed.

@@ -1,4 +1,4 @@
-"""Pictures: how solvers converge, what a strategy or a defender does; what all pictures share."""
+"""Pictures of convergence, strategies and coverage; helpers that all pictures share."""
 
 from __future__ import annotations
 

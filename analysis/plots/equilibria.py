@@ -37,7 +37,7 @@ def payoffs(
     title: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """The payoffs that two players can get: of all play, of all CCE, of all CE, and of points.
+    """Payoff regions of two players: of all play, of all CCE, of all CE, and single points.
 
     Args:
         game: two players; of a tree, its reduced normal form.
@@ -111,7 +111,7 @@ def best_response_regions(
     *,
     title: str = "",
 ) -> Figure:
-    """Which of the follower's actions is best where, over the leader's mixed strategies.
+    """Regions of the leader's mixed strategies by the follower's best response.
 
     For a leader of two actions the payoffs of both players, an indifferent follower doing what the
     leader likes; for one of three the triangle of its mixed strategies.

@@ -120,7 +120,7 @@ def _show_what_counts(ax: Axes, periods: NDArray, lines: Float64, first: int) ->
 
 
 def _stacked(values: Mapping[str, Float64]) -> Iterator[tuple[str, Float64, Float64]]:
-    """From where to where each kind goes: what is positive upwards from 0, the rest downwards."""
+    """Lower and upper ends of each kind in a stack: positive ones above 0, negative ones below."""
     up = down = np.zeros(())
     for kind, value in values.items():
         more, less = value.clip(min=0), value.clip(max=0)
@@ -140,7 +140,7 @@ def order_surface(
     names: tuple[str, str] = ("learned", "optimal"),
     title: str = "",
 ) -> Figure:
-    """What two policies order over the stock on hand and what is on its way, and the difference.
+    """The orders of two policies, over stock on hand and on order, and their difference.
 
     Lines hold 99%, 90% and 50% of the visits. The difference printed is the mean over visits,
     in their own states; orders that are shown are those of whole states. The scale of differences
@@ -231,7 +231,7 @@ def order_line(
     title: str = "",
     ax: Axes | None = None,
 ) -> Figure:
-    """What is ordered in the states met, over the inventory position, and a base-stock policy.
+    """Orders in the states visited over the inventory position, with a base-stock policy.
 
     Args:
         policy: the learned one.

@@ -1,4 +1,4 @@
-"""Short labels of information sets: what the player knows and what was played, by family of game.
+"""Short labels of information sets by game family: what the player knows, and the moves so far.
 
 OpenSpiel's information state strings are made for programs. `LABELS` has a function for each family
 of well-known games; all other games keep their strings, without what all of them share.
@@ -19,7 +19,7 @@ WRAPPER = "turn_based_simultaneous_game"  # what OpenSpiel makes of games with s
 
 
 class Label(NamedTuple):
-    """What a picture calls an information set, and the round of the game that it belongs to."""
+    """The label of an information set in pictures, and its round of the game."""
 
     round: int  # pictures show rounds in this order
     heading: str  # of the round; "" where the game has but one

@@ -28,7 +28,7 @@ MOST_PANELS = 4  # side by side
 def paths(
     played: Trajectories | Mapping[str, Trajectories], game: int = 0, *, title: str = ""
 ) -> Figure:
-    """Where discs went in one game, coloured by zeta along the way; one panel a player.
+    """Paths of discs in one game, coloured by zeta; one panel a player.
 
     A dot a second: where they are close, a disc is slow. A ring is a wait, its area the time that
     it takes. Open circles with a number are goals, filled ones show discs where they are at the
@@ -130,7 +130,7 @@ def waits(waiting: Sequence[bool] | np.ndarray) -> list[tuple[int, int]]:
 def over_time(
     played: Trajectories, game: int = 0, *, title: str = "", ax: Axes | None = None
 ) -> Figure:
-    """The zeta of every agent over time, until it has arrived for good; thin while it waits.
+    """The zeta of every agent over time, until it has arrived; thin while it waits.
 
     A dot is where it arrives.
 

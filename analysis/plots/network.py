@@ -41,7 +41,7 @@ def network(
     ignore: int = 0,
     title: str = "",
 ) -> Figure:
-    """A supply network, from its suppliers on the left to its stores on the right.
+    """Draw a supply network, from suppliers on the left to stores on the right.
 
     Every link says its lead time in periods. Its width is in proportion to what flows on it, but
     for the thinnest, which would not be seen; where nothing flows it is dotted.
@@ -208,7 +208,7 @@ def _lead_times(
     taken: list[Float64],
     size: float,
 ) -> None:
-    """A number on every link, where it covers no other number and no name."""
+    """Write a number on every link, without covering other numbers or names."""
     shares = np.concatenate((np.linspace(0.72, 0.9, 10), np.linspace(0.7, 0.15, 23)))
     for link in supply.links:
         leads = np.flatnonzero(link.lead_times)

@@ -1,4 +1,4 @@
-"""Alpha-rank: pure profiles ranked by how much of the time an evolving population spends at them.
+"""Alpha-rank: pure profiles ranked by the share of time that evolving populations spend there.
 
 Omidshafiei et al., "α-Rank: Multi-agent evaluation by evolution" (2019). All individuals of a
 population of m play the same; now and then one mutates, and its strategy dies out or takes over

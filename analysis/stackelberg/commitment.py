@@ -130,7 +130,7 @@ def _replied(form: SequenceForm, behaviour: Float64, leader: int, pure: bool) ->
 
 
 def _value(form: SequenceForm, behaviour: Float64, player: int) -> float:
-    """What `player` gets."""
+    """The expected utility of `player`."""
     return float(respond(form, behaviour)[2][player])
 
 

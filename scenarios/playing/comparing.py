@@ -51,7 +51,7 @@ class Comparison:
         return pd.DataFrame(self.rows)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; what is not finite is null."""
+        """The fields as JSON; numbers that are not finite become null."""
         rows = [{k: _finite(value) for k, value in row.items()} for row in self.rows]
         known = None if self.reference is None else vars(self.reference)
         return vars(self) | {"reference": known, "rows": rows}

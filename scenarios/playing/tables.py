@@ -52,7 +52,7 @@ def _cells(row: dict[str, Any], found: Comparison, begins: bool) -> dict[str, st
     if _are_several(found):
         cells["difference"] = _shown(row["difference"], f"+{form}") if other else ""
         cells["95% of that"] = _interval(row, "difference_", f"+{form}") if other else ""
-        # A share of what is below 0 says nothing: its sign is the other way round.
+        # Shares of negative numbers are not shown: their sign would be reversed.
         share = row["relative"] if row["mean"] - row["difference"] > 0 else math.nan
         cells["relative"] = _shown(share, "+.2%") if other else ""
     if found.reference is not None:

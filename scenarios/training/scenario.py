@@ -171,7 +171,7 @@ class TrainingScenario(Plan, Experiment):
 
     @property
     def plan(self) -> Plan:
-        """What is trained, without how long and what is written."""
+        """The plan of training, without the run's length and files."""
         return self.plan_over(self.stop.steps)
 
     def plan_over(self, steps: int) -> Plan:

@@ -239,7 +239,7 @@ class Work:
             return None
 
     def _evaluate(self, policy: Policy, games: int) -> Played:
-        """Whole games, the same ones every time, whose seeds training never sees.
+        """Play evaluation games with fixed seeds that training never uses.
 
         Args:
             policy: that plays.
