@@ -273,7 +273,7 @@ def test_a_users_simulator_is_a_game_like_any_other(copycat, tmp_path):
     games.check_simulator(game.made)
     with pytest.raises(games.InputError, match="did you mean copycat"):
         games.load("copycatt")
-    with pytest.raises(games.InputError, match="there already"):
+    with pytest.raises(games.InputError, match="exists already"):
         games.register_simulator("navigation")(type(game.made))
 
 

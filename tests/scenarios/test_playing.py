@@ -221,7 +221,7 @@ SCENARIOS = [
     ('players = ["uniform"]\nepisodes = 1', "greater than 1"),
     ('players = ["uniform"]\n[stop]\niterations = 3', "no key 'stop'"),
     ('players = ["unform"]', "did you mean uniform"),
-    ('players = ["fixed(zeta=1)"]', "fixed plays safe_navigation"),
+    ('players = ["fixed(zeta=1)"]', "fixed plays only safe_navigation"),
     ('players = ["uniform"]\nagainst = "god"', "against"),
     ('kind = "plya"\nplayers = ["uniform"]', "did you mean play"),
     ('kind = "play"\nmethod = "cfr"\nplayers = ["uniform"]', "no key 'method'"),
@@ -262,7 +262,7 @@ COMMANDS = [
     (["solved"], "solved a game"),
     ([DISCS, "--players", "fixed(zeta=-1)"], "zeta"),
     ([DISCS, "--players", "fixed(zta=1)"], "did you mean zeta"),
-    ([DISCS, "--players", "base-stock"], "base-stock plays inventory"),
+    ([DISCS, "--players", "base-stock"], "base-stock plays only inventory"),
     (["file.pt", "--players", "uniform"], "is not a saved policy"),
     (["kuhn_poker", "--players", "missing.pt"], "missing.pt"),
 ]
@@ -286,7 +286,7 @@ def test_bad_commands_end_in_one_line(arguments, says, tmp_path, monkeypatch, ca
 def test_resume_changes_nothing_of_a_comparison(tmp_path, capsys):
     run = Run.create(parse(TOML, "x"), tmp_path / "run")
     assert _main(["resume", str(run.path), "--set", "episodes=3"]) == 2
-    assert "resume can --set nothing" in capsys.readouterr().err
+    assert "resume cannot change keys of such a run" in capsys.readouterr().err
     assert _main(["resume", str(run.path), "--address", "auto"]) == 2
     assert "--address is for scenarios that train" in capsys.readouterr().err
 

@@ -289,9 +289,7 @@ def loss(played: Hindsight, discount: float = 1.0, warm_up: int = 0) -> Tensor:
     reward = played.reward
     steps, games, _ = reward.shape
     if warm_up >= steps:
-        raise InputError(
-            f"method.warm_up = {warm_up}: games are over after {steps} steps; give less"
-        )
+        raise InputError(f"method.warm_up = {warm_up}: games end after {steps} steps; set it lower")
     paid = reward
     if played.playing is not None:
         paid = torch.where(played.playing[..., None], reward, 0.0)

@@ -555,7 +555,7 @@ def test_the_package_hands_out_what_is_here():
         (lambda: serial(5.0, [1, 2], holding=[1.0], penalty=4), "one a stage"),
         (lambda: serial(5.0, [], holding=[], penalty=4), "one a stage"),
         (lambda: serial(5.0, [1, -2], holding=[0.5, 1], penalty=4), "lead_times=-2"),
-        (lambda: serial(5.0, [1, 2], holding=[1, 0.5], penalty=4), "not to fall"),
+        (lambda: serial(5.0, [1, 2], holding=[1, 0.5], penalty=4), "must not fall"),
         (lambda: serial(5.0, [1, 2], holding=[0, 0.5], penalty=4), "holding=0"),
         (lambda: Demand([1.0], step=0), "step=0"),
         (lambda: poisson(math.inf), "mean of inf"),

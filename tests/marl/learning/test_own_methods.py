@@ -292,7 +292,7 @@ def test_a_method_by_a_name_of_its_own(own):
         assert marl.Plan(game=EXITS, method="q-learning").method.name == "q-learning"
         found = scenario(own, f'game = "{EXITS}"\nmethod = "q-learning"\n')
         assert type(found.method) is q_learning.QLearning
-        with pytest.raises(InputError, match="there already"):
+        with pytest.raises(InputError, match="exists already"):
             marl.register_method("ppo")(q_learning.QLearning)
     finally:
         METHODS._entries.pop("q-learning")

@@ -155,7 +155,7 @@ REFUSED = [
     (
         lambda: InformationSets("navigation(agents=2)"),
         GameError,
-        "known in trees and tables",
+        "evaluated exactly only in trees and tables",
     ),
     (lambda: ExactLog(Plan(game=KUHN, network=Network(memory=4))), InputError, "memory = 0"),
     (lambda: Average(form(KUHN)).strategy(), InputError, "no strategies"),

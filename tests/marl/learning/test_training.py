@@ -736,5 +736,5 @@ def test_a_game_itself_is_trained_on_as_its_name_is(name, game, tmp_path):
 
 
 def test_what_is_no_game_cannot_be_planned():
-    with pytest.raises(ValueError, match="a int is no game"):
+    with pytest.raises(ValueError, match="a int is not a game"):
         Plan(game=3)
