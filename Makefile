@@ -6,9 +6,12 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Small kernels run slower on more than one thread, and far slower on a busy machine.
 export OMP_NUM_THREADS = 1
 export MKL_NUM_THREADS = 1
-# A file's tests stay together, since they share what takes long to start. More processes than these
-# would wait for memory rather than for cores.
-ALL_CORES = -n logical --maxprocesses 8 --dist loadfile
+# A file's tests stay together, since they share what takes long to start. One process more than
+# cores, since tests wait for processes of their own; more than eight would wait for memory. What
+# takes longest comes first, so that no core is idle at the end.
+ALL_CORES = -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --maxprocesses 8 --dist loadfile \
+	--no-loadscope-reorder
+LONGEST_FIRST = tests/marl/learning/test_cluster.py tests/test_docs.py analysis/notebooks tests/scenarios tests
 
 .PHONY: help install demo test test-slow lint bench learned inventory lot-sizing navigation memory sweep limits pictures clean
 help:
@@ -43,7 +46,7 @@ demo: $(VENV)/.solves
 	$(BIN)/schelling run leduc
 
 test: install
-	$(BIN)/python -m pytest -m 'not slow' $(ALL_CORES) --nbmake tests analysis/notebooks
+	$(BIN)/python -m pytest -m 'not slow' $(ALL_CORES) --nbmake $(LONGEST_FIRST)
 
 test-slow: install
 	$(BIN)/python -m pytest -m slow tests
