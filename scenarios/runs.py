@@ -8,6 +8,7 @@ what is to be done, and what was found.
 from __future__ import annotations
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ class Work(Protocol[R]):
 
 
 @dataclass(frozen=True)
-class Run(Generic[S, R]):
+class Run(ABC, Generic[S, R]):
     """A run and its folder. `Run.load(path)` gives its metrics, results, strategy or policy."""
 
     path: Path
@@ -94,9 +95,9 @@ class Run(Generic[S, R]):
         return store.read_result(self.path, self._row)
 
     @property
+    @abstractmethod
     def metrics(self) -> pd.DataFrame:
         """Metrics over time, a row a measurement; see docs/guides/training.md for training."""
-        raise NotImplementedError
 
     @property
     def strategy(self) -> Strategy:
@@ -142,14 +143,15 @@ class Run(Generic[S, R]):
         return results
 
     @staticmethod
+    @abstractmethod
     def _row(row: dict[str, Any]) -> R:
         """A row of the results, from JSON."""
-        raise NotImplementedError
 
     def _done_already(self) -> list[R] | None:
         """The results of a run that is complete; None if anything is left to do."""
         return None
 
+    @abstractmethod
     def _begin(self, ready: Any, stack: ExitStack, tell: Callable[[str], object]) -> Work[R]:
         """Restore the work from the last checkpoint; see `execute`.
 
@@ -158,4 +160,3 @@ class Run(Generic[S, R]):
             stack: closes what is opened here.
             tell: as there.
         """
-        raise NotImplementedError

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -20,7 +21,7 @@ LONGEST, WINDOW = 20, 12
 """Periods that one program can hold, and those of a window of longer games."""
 
 
-class ByName:
+class ByName(ABC):
     """Base of named rules."""
 
     name: ClassVar[str]
@@ -31,8 +32,9 @@ class ByName:
         """The rule in a game; raises InputError for a game other than lot_sizing."""
         return self.seated(made_for(game, LotSizing, self.name, PLAYS))
 
+    @abstractmethod
     def seated(self, game: LotSizing) -> Actor:
-        raise NotImplementedError
+        """The rule's actor in this game."""
 
 
 @dataclass(frozen=True)
