@@ -95,9 +95,9 @@ class Run(ABC, Generic[S, R]):
         return store.read_result(self.path, self._row)
 
     @property
-    @abstractmethod
     def metrics(self) -> pd.DataFrame:
-        """Metrics over time, a row a measurement; see docs/guides/training.md for training."""
+        """Metrics over time, a row a measurement; InputError if this kind has none."""
+        raise InputError(f"{self.path} has no metrics: see `schelling show {self.path}`")
 
     @property
     def strategy(self) -> Strategy:
