@@ -1,0 +1,1 @@
+"""Methods that learn from remembered play: of values, of deterministic and of soft policies."""
