@@ -121,6 +121,8 @@ def discrete_actor_loss(
         logp: [M, N, A] float32. temperature: scalar or [N]; it gets no gradient.
         known: [M, N] bool, the entries that count.
     """
+    # Masked first: where logp is no number, the gradient of its exponential is none either.
+    logp = logp.masked_fill(~known[..., None], 0.0)
     value = soft_value(first.detach(), second.detach(), logp, temperature.detach())
     return -mean_known(value, known)
 

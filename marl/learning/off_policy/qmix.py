@@ -101,7 +101,8 @@ class GraphMixer(nn.Module):
 
         Args:
             values: [M, N] float32 of the agents' choices.
-            given: the nodes of M games, packed for this mixer with `present` as those that decide.
+            given: the nodes of M games, packed for this mixer with `present` as those that decide;
+                a game in which nobody acts is not among them, and its value is a constant.
             present: [M, N] bool, the agents that act; others contribute nothing. None: all.
         """
         assert given.game is not None, "a mixer needs Input.game"
