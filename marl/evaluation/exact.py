@@ -84,7 +84,8 @@ class InformationSets:
         for name, network in own.networks.items():
             mine = np.flatnonzero(of_set == name)
             parameters, _ = network.policy(self._asked(torch.from_numpy(mine)))
-            probabilities[mine] = parameters.double().softmax(dim=1).numpy()
+            rule: Any = network.rule
+            probabilities[mine] = rule.probabilities(parameters.double()).numpy()
         behaviour = np.ones(len(self._is_action))
         behaviour[self._is_action] = probabilities[self._row, self._column]
         return behaviour

@@ -131,6 +131,13 @@ METHODS: Registry[type[LearningMethod]] = Registry(
         "pdppo": "marl.learning.on_policy.pdppo:PDPPO",
         "reinforce": "marl.learning.on_policy.reinforce:REINFORCE",
         "hdpo": "marl.learning.pathwise.hdpo:HDPO",
+        "dqn": "marl.learning.off_policy.dqn:DQN",
+        "iql": "marl.learning.off_policy.dqn:IQL",
+        "vdn": "marl.learning.off_policy.vdn:VDN",
+        "qmix": "marl.learning.off_policy.qmix:QMIX",
+        "maddpg": "marl.learning.off_policy.maddpg:MADDPG",
+        "matd3": "marl.learning.off_policy.matd3:MATD3",
+        "masac": "marl.learning.off_policy.masac:MASAC",
     },
 )
 """The shipped methods by name; "module:Class" names any other."""

@@ -19,9 +19,11 @@ from torch import Tensor, nn
 
 from games.common.errors import InputError
 from games.common.settings import Table
+from games.simulators.action_sets import Box
 from games.simulators.simulator import Role, Spec
 from marl.networks.activations import ACTIVATIONS
-from marl.networks.distributions import MASKED, distribution
+from marl.networks.categorical import MASKED
+from marl.networks.distributions import PolicyKind, distribution
 from marl.networks.edge_encoder import EdgeEncoder
 from marl.networks.graph_encoder import GraphEncoder, mean_and_max
 from marl.networks.linear import Linear
@@ -29,6 +31,7 @@ from marl.networks.packing import Input, Output
 from marl.networks.recurrence import Memory
 
 WIDEST = 10_000_000  # of any layer
+LEAST_NOISE = 1e-12
 
 
 class Network(Table):
@@ -55,6 +58,10 @@ class Network(Table):
     critic: Literal["own", "central"] = "own"
     """What the critic sees: "own", the agent's observation; "central", the observations of all
     agents of its game, while training only."""
+    policy: PolicyKind = "stochastic"
+    """How actions follow from outputs; methods set it themselves. "stochastic": drawn from a
+    distribution; "values": the best of the choices' values, or sometimes any; "deterministic": the
+    output itself, with noise while training; "squashed": drawn from a Gaussian that tanh bounds."""
     post_decision: bool = False
     """Whether there is a second value head, for post-decision states (after a decision and before
     chance); methods that need it set this themselves."""
@@ -155,11 +162,20 @@ class PolicyNetwork(nn.Module):
 
         self.actor = Trunk(config, role, spec)
         self.judge = None if config.shared_encoder else Trunk(config, role, spec)
-        width, outputs = self.actor.width, distribution(role).num_parameters
+        self.rule = distribution(role, config.policy)
+        width, outputs = self.actor.width, self.rule.num_parameters
         self.log_std: nn.Parameter | None = None
-        if not role.sizes:
+        # The share of random choices, or the noise added: a buffer, so that it travels with the
+        # weights to whoever plays.
+        explores = config.policy in ("values", "deterministic")
+        self.exploration: Tensor | None
+        self.register_buffer("exploration", torch.zeros(()) if explores else None)
+        if config.policy == "values":
+            outputs -= 1
+        elif not role.sizes and config.policy != "squashed":
             outputs = 1 if config.encoder == "edges" else outputs // 2
-            self.log_std = nn.Parameter(torch.full((outputs,), config.log_std))
+            if config.policy == "stochastic":
+                self.log_std = nn.Parameter(torch.full((outputs,), config.log_std))
         self.head = Linear(width, outputs)  # of each edge, with encoder "edges"
         # Play starts out almost even: Andrychowicz et al., "What matters for on-policy deep
         # actor-critic methods?" (2021), section 3.2, found the last layer's scale to matter most.
@@ -191,6 +207,7 @@ class PolicyNetwork(nn.Module):
             return None
         found = copy.copy(self)
         found.role, found.spec = role, spec
+        found.rule = distribution(role, self.config.policy)
         return found
 
     def forward(self, given: Input) -> Output:
@@ -250,18 +267,39 @@ class PolicyNetwork(nn.Module):
         out = self._said(known)
         if self.log_std is not None:
             return torch.cat([out, self.log_std.expand_as(out)], dim=1)
-        return out.masked_fill(~given.action_mask[:, : out.shape[1]], MASKED)
+        if self.role.sizes:
+            out = out.masked_fill(~given.action_mask[:, : out.shape[1]], MASKED)
+        if self.exploration is None:
+            return out
+        if self.role.sizes:
+            return torch.cat([out, self.exploration.expand(len(out), 1)], dim=1)
+        noise = self.exploration.clamp(min=LEAST_NOISE).log().expand_as(out)
+        return torch.cat([self._bounded(out), noise], dim=1)
+
+    def _bounded(self, out: Tensor) -> Tensor:
+        """Outputs [D, W] between -1 and 1 where the action has bounds, which these stand for."""
+        box = self.role.actions
+        assert isinstance(box, Box)
+        low, high = box.sides(out.device)
+        return torch.where(low.isfinite() & high.isfinite(), out.tanh(), out)
 
     def _value(self, judged: Tensor, given: Input) -> Tensor:
         if judged.dim() == 3:  # the mean over edges
             judged = judged.mean(dim=1)
         if self.others is not None:
-            assert given.game is not None, "a central critic needs Input.game"
-            # All nodes in play count, so that the value does not depend on which agents decide.
-            heard = mean_and_max(self.others(given.x), given.game, given.num_envs)
-            game = given.game if given.deciding is None else given.game[given.deciding]
-            judged = self.joint(torch.cat([judged, heard.index_select(0, game)], dim=1))
+            judged = self.joint(with_all(judged, self.others(given.x), given))
         return self.worth(judged)[:, 0]
+
+
+def with_all(judged: Tensor, heard: Tensor, given: Input) -> Tensor:
+    """Embeddings [D, W] beside the mean and maximum over all nodes [R, V] in play: [D, W + 2 V].
+
+    All nodes count, so that what follows does not depend on which agents decide.
+    """
+    assert given.game is not None, "a central critic needs Input.game"
+    together = mean_and_max(heard, given.game, given.num_envs)
+    game = given.game if given.deciding is None else given.game[given.deciding]
+    return torch.cat([judged, together.index_select(0, game)], dim=1)
 
 
 def require_edges(role: Role, spec: Spec) -> None:

@@ -23,7 +23,6 @@ from games.common.storage import write_atomically
 from games.names import called
 from games.simulators.simulator import Observation, Spec
 from games.simulators.spec_json import spec_from_json, spec_to_json
-from marl.networks.distributions import distribution
 from marl.networks.network import Network, PolicyNetwork
 from marl.networks.packing import pack
 
@@ -201,7 +200,7 @@ class PolicyActor:
             width = network.memory_width
             packed = pack(seen, deciding, network, memory[deciding][:, :width] if width else None)
             parameters, after = network.policy(packed)
-            rule = distribution(network.role)
+            rule = network.rule
             drawn = (
                 rule.mode(parameters) if generator is None else rule.sample(parameters, generator)
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,16 @@ class BatchedAlgorithm(Algorithm):
     def finish(self, ended: Episodes) -> None:
         """After all have learned: send the new weights to the env runners."""
         self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
+
+    def save_files(self, folder: Path, before: Path) -> None:
+        """Write what is too large for RLlib's state into a checkpoint's folder.
+
+        Args:
+            before: the folder of the last checkpoint, which may not be there.
+        """
+
+    def restore_files(self, folder: Path) -> None:
+        """Read what `save_files` wrote."""
 
     def _learn(self, shards: list[Any]) -> list[Rows]:
         """The results of every learner for its part of an update."""

@@ -8,7 +8,6 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from marl.learning.on_policy.ppo import PPO, Loss, loss
-from marl.networks.distributions import distribution
 from marl.networks.packing import Output
 from marl.rllib.on_policy import OnPolicyLearner
 from marl.rollouts.decisions import Minibatch
@@ -35,14 +34,14 @@ class PPOLearner(OnPolicyLearner):
     @override(OnPolicyLearner)
     def beside(self, name: str, trajectory: Trajectory) -> dict[str, Tensor]:
         extras = trajectory.extras
-        width = distribution(self.module[name].network.role).num_parameters
+        width = self.module[name].network.rule.num_parameters
         return {"logp": extras["logp"], "parameters": extras["parameters"][..., :width]}
 
     @override(OnPolicyLearner)
     def loss(self, name: str, found: Output, minibatch: Minibatch, entropy: float) -> Loss:
         method = self._method
         return loss(
-            distribution(self.module[name].network.role),
+            self.module[name].network.rule,
             found.parameters,
             found.value,
             actions=minibatch.actions,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from ray.rllib.utils.annotations import override
 
 from marl.learning.on_policy.reinforce import REINFORCE, Loss, loss
-from marl.networks.distributions import distribution
 from marl.networks.packing import Output
 from marl.rllib.on_policy import OnPolicyLearner
 from marl.rollouts.decisions import Minibatch
@@ -21,7 +20,7 @@ class REINFORCELearner(OnPolicyLearner):
         method = self.plan.method
         assert isinstance(method, REINFORCE)
         return loss(
-            distribution(self.module[name].network.role),
+            self.module[name].network.rule,
             found.parameters,
             found.value,
             actions=minibatch.actions,

@@ -117,6 +117,7 @@ class RLlibTrainer:
         """
         with whole_folder(path, record) as folder:
             self.algorithm.save_to_path(str(folder / STATE))
+            self.algorithm.save_files(folder, Path(path))
             self.policy().save(folder / POLICY)
 
     def restore(self, path: str | os.PathLike[str]) -> None:
@@ -132,6 +133,7 @@ class RLlibTrainer:
         saved_policy(path, self.plan, self.spec)
         try:
             self.algorithm.restore_from_path(str(path / STATE))
+            self.algorithm.restore_files(path)
         except Exception as error:  # whatever a damaged pickle raises
             raise InputError(
                 f"{path} is damaged ({one_line(error)[:120]}): put it back from a copy, or delete "

@@ -8,8 +8,12 @@ value          `value`, `final_value` [T, B, N], critics' values at decisions, a
                where games were cut off; `last_value`, `last_acting` [1, B, N], after the last
                step
 memory         `memory` [1, B, N, M], before the first step
-next           `next_nodes` [T, B, V, F], `next_acting` [T, B, N], `next_action_mask` [T, B, N, A]:
-               observations after each step; of a game that was cut off, before its restart
+final          what off-policy methods see beyond the steps: `stream` [1, B] int64, a number of each
+               sequence of games, which goes on in the next trajectory; and observations of games
+               that were cut off, before their restart, at most K a game: `final_step` [K, B] int64,
+               1 + the step (0: none), `final_nodes` [K, B, V, F], `final_acting` [K, B, N],
+               `final_action_mask` [K, B, N, A], `final_edges` [K, B, E, 2], 1 + node (0: none),
+               `final_edge_features` [K, B, E, G]
 post_decision  `decided_nodes` [T, B, N, F], the agents' own nodes in post-decision states;
                `decided_reward`, `decided_value` [T, B, N], rewards of the decisions, and
                values by the network's post-decision value head
@@ -43,6 +47,7 @@ class Playing(Protocol):
     seen: Observation
     assignment: Tensor  # [B, N] int64  index of the network that plays
     memory: Tensor  # [B, N, M] float32
+    stream: Tensor  # [B] int64  a number of each sequence of games
 
     def values(self, seen: Observation, wanted: Tensor) -> Tensor:
         """Values [B, N] by the networks that learn, 0 where `wanted` [B, N] is false."""
@@ -145,23 +150,65 @@ class Memories(Recorder):
         self.found["memory"] = playing.memory.clone()[None]
 
 
-class Next(Recorder):
-    """Records the observation after each step, as off-policy methods need it."""
+class Finals(Recorder):
+    """Records observations of games that were cut off, and which games continue one another."""
 
     def __init__(self, playing: Playing, steps: int) -> None:
         super().__init__(playing, steps)
-        for name in ("nodes", "acting", "action_mask"):
-            now = getattr(playing.seen, name)
-            self.found[f"next_{name}"] = now.new_zeros((steps, *now.shape))
+        self._cut: list[tuple[int, Tensor, Observation]] = []  # step, games [B], observation
+        self._stream = playing.stream.clone()
 
     def stepped(self, t: int, step: Step, seen: Observation, final: Observation | None) -> None:
-        cut = (step.truncated & ~step.terminated).any(dim=1)
-        for name in ("nodes", "acting", "action_mask"):
-            after = getattr(seen, name)
-            if final is not None:
-                where = cut.view(-1, *[1] * (after.dim() - 1))
-                after = torch.where(where, getattr(final, name), after)
-            self.found[f"next_{name}"][t] = after
+        if final is not None:
+            cut = (step.truncated & ~step.terminated).any(dim=1)
+            self._cut.append((t, cut, final))
+
+    def result(self) -> dict[str, Tensor]:
+        seen, games = self.playing.seen, len(self._stream)
+        device = self._stream.device
+        count = torch.zeros(games, dtype=torch.int64, device=device)
+        for _, cut, _ in self._cut:
+            count += cut
+        most = int(count.max()) if self._cut else 0
+        lists = [edge_lists(final) for _, _, final in self._cut]
+        width = max([edges.shape[1] for edges, _ in lists], default=0)
+
+        def blank(like: Tensor, *shape: int) -> Tensor:
+            return like.new_zeros((most, games, *shape))
+
+        found = {
+            "step": torch.zeros((most, games), dtype=torch.int64, device=device),
+            "nodes": blank(seen.nodes, *seen.nodes.shape[1:]),
+            "acting": blank(seen.acting, *seen.acting.shape[1:]),
+            "action_mask": blank(seen.action_mask, *seen.action_mask.shape[1:]),
+            "edges": blank(seen.edges, width, 2),
+            "edge_features": blank(seen.edge_features, width, seen.edge_features.shape[1]),
+        }
+        place = torch.zeros_like(count)
+        for (t, cut, final), (edges, features) in zip(self._cut, lists, strict=True):
+            at = place[cut], cut.nonzero()[:, 0]
+            found["step"][at] = t + 1
+            for name in ("nodes", "acting", "action_mask"):
+                found[name][at] = getattr(final, name)[cut]
+            long = edges.shape[1]
+            found["edges"][*at, :long] = edges[cut]
+            found["edge_features"][*at, :long] = features[cut]
+            place += cut
+        return {"stream": self._stream[None], **{f"final_{k}": x for k, x in found.items()}}
+
+
+def edge_lists(seen: Observation) -> tuple[Tensor, Tensor]:
+    """Each game's edges [B, E, 2], as 1 + node of the game (0: no edge); features [B, E, G]."""
+    games, num_nodes = seen.nodes.shape[:2]
+    game = seen.edges[0] // num_nodes
+    count = torch.bincount(game, minlength=games)
+    place = torch.arange(len(game), device=game.device) - (count.cumsum(0) - count)[game]
+    width = int(count.max()) if len(game) else 0
+    edges = seen.edges.new_zeros((games, width, 2))
+    edges[game, place] = seen.edges.T % num_nodes + 1
+    features = seen.edge_features.new_zeros((games, width, seen.edge_features.shape[1]))
+    features[game, place] = seen.edge_features
+    return edges, features
 
 
 class PostDecision(Recorder):
@@ -194,7 +241,7 @@ EXTRAS: Registry[type[Recorder]] = Registry(
         "parameters": "marl.rollouts.extras:Parameters",
         "value": "marl.rollouts.extras:Values",
         "memory": "marl.rollouts.extras:Memories",
-        "next": "marl.rollouts.extras:Next",
+        "final": "marl.rollouts.extras:Finals",
         "post_decision": "marl.rollouts.extras:PostDecision",
     },
 )

@@ -11,7 +11,7 @@ from torch import Tensor
 from games.common.seeds import seeds
 from games.simulators.simulator import Observation, Step
 from games.simulators.vector import Vector
-from marl.networks.distributions import Distribution, distribution
+from marl.networks.distributions import Distribution
 from marl.networks.network import PolicyNetwork
 from marl.networks.packing import pack
 from marl.networks.policy import put_rows
@@ -48,12 +48,13 @@ class Rollout:
         self.num_learning = num_learning
         self.recorders = [EXTRAS.load(name) for name in sorted(extras)]
         self._judging = any(recorder.values for recorder in self.recorders)
-        self.rules: list[Distribution] = [distribution(network.role) for network in networks]
+        self.rules: list[Distribution] = [network.rule for network in networks]
         self.seats = torch.tensor(seats)
         games, spec = vector.num_envs, vector.spec
-        game_seed, draw_seed = seeds(seed, count=2)
+        game_seed, draw_seed, stream = seeds(seed, count=3)
         self.seen = vector.reset(game_seed)
         device = self.seen.nodes.device
+        self.stream = torch.arange(games, device=device) + (stream >> 1)
         self.generator = torch.Generator(device).manual_seed(draw_seed)
         shape = (games, spec.num_agents)
         self.memory_width = max(network.memory_width for network in networks)
@@ -230,6 +231,7 @@ class Rollout:
             setattr(self, name, state[name].clone())
         if not self.vector.resumable:  # games that cannot be saved were restarted
             self._begin(torch.arange(len(self.lengths), device=self.lengths.device))
+            self.stream += len(self.stream)  # new games continue none of before
 
 
 def _require_finite(network: PolicyNetwork, parameters: Tensor) -> None:
@@ -243,7 +245,7 @@ def _require_finite(network: PolicyNetwork, parameters: Tensor) -> None:
 
 _SEEN = ("nodes", "acting", "action_mask")
 _PAID = ("reward", "terminated", "truncated")
-_TENSORS = ("memory", "assignment", "fresh", "returns", "lengths")
+_TENSORS = ("memory", "assignment", "fresh", "returns", "lengths", "stream")
 
 
 def _by_game(info: Tensor) -> Tensor:

@@ -24,7 +24,8 @@ class Trajectory:
 
     All entries of agents that did not decide are 0. Further data that a learning method needs is in
     `extras` by name (`marl.rollouts.extras` lists them): [T, B, ...] if there is one per step,
-    [1, B, ...] if there is one per game, so that games are always the second dimension.
+    [1, B, ...] if there is one per game, so that games are always the second dimension. Where
+    trajectories are joined, other dimensions are padded with 0 to the longest.
     """
 
     nodes: Tensor  # [T, B, V, F] float32
@@ -90,8 +91,7 @@ class Trajectory:
             edge_row=row,
             edge_features=torch.cat([part.edge_features for part in parts])[order],
             extras={
-                name: torch.cat([part.extras[name] for part in parts], dim=1)
-                for name in parts[0].extras
+                name: _joined([part.extras[name] for part in parts]) for name in parts[0].extras
             },
         )
 
@@ -113,6 +113,19 @@ class Trajectory:
         if set(found) != set(_TENSORS):
             raise InputError(f"{path} is not a saved trajectory: record one with marl.rollouts")
         return cls(**found, extras=extras)
+
+
+def _joined(parts: Sequence[Tensor]) -> Tensor:
+    """Tensors [K, B, ...] joined along B, padded with 0 to the longest in all other dimensions."""
+    sizes = [max(sizes) for sizes in zip(*(part.shape for part in parts), strict=True)]
+    padded = []
+    for part in parts:
+        if part.shape[0] != sizes[0] or part.shape[2:] != tuple(sizes[2:]):
+            whole = part.new_zeros((sizes[0], part.shape[1], *sizes[2:]))
+            whole[tuple(slice(size) for size in part.shape)] = part
+            part = whole
+        padded.append(part)
+    return torch.cat(padded, dim=1)
 
 
 _TENSORS = tuple(f.name for f in fields(Trajectory) if f.name != "extras")

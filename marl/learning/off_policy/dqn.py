@@ -21,11 +21,67 @@ Illegal choices have value `MASKED`, the least there is.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.functional import huber_loss, mse_loss
 
-from marl.networks.distributions import MASKED
+from games.common.errors import InputError
+from games.load import vector
+from marl.learning.off_policy.base import OffPolicyMethod
+from marl.networks.categorical import MASKED
+from marl.networks.distributions import require_single_choice
+
+if TYPE_CHECKING:
+    from games.simulators.simulator import Role, Spec
+    from marl.networks.network import Network
+
+
+class ValueMethod(OffPolicyMethod):
+    """Base of the methods that learn values of choices."""
+
+    learner = "marl.rllib.off_policy.values:ValueLearner"
+    network: ClassVar[Mapping[str, Any]] = {"policy": "values", "shared_encoder": True}
+    takes = "choices"
+    instead = "masac, matd3, mappo or ppo"
+
+    double: bool = True
+    """Whether the network that learns says what is best, and the delayed one what it is worth."""
+    dueling: bool = False
+    """Whether a choice's value is the state's value plus an advantage."""
+    huber: bool = True
+    """Whether errors beyond 1 count by their size, not by their square."""
+
+    def mixer(self, spec: Spec, network: Network) -> nn.Module | None:
+        """What makes one value of all agents' values; None if they learn alone."""
+        return None
+
+    def require_role(self, role: Role) -> None:
+        super().require_role(role)
+        require_single_choice(role)
+
+
+class DQN(ValueMethod):
+    """Deep Q-learning for one agent, with double, dueling and n-step targets."""
+
+    name: Literal["dqn"] = "dqn"
+
+    def require(self, plan: Any) -> None:
+        agents = vector(plan.game, 1).spec.num_agents
+        if agents > 1:
+            raise InputError(
+                f"method dqn is for one agent, and this game has {agents}: use iql, where each "
+                "learns on its own, or vdn or qmix, where they learn together"
+            )
+        super().require(plan)
+
+
+class IQL(ValueMethod):
+    """Independent Q-learning: each agent learns by DQN, as if the others were part of the game."""
+
+    name: Literal["iql"] = "iql"
 
 
 def chosen(values: Tensor, actions: Tensor) -> Tensor:

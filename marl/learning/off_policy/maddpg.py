@@ -13,7 +13,57 @@ Minus signs mark delayed (target) networks. Targets are `marl.learning.off_polic
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
 from torch import Tensor
+
+from games.common.errors import InputError
+from games.simulators.simulator import Role
+from marl.learning.off_policy.base import OffPolicyMethod
+from marl.learning.schedule import Schedule
+
+
+class ActorCriticMethod(OffPolicyMethod):
+    """Base of the off-policy methods that learn policies beside critics of actions."""
+
+    twin: ClassVar[bool] = True
+    """Whether there are two critics, of which the smaller value counts."""
+
+    learning_rate: Schedule = 3e-4
+    """Adam's learning rate."""
+    critic: Literal["central", "own"] = "central"
+    """What critics see: "central", all agents' observations and actions; "own", the agent's."""
+
+    def require_role(self, role: Role) -> None:
+        super().require_role(role)
+        if not role.sizes and not all(map(math.isfinite, (*role.space.low, *role.space.high))):
+            raise InputError(
+                f"method {self.name} learns actions between bounds, and those of {role.name!r} "
+                "have none: use ppo or mappo"
+            )
+
+
+class MADDPG(ActorCriticMethod):
+    """Deterministic policies, each with a critic that sees all agents while training."""
+
+    learner = "marl.rllib.off_policy.deterministic:DeterministicLearner"
+    network: ClassVar[Mapping[str, Any]] = {"policy": "deterministic", "shared_encoder": True}
+    takes = "numbers"
+    instead = "masac, qmix, vdn or mappo"
+    twin: ClassVar[bool] = False
+
+    name: Literal["maddpg"] = "maddpg"
+    exploration: Schedule = ((0, 0.5), (50_000, 0.1))
+    """Standard deviation of the noise on actions while training, where bounds are -1 and 1."""
+    policy_every: Annotated[int, Field(gt=0)] = 1
+    """Gradient steps of the critics between two of the policies."""
+    smoothing: Annotated[float, Field(ge=0)] = 0.0
+    """Standard deviation of the noise on the actions that targets are computed with."""
+    smoothing_clip: Annotated[float, Field(gt=0)] = 0.5
+    """Largest such noise."""
 
 
 def mean_known(each: Tensor, known: Tensor) -> Tensor:

@@ -27,10 +27,44 @@ The critics' loss is `marl.learning.off_policy.matd3.critic_loss`. Temperatures 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
-from marl.learning.off_policy.maddpg import mean_known
+from games.simulators.simulator import Role
+from marl.learning.off_policy.maddpg import ActorCriticMethod, mean_known
+from marl.learning.schedule import Schedule
+from marl.networks.distributions import require_single_choice
+
+
+class MASAC(ActorCriticMethod):
+    """Soft actor-critic with centralised critics, for continuous and discrete actions."""
+
+    learner = "marl.rllib.off_policy.soft:SoftLearner"
+    network: ClassVar[Mapping[str, Any]] = {"policy": "squashed", "shared_encoder": True}
+    metrics: ClassVar[tuple[str, ...]] = (
+        *ActorCriticMethod.metrics, "temperature", "entropy",
+    )  # fmt: skip
+
+    name: Literal["masac"] = "masac"
+    exploration: Schedule = 0.0
+    """Not used: policies explore by their own entropy."""
+    temperature: Annotated[float, Field(gt=0)] = 0.2
+    """Weight of the entropy at first; it is learned."""
+    target_entropy: float | None = None
+    """Entropy in nats that the temperature is adapted to; None: minus the number of an action's
+    components, or a share of the most that choices allow."""
+    target_share: Annotated[float, Field(gt=0, le=1)] = 0.6
+    """That share of the logarithm of the number of legal choices."""
+
+    def require_role(self, role: Role) -> None:
+        super().require_role(role)
+        if role.sizes:
+            require_single_choice(role)
+
 
 LEAST = -104.0
 """Below it exp is 0 in float32. Log probabilities of illegal choices are lifted to it: unlifted, a

@@ -15,10 +15,26 @@ Minus signs mark delayed (target) networks. The policies' loss is
 
 from __future__ import annotations
 
+from typing import Annotated, ClassVar, Literal
+
 import torch
+from pydantic import Field
 from torch import Tensor
 
+from marl.learning.off_policy.maddpg import MADDPG
 from marl.learning.off_policy.maddpg import critic_loss as one_critic_loss
+
+
+class MATD3(MADDPG):
+    """MADDPG with twin critics, delayed policies and smoothed targets."""
+
+    twin: ClassVar[bool] = True
+
+    name: Literal["matd3"] = "matd3"
+    policy_every: Annotated[int, Field(gt=0)] = 2
+    """Gradient steps of the critics between two of the policies."""
+    smoothing: Annotated[float, Field(ge=0)] = 0.2
+    """Standard deviation of the noise on the actions that targets are computed with."""
 
 
 @torch.no_grad()

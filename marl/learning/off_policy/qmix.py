@@ -19,15 +19,36 @@ values.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated, ClassVar, Literal
 
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn.functional import elu
 
 from games.common.errors import InputError
-from games.simulators.simulator import Spec
+from games.simulators.simulator import Observation, Spec
+from marl.learning.off_policy.dqn import ValueMethod
 from marl.networks.graph_encoder import mean_and_max
 from marl.networks.network import Network, Trunk
-from marl.networks.packing import Input
+from marl.networks.packing import Input, pack
+
+
+class QMIX(ValueMethod):
+    """QMIX: a team's value is a monotone function of its agents' values."""
+
+    joint: ClassVar[bool] = True
+
+    name: Literal["qmix"] = "qmix"
+    mixing: Annotated[int, Field(gt=0)] = 32
+    """Width of the mixer's hidden layer."""
+    state: Literal["nodes", "graph"] = "nodes"
+    """What the mixer reads: "nodes", all nodes of the game side by side; "graph", the game's graph
+    by the network's encoder, for any number of agents in any order."""
+
+    def mixer(self, spec: Spec, network: Network) -> nn.Module:
+        if self.state == "graph":
+            return GraphMixer(network, spec, self.mixing)
+        return Mixer(spec.num_agents, spec.num_nodes * spec.features, self.mixing)
 
 
 class Outer(nn.Module):
@@ -56,6 +77,10 @@ class Mixer(nn.Module):
         super().__init__()
         self.agents = nn.Linear(state_width, num_agents * width)
         self.outer = Outer(state_width, width)
+
+    def state(self, seen: Observation, present: Tensor) -> Tensor:
+        """What `forward` takes as the state: all nodes of M games [M, S]."""
+        return seen.nodes.flatten(1)
 
     def forward(self, values: Tensor, state: Tensor, present: Tensor | None = None) -> Tensor:
         """Values [M] float32 of M teams, which do not decrease in any agent's value.
@@ -95,6 +120,10 @@ class GraphMixer(nn.Module):
         self.trunk = Trunk(config.model_copy(update={"memory": 0}), widest, spec)
         self.agents = nn.Linear(self.trunk.width, width)
         self.outer = Outer(2 * self.trunk.width, width)
+
+    def state(self, seen: Observation, present: Tensor) -> Input:
+        """What `forward` takes as the state: the nodes that it needs."""
+        return pack(seen, present, self)
 
     def forward(self, values: Tensor, given: Input, present: Tensor | None = None) -> Tensor:
         """Values [M] float32 of M teams, which do not decrease in any agent's value.

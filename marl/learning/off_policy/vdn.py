@@ -14,11 +14,33 @@ together. A sum cannot say that the worth of one agent's choice depends on anoth
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, ClassVar, Literal
+
 from torch import Tensor, nn
+
+from marl.learning.off_policy.dqn import ValueMethod
+
+if TYPE_CHECKING:
+    from games.simulators.simulator import Observation, Spec
+    from marl.networks.network import Network
+
+
+class VDN(ValueMethod):
+    """Value decomposition networks: a team's value is the sum of its agents' values."""
+
+    joint: ClassVar[bool] = True
+
+    name: Literal["vdn"] = "vdn"
+
+    def mixer(self, spec: Spec, network: Network) -> nn.Module:
+        return Sum()
 
 
 class Sum(nn.Module):
     """The mixer of VDN: the sum over agents. It has no weights and ignores the state."""
+
+    def state(self, seen: Observation, present: Tensor) -> None:
+        """What `forward` takes as the state."""
 
     def forward(
         self, values: Tensor, state: object = None, present: Tensor | None = None

@@ -26,7 +26,6 @@ from games.names import called
 from games.simulators.simulator import Observation, Simulator, Spec, Step, no_edges
 from marl.learning.method import RLlibMethod
 from marl.learning.schedule import Schedule
-from marl.networks.distributions import distribution
 from marl.networks.network import PolicyNetwork
 from marl.networks.packing import Input
 from marl.rollouts.episodes import Episodes
@@ -164,7 +163,7 @@ class Players:
         """
         device = next(networks[0].parameters()).device
         self.spec, self.games, self.networks = spec, games, networks
-        self.rules: list[Any] = [distribution(network.role) for network in networks]
+        self.rules: list[Any] = [network.rule for network in networks]
         nodes = torch.arange(games, device=device)[:, None] * spec.num_nodes
         self.rows: list[Tensor | None] = []  # [B * n] int64 of the nodes; None: of all of them
         self.agents: list[Tensor] = []  # [n] int64 each, in the order of the policies

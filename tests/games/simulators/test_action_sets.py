@@ -18,7 +18,8 @@ from marl.evaluation.episodes import evaluate
 from marl.learning.on_policy.ppo import PPO
 from marl.learning.plan import Plan
 from marl.learning.trainer import train
-from marl.networks.distributions import MASKED, MultiCategorical, distribution
+from marl.networks.categorical import MASKED, MultiCategorical
+from marl.networks.distributions import distribution
 from marl.networks.network import Network
 from marl.networks.policy import Policy
 

@@ -24,92 +24,60 @@ EXITS = "tests.helpers.grid_simulator:Exits(num_agents=2,size=3)"
 BEST = 1 - 0.05 * (16 / 9 + 1 / 9)  # ways of 16 / 9 on average, of which 1 in 9 is 0 and costs 1
 
 Q_LEARNING = '''
-"""Q-learning (Watkins 1989) from a replay of trajectories: what a network says of a choice is
-Q / temperature, so that its policy is Boltzmann's."""
-
-import copy
-from typing import Annotated
+"""Soft Q-learning: values of play that is drawn in proportion to exp(Q / temperature) (Haarnoja et
+al. 2017, arXiv 1702.08165, equations 3 and 6)."""
 
 import torch
-from pydantic import Field
 
 import marl
-from games.common.seeds import seeds
-from games.simulators.simulator import Observation
 from marl.learning.schedule import Schedule, at
-from marl.networks.packing import pack
-from marl.rllib.learner import BatchedLearner
-from marl.rollouts.decisions import Decisions
+from marl.rllib.off_policy.learner import Learned, OffPolicyLearner
 
 
-class QLearning(marl.RolloutMethod):
+class QLearning(marl.OffPolicyMethod):
     """Q-learning off policy, whose play gets greedier as the temperature falls."""
 
     learner = "q_learning:QLearner"
-    extras = frozenset({"next"})
-    metrics = ("loss", "temperature", "replayed")
-    tables = ("network", "resources")
+    metrics = (*marl.OffPolicyMethod.metrics, "temperature")
+    takes = "choices"
 
-    rollout_length: Annotated[int, Field(gt=0)] = 10
+    rollout_length: int = 10
     learning_rate: Schedule = 3e-3
-    discount: Annotated[float, Field(ge=0, le=1)] = 0.95
+    discount: float = 0.95
     temperature: Schedule = 0.1
-    replay: Annotated[int, Field(gt=0)] = 20
-    gradient_steps: Annotated[int, Field(gt=0)] = 8
+    learning_starts: int = 0
+    replay: int = 3_000
+    batch_size: int = 640
+    gradient_steps: int = 8
+    target_every: int = 8
+    target_rate: float = 1.0
 
 
-class QLearner(BatchedLearner):
-    def build(self):
-        super().build()
-        self.replay = []
-        names = self.module.keys()
-        self.targets = {name: copy.deepcopy(self.module[name].network) for name in names}
+class QLearner(OffPolicyLearner):
+    """What networks say of a choice is Q / temperature, so that their policies are Boltzmann's."""
 
-    def learn(self, batch, steps):
-        method = self.plan.method
-        self.replay = [*self.replay, batch][-method.replay :]
-        generator = torch.Generator().manual_seed(seeds(self.plan.seed, 2, self.updates)[0])
-        temperature = at(method.temperature, steps)
-        rows = {}
-        for k, name in enumerate(self.module.keys()):
-            network, losses = self.module[name].network, []
-            optimiser, parameters = self.optimiser(name, steps)
-            for _ in range(method.gradient_steps):
-                played = self.replay[torch.randint(len(self.replay), (), generator=generator)]
-                target = self.target(played, self.targets[name], temperature)
-                decisions = Decisions(played, k, network, {"target": target})
-                (whole,) = decisions.minibatches(1, generator)
-                logits = network(whole.input).parameters.gather(1, whole.actions)[:, 0]
-                loss = torch.nn.functional.smooth_l1_loss(logits * temperature, whole["target"])
-                optimiser.zero_grad()
-                loss.backward()
-                self.average(parameters, 1.0)
-                optimiser.step()
-                losses.append(loss.item())
-            self.targets[name].load_state_dict(network.state_dict())
-            row = {"loss": sum(losses) / len(losses), "temperature": temperature}
-            rows[name] = row | {"replayed": float(len(self.replay))}
-        return rows
+    def gradient_step(self, batch, steps):
+        temperature = at(self.method.temperature, steps)
+        now, ahead = self.values(self.networks, batch.now), None
+        with torch.no_grad():
+            ahead = self.values(self.target_networks, batch.later).logsumexp(2)
+        value = temperature * now.gather(2, batch.actions)[..., 0]
+        target = batch.reward + batch.discount * temperature * ahead.gather(0, batch.where)
+        loss = torch.nn.functional.smooth_l1_loss(value[batch.known], target[batch.known])
+        norm = self.descend(loss, self.optimisers(steps))
+        return Learned(
+            (target - value).detach().abs().mean(1),
+            {"loss": loss, "gradient_norm": norm, "temperature": torch.tensor(temperature)},
+        )
 
-    @torch.no_grad()
-    def target(self, played, network, temperature):
-        nodes = played.extras["next_nodes"].flatten(0, 1)
-        mask = played.extras["next_action_mask"].flatten(0, 1)
-        everybody = torch.ones(mask.shape[:2], dtype=torch.bool)
-        seen = Observation(nodes, played.edges[:, :0], played.edge_features[:0], everybody, mask)
-        logits, _ = network.policy(pack(seen, everybody, network))
-        worth = temperature * logits.amax(1).view_as(played.reward)
-        return played.reward + self.plan.method.discount * ~played.terminated * worth
-
-    def own_state(self):
-        targets = {name: network.state_dict() for name, network in self.targets.items()}
-        return super().own_state() | {"replay": self.replay, "targets": targets}
-
-    def set_own_state(self, state):
-        super().set_own_state(state)
-        self.replay = state["replay"]
-        for name, weights in state["targets"].items():
-            self.targets[name].load_state_dict(weights)
+    def values(self, networks, view):
+        """Logits [K, N, A] of all choices; 0 where nobody acts."""
+        found = torch.zeros(view.seen.action_mask.shape)
+        for network, mine in zip(networks, self.mine):
+            mask = view.seen.acting & mine
+            logits, _ = network.policy(view.input(mask, network))
+            found = found.masked_scatter(mask[..., None], logits)
+        return found
 '''
 
 CLONING = '''
@@ -239,10 +207,11 @@ def test_it_learns_and_goes_on_to_the_last_bit(own):
         training.save(own / "checkpoint")
         after = [comparable(training.step()) for _ in range(3)]
         policy = training.policy()
-    assert {"loss", "temperature", "replayed"} <= set(rows[0])
-    assert [row["replayed"] for row in rows[:3]] == [1, 2, 3]
-    assert rows[-1]["replayed"] == 20
-    assert set(rows[-1]) - {"left"} == plan.method.measured(plan, training.spec)
+    assert {"loss", "temperature", "remembered"} <= set(rows[0])
+    assert rows[0]["remembered"] < rows[1]["remembered"]
+    assert rows[-1]["remembered"] == 3000
+    missing = plan.method.measured(plan, training.spec) - set(rows[-1])
+    assert missing <= {"value", "error"}
     played = evaluate(policy, episodes=500, greedy=True, seed=1)
     untrained = marl.Policy.new(EXITS, training.spec, plan.network)
     assert evaluate(untrained, episodes=500, seed=1).returns.mean() < BEST - 0.3

@@ -12,13 +12,9 @@ from ray.rllib.core.distribution.torch.torch_distribution import (
 
 from games import InputError
 from games.simulators.simulator import Role
-from marl.networks.distributions import (
-    MASKED,
-    Categorical,
-    DiagonalGaussian,
-    MultiCategorical,
-    distribution,
-)
+from marl.networks.categorical import MASKED, Categorical, MultiCategorical
+from marl.networks.distributions import distribution
+from marl.networks.gaussian import DiagonalGaussian
 
 SIZES = (3, 2, 5)
 RULES = [

@@ -14,7 +14,7 @@ from games import InputError
 from games.common.settings import checked
 from games.simulators.simulator import Observation, Role, Spec
 from marl.networks.activations import Tanh
-from marl.networks.distributions import MASKED
+from marl.networks.categorical import MASKED
 from marl.networks.graph_encoder import GroupMax, mean_and_max
 from marl.networks.network import Network
 from marl.networks.packing import Input, nodes_in_play, pack

@@ -16,7 +16,7 @@ from torchrl.modules import TanhNormal
 from torchrl.objectives import DDPGLoss, DiscreteSACLoss, SACLoss, TD3Loss
 
 from marl.learning.off_policy import dqn, maddpg, masac, matd3
-from marl.networks.distributions import MASKED
+from marl.networks.categorical import MASKED
 from marl.networks.squashed import SquashedGaussian, spread
 from tests.helpers.losses import (
     AGENTS,

@@ -17,7 +17,7 @@ from torchrl.objectives.multiagent import QMixerLoss
 from marl.learning.off_policy import dqn
 from marl.learning.off_policy.qmix import Mixer
 from marl.learning.off_policy.vdn import Sum
-from marl.networks.distributions import MASKED
+from marl.networks.categorical import MASKED
 from tests.helpers.losses import (
     AGENTS,
     CHOICES,

@@ -1,0 +1,1 @@
+"""Off-policy learning on RLlib: the replay beside the env runners, and the methods' learners."""
