@@ -24,8 +24,8 @@ EXITS = "tests.helpers.grid_simulator:Exits(num_agents=2,size=3)"
 BEST = 1 - 0.05 * (16 / 9 + 1 / 9)  # ways of 16 / 9 on average, of which 1 in 9 is 0 and costs 1
 
 Q_LEARNING = '''
-"""Soft Q-learning: values of play that is drawn in proportion to exp(Q / temperature) (Haarnoja et
-al. 2017, arXiv 1702.08165, equations 3 and 6)."""
+"""Q-learning (Watkins 1989): what a network says of a choice is Q / temperature, so that its policy
+is Boltzmann's."""
 
 import torch
 
@@ -54,13 +54,11 @@ class QLearning(marl.OffPolicyMethod):
 
 
 class QLearner(OffPolicyLearner):
-    """What networks say of a choice is Q / temperature, so that their policies are Boltzmann's."""
-
     def gradient_step(self, batch, steps):
         temperature = at(self.method.temperature, steps)
-        now, ahead = self.values(self.networks, batch.now), None
+        now = self.values(self.networks, batch.now)
         with torch.no_grad():
-            ahead = self.values(self.target_networks, batch.later).logsumexp(2)
+            ahead = self.values(self.target_networks, batch.later).amax(2)
         value = temperature * now.gather(2, batch.actions)[..., 0]
         target = batch.reward + batch.discount * temperature * ahead.gather(0, batch.where)
         loss = torch.nn.functional.smooth_l1_loss(value[batch.known], target[batch.known])
