@@ -112,6 +112,8 @@ def test_extremes_stay_finite(log_std, generator):
     assert (actions.abs() <= ONE).all()
     assert (RULE.mode(given).abs() <= ONE).all()
     assert ONE < 1
+    at_the_bounds = RULE.logp(given, torch.ones_like(actions).copysign(mean))
+    assert at_the_bounds.isfinite().all()
 
 
 def test_spread_is_bounded_and_keeps_a_gradient():

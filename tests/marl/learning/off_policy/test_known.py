@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from marl.learning.off_policy import maddpg, masac, matd3
+from marl.networks.distributions import MASKED
 from tests.helpers.losses import AGENTS, CHOICES, CLOSE, ROWS
 
 
@@ -78,3 +79,41 @@ def test_weights_of_prioritised_sampling(loss):
     rows = [loss(*(v[[i]] for v in values), known[[i]]) * known[i].sum() for i in range(ROWS)]
     expected = (torch.stack(rows) * weight).sum() / known.sum()
     torch.testing.assert_close(loss(*values, known, weight), expected, **CLOSE)
+
+
+@pytest.mark.parametrize("loss", [maddpg.critic_loss, matd3.critic_loss])
+def test_targets_get_no_gradient(loss):
+    values = [entries().requires_grad_(True) for _ in range(2 if loss is maddpg.critic_loss else 3)]
+    loss(*values, torch.rand(ROWS, AGENTS) < 0.6).backward()
+    *learned, targets = values
+    assert targets.grad is None
+    assert all(value.grad is not None for value in learned)
+
+
+def test_illegal_choices_add_nothing_at_any_temperature():
+    """Their logits and values are the least float32: the losses are those without them."""
+    first, second, logits = (entries(*CHOSEN) for _ in range(3))
+    hot = torch.tensor(30.0)
+    target = torch.zeros(ROWS, AGENTS), torch.ones(ROWS, AGENTS)
+    few = [value[..., 1:] for value in (first, second)]
+    legal_logp = logits[..., 1:].log_softmax(-1)
+    for value in (first, second, logits):
+        value[..., 0] = MASKED
+    logits.requires_grad_(True)
+    logp = logits.log_softmax(-1)
+    every = torch.ones(ROWS, AGENTS, dtype=torch.bool)
+    found = [
+        masac.discrete_target(*target, first, second, logp, hot).mean(),
+        masac.discrete_actor_loss(first, second, logp, hot, every),
+        masac.discrete_temperature_loss(hot.log(), logp, 0.9, every),
+    ]
+    expected = [
+        masac.discrete_target(*target, *few, legal_logp, hot).mean(),
+        masac.discrete_actor_loss(*few, legal_logp, hot, every),
+        masac.discrete_temperature_loss(hot.log(), legal_logp, 0.9, every),
+    ]
+    torch.testing.assert_close(found, expected, **CLOSE)
+    found[1].backward()
+    assert logits.grad.isfinite().all()
+    assert (logits.grad[..., 0] == 0).all()
+    assert logits.grad[..., 1:].abs().max() > 0

@@ -190,3 +190,20 @@ def renamed(parameters):
     return {
         f"{NAMES[first]}.{rest}": flat(parameters)[name] for name, (first, _, rest) in parts.items()
     }
+
+
+def test_dueling_counts_legal_choices_only():
+    """Row by row: value plus advantage minus the mean of legal ones; illegal ones get nothing."""
+    value, advantages = torch.randn(ROWS), torch.randn(ROWS, CHOICES).requires_grad_(True)
+    legal = legal_choices(ROWS)
+    legal[0] = False
+    found = dqn.dueled(value, advantages, legal)
+    for row in range(1, ROWS):
+        its = advantages[row][legal[row]]
+        torch.testing.assert_close(found[row][legal[row]], value[row] + its - its.mean())
+    assert (found[~legal] == MASKED).all()
+    assert (dqn.best(found)[0] == MASKED).all()
+    assert dqn.target(value[:1], torch.zeros(1), dqn.best(found)[:1]) == value[0]
+    found[1:].masked_fill(~legal[1:], 0.0).square().sum().backward()
+    assert (advantages.grad[~legal] == 0).all()
+    assert advantages.grad.isfinite().all()
