@@ -39,8 +39,8 @@ def save(replay: Replay, folder: Path, before: Path) -> None:
         if there[k : k + 1] == [versions[k]] and _linked(before / name, folder / name):
             continue
         rows = slice(k * CHUNK, min((k + 1) * CHUNK, ring.size))
-        np.savez(folder / name, **{key: each[rows].numpy() for key, each in ring.columns.items()})
-    np.savez(folder / REST, **{key: each.numpy() for key, each in _rest(replay).items()})
+        _write(folder / name, {key: each[rows] for key, each in ring.columns.items()})
+    _write(folder / REST, _rest(replay))
     about = {
         "replay": replay.name,
         "versions": versions,
@@ -110,6 +110,11 @@ def _linked(there: Path, here: Path) -> bool:
     except OSError:
         shutil.copyfile(there, here)
     return True
+
+
+def _write(path: Path, tensors: dict[str, Tensor]) -> None:
+    arrays: dict[str, Any] = {name: each.numpy() for name, each in tensors.items()}
+    np.savez(path, **arrays)
 
 
 def _read(path: Path) -> dict[str, Tensor]:

@@ -162,7 +162,8 @@ class Replay:
             rows; the sequence of each and its place there; and how many steps of the sequence it
             has left, 0 or less in the steps after it.
         """
-        ring, found = self.ring, []
+        ring = self.ring
+        found: list[tuple[Tensor, Tensor, Tensor, Tensor]] = []
         here, sequence = index, torch.arange(len(index))
         left = torch.full_like(index, self.draws.sequence_length)
         while len(here):

@@ -21,6 +21,7 @@ from pydantic import Field
 from torch import Tensor
 
 from games.common.errors import InputError
+from games.simulators.action_sets import Box
 from games.simulators.simulator import Role
 from marl.learning.off_policy.base import OffPolicyMethod
 from marl.learning.schedule import Schedule
@@ -39,23 +40,22 @@ class ActorCriticMethod(OffPolicyMethod):
 
     def require_role(self, role: Role) -> None:
         super().require_role(role)
-        if not role.sizes and not all(map(math.isfinite, (*role.space.low, *role.space.high))):
+        box = role.actions
+        if isinstance(box, Box) and not all(map(math.isfinite, (*box.low, *box.high))):
             raise InputError(
                 f"method {self.name} learns actions between bounds, and those of {role.name!r} "
                 "have none: use ppo or mappo"
             )
 
 
-class MADDPG(ActorCriticMethod):
-    """Deterministic policies, each with a critic that sees all agents while training."""
+class DeterministicMethod(ActorCriticMethod):
+    """Base of the methods with deterministic policies, which explore by noise."""
 
     learner = "marl.rllib.off_policy.deterministic:DeterministicLearner"
     network: ClassVar[Mapping[str, Any]] = {"policy": "deterministic", "shared_encoder": True}
     takes = "numbers"
     instead = "masac, qmix, vdn or mappo"
-    twin: ClassVar[bool] = False
 
-    name: Literal["maddpg"] = "maddpg"
     exploration: Schedule = ((0, 0.5), (50_000, 0.1))
     """Standard deviation of the noise on actions while training, where bounds are -1 and 1."""
     policy_every: Annotated[int, Field(gt=0)] = 1
@@ -64,6 +64,14 @@ class MADDPG(ActorCriticMethod):
     """Standard deviation of the noise on the actions that targets are computed with."""
     smoothing_clip: Annotated[float, Field(gt=0)] = 0.5
     """Largest such noise."""
+
+
+class MADDPG(DeterministicMethod):
+    """Deterministic policies, each with a critic that sees all agents while training."""
+
+    twin: ClassVar[bool] = False
+
+    name: Literal["maddpg"] = "maddpg"
 
 
 def mean_known(each: Tensor, known: Tensor) -> Tensor:

@@ -15,20 +15,18 @@ Minus signs mark delayed (target) networks. The policies' loss is
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 import torch
 from pydantic import Field
 from torch import Tensor
 
-from marl.learning.off_policy.maddpg import MADDPG
+from marl.learning.off_policy.maddpg import DeterministicMethod
 from marl.learning.off_policy.maddpg import critic_loss as one_critic_loss
 
 
-class MATD3(MADDPG):
+class MATD3(DeterministicMethod):
     """MADDPG with twin critics, delayed policies and smoothed targets."""
-
-    twin: ClassVar[bool] = True
 
     name: Literal["matd3"] = "matd3"
     policy_every: Annotated[int, Field(gt=0)] = 2

@@ -47,7 +47,7 @@ class OffPolicyLearner(BatchedLearner):
         ]
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(self.plan.seed)
-            self.beside = self.made_beside().to(self._device)
+            self.beside: Any = self.made_beside().to(self._device)
         self.learned = nn.ModuleList([*self.networks, self.beside])
         self.targets = copy.deepcopy(self.learned).requires_grad_(False)
         self.target_networks: list[Any] = list(self.targets[:-1])
@@ -114,7 +114,8 @@ class OffPolicyLearner(BatchedLearner):
     def _follow(self, rate: float) -> None:
         """Move the target networks towards the learned ones."""
         with torch.no_grad():
-            targets, learned = list(self.targets.parameters()), list(self.learned.parameters())
+            targets: list[Tensor] = [*self.targets.parameters()]
+            learned: list[Tensor] = [*self.learned.parameters()]
             if rate == 1:
                 torch._foreach_copy_(targets, learned)
             else:
