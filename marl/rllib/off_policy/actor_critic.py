@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,6 +15,9 @@ from marl.networks.critic import ActionCritic, acted
 from marl.networks.network import PolicyNetwork
 from marl.networks.packing import pack
 from marl.rllib.off_policy.learner import OffPolicyLearner
+
+Critics = Sequence[Any]
+"""Lists of critics, one critic for each policy."""
 
 
 class ActorCriticLearner(OffPolicyLearner):
@@ -45,18 +48,23 @@ class ActorCriticLearner(OffPolicyLearner):
             central=self.method.critic == "central",
         )  # fmt: skip
 
-    def judged(self, critics: Iterable[Any], seen: Observation, actions: Tensor) -> Tensor:
-        """Values [K, N] of all agents' actions [K, N, W] in K games; 0 where nobody acts."""
-        given = acted(seen, actions)
-        found = torch.zeros(seen.acting.shape, device=self._device)
-        for critic, mine in zip(critics, self.mine, strict=True):
+    def judged(self, critics: Critics, seen: Observation, actions: Tensor) -> list[Tensor]:
+        """Values [K, N] of all agents' actions [K, N, W] in K games, by each list of critics.
+
+        They are 0 where nobody acts.
+        """
+        seen = acted(seen, actions)
+        found = [torch.zeros(seen.acting.shape, device=self._device) for _ in critics]
+        for k, mine in enumerate(self.mine):
             mask = seen.acting & mine
-            found = found.masked_scatter(mask, critic(pack(given, mask, critic))[:, 0])
+            given = pack(seen, mask, critics[0][k])  # the same for all lists
+            for c, of_policies in enumerate(critics):
+                found[c] = found[c].masked_scatter(mask, of_policies[k](given)[:, 0])
         return found
 
     def judged_alone(
-        self, critics: Iterable[Any], seen: Observation, actions: Tensor, others: Tensor
-    ) -> Tensor:
+        self, critics: Critics, seen: Observation, actions: Tensor, others: Tensor
+    ) -> list[Tensor]:
         """Values [M, N] of each agent's own action [M, N, W], while the others do `others`.
 
         Of a critic that sees one agent alone this is `judged`; else every agent gets a game of its
@@ -65,12 +73,12 @@ class ActorCriticLearner(OffPolicyLearner):
         agents = actions.shape[1]
         if self.method.critic == "own" or agents == 1:
             return self.judged(critics, seen, actions)
-        own = torch.eye(agents, dtype=torch.bool, device=self._device)[None, :, :, None]
-        each = torch.where(own, actions[:, None], others[:, None])  # [M, N, N, W]
+        own = torch.eye(agents, dtype=torch.bool, device=self._device)
+        each = torch.where(own[:, :, None], actions[:, None], others[:, None])  # [M, N, N, W]
         games = repeated(seen, agents)
-        acting = (games.acting.unflatten(0, (-1, agents)) & own[..., 0]).flatten(0, 1)
+        acting = (games.acting.unflatten(0, (-1, agents)) & own).flatten(0, 1)
         values = self.judged(critics, replace(games, acting=acting), each.flatten(0, 1))
-        return values.unflatten(0, (-1, agents)).diagonal(dim1=1, dim2=2)
+        return [one.unflatten(0, (-1, agents)).diagonal(dim1=1, dim2=2) for one in values]
 
 
 def repeated(seen: Observation, times: int) -> Observation:

@@ -24,7 +24,7 @@ class DeterministicLearner(ActorCriticLearner):
         seen, done = batch.now.seen, batch.actions.clamp(-1.0, 1.0)
         known = batch.known & (batch.policy >= 0)
         targets = self._targets(batch)
-        values = [self.judged(critic, seen, done) for critic in self.critics]
+        values = self.judged(self.critics, seen, done)
         if len(values) == 2:
             loss = twin_critic_loss(values[0], values[1], targets, known, batch.weight)
         else:
@@ -44,10 +44,8 @@ class DeterministicLearner(ActorCriticLearner):
     def _improve(self, batch: Batch, done: Tensor, known: Tensor, steps: int) -> None:
         """Take the policies' gradient step: each answers for its own action alone."""
         would = self._actions(self.networks, batch.now)
-        critic = self.critics[0].requires_grad_(False)
-        values = self.judged_alone(critic, batch.now.seen, would, done)
+        (values,) = self.judged_alone(self.critics[:1], batch.now.seen, would, done)
         self.descend(actor_loss(values, known), self.optimisers(steps))
-        critic.requires_grad_(True)
 
     @torch.no_grad()
     def _targets(self, batch: Batch) -> Tensor:
@@ -57,10 +55,8 @@ class DeterministicLearner(ActorCriticLearner):
         if method.smoothing:
             noise = torch.empty_like(actions).normal_(generator=self.generator)
             actions = smoothed(actions, noise, method.smoothing, method.smoothing_clip)
-        ahead = [
-            self.judged(critic, later.seen, actions).gather(0, batch.where)
-            for critic in self.target_critics
-        ]
+        judged = self.judged(self.target_critics, later.seen, actions)
+        ahead = [values.gather(0, batch.where) for values in judged]
         if len(ahead) == 2:
             return twin_target(batch.reward, batch.discount, ahead[0], ahead[1])
         return target(batch.reward, batch.discount, ahead[0])

@@ -124,13 +124,13 @@ class OffPolicyLearner(BatchedLearner):
     def descend(self, loss: Tensor, optimisers: Iterable[torch.optim.Optimizer]) -> Tensor:
         """Take a step of some optimisers down a loss; returns the norm of the gradient [].
 
-        Parameters without a gradient are left alone.
+        No other parameters get a gradient; those that have none are left alone.
         """
         groups = list(optimisers)
         parameters = [p for one in groups for g in one.param_groups for p in g["params"]]
         for parameter in parameters:
             parameter.grad = None
-        loss.backward()
+        loss.backward(inputs=parameters)
         reached = [p for p in parameters if p.grad is not None] if not self.shared else parameters
         self.average(reached, 1.0)
         norm = nn.utils.clip_grad_norm_(reached, self.method.gradient_clip)

@@ -59,10 +59,8 @@ class SoftLearner(ActorCriticLearner):
         first, second = game.values()
         loss = critic_loss(first, second, targets, known, batch.weight)
         norm = self.descend(loss, self.optimiser_beside(steps))
-        critics = self.critics.requires_grad_(False)
         improved, entropy = game.improve(temperature, known)
         self.descend(improved, self.optimisers(steps))
-        critics.requires_grad_(True)
         self.descend(game.adapt(logs, known), self.optimiser_beside(steps))
         errors = (targets - first.detach()).abs() * known
         count = known.sum().clamp(min=1)
@@ -103,28 +101,22 @@ class Numbers:
     def targets(self, temperature: Tensor) -> Tensor:
         batch, learner = self.batch, self.learner
         actions, logp = self._would(batch.later)
-        first, second = (
-            learner.judged(critic, batch.later.seen, actions).gather(0, batch.where)
-            for critic in learner.target_critics
-        )
+        judged = learner.judged(learner.target_critics, batch.later.seen, actions)
+        first, second = (values.gather(0, batch.where) for values in judged)
         ahead = logp.gather(0, batch.where)
         return masac.target(batch.reward, batch.discount, first, second, ahead, temperature)
 
     def values(self) -> tuple[Tensor, Tensor]:
         """Both critics' values [M, N] of what was done."""
-        first, second = (
-            self.learner.judged(critic, self.batch.now.seen, self.done)
-            for critic in self.learner.critics
-        )
+        learner = self.learner
+        first, second = learner.judged(learner.critics, self.batch.now.seen, self.done)
         return first, second
 
     def improve(self, temperature: Tensor, known: Tensor) -> tuple[Tensor, Tensor]:
         """The policies' loss, and their entropies [M, N]."""
         actions, self.logp = self._would(self.batch.now)
-        first, second = (
-            self.learner.judged_alone(critic, self.batch.now.seen, actions, self.done)
-            for critic in self.learner.critics
-        )
+        learner, seen = self.learner, self.batch.now.seen
+        first, second = learner.judged_alone(learner.critics, seen, actions, self.done)
         return masac.actor_loss(first, second, self.logp, temperature, known), -self.logp.detach()
 
     def adapt(self, logs: Tensor, known: Tensor) -> Tensor:
