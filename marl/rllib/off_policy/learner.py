@@ -24,7 +24,7 @@ class Learned(NamedTuple):
     """What a gradient step on a batch of M steps says."""
 
     errors: Tensor  # [M] absolute errors of values, for priorities
-    metrics: dict[str, Tensor]  # scalars
+    metrics: dict[str, Tensor]  # scalars, or [P] with one number for each policy
 
 
 class OffPolicyLearner(BatchedLearner):
@@ -97,19 +97,21 @@ class OffPolicyLearner(BatchedLearner):
             self.taken += 1
             if self.taken % method.target_every == 0:
                 self._follow(method.target_rate)
-        means = {name: float(value) / count for name, value in sums.items()}
-        if not all(map(_finite, means.values())) or not self._sound():
+        means = {name: value / count for name, value in sums.items()}
+        if not all(
+            bool(each.isfinite().all()) for each in [*means.values(), *self.learned.parameters()]
+        ):
             raise exploded(" and ".join(self.order), steps, list(self.learned.parameters()), before)
-        row = means | {
+        row = {
             "learning_rate": at(method.learning_rate, steps),
             "exploration": at(method.exploration, steps),
             "gradient_steps": float(self.taken),
         }
-        rows: Rows = {name: dict(row) for name in self.order}
+        rows: Rows = {
+            name: {key: float(each[k] if each.dim() else each) for key, each in means.items()} | row
+            for k, name in enumerate(self.order)
+        }
         return rows | {ERRORS: errors}
-
-    def _sound(self) -> bool:
-        return all(bool(p.isfinite().all()) for p in self.learned.parameters())
 
     def _follow(self, rate: float) -> None:
         """Move the target networks towards the learned ones."""
@@ -167,7 +169,3 @@ class OffPolicyLearner(BatchedLearner):
         self.targets.load_state_dict(state["targets"])
         if self.adam is not None:
             self.adam.load_state_dict(state["adam"])
-
-
-def _finite(value: float) -> bool:
-    return value - value == 0

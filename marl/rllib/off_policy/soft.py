@@ -64,12 +64,15 @@ class SoftLearner(ActorCriticLearner):
         self.descend(game.adapt(logs, known), self.optimiser_beside(steps))
         errors = (targets - first.detach()).abs() * known
         count = known.sum().clamp(min=1)
+        each = [known & mine for mine in self.mine]  # of a policy
+        entropies = [(entropy * own).sum() / own.sum().clamp(min=1) for own in each]
         return Learned(
             errors.sum(1) / known.sum(1).clamp(min=1),
             {
                 "loss": loss, "gradient_norm": norm,
                 "value": first[known].mean(), "error": errors.sum() / count,
-                "temperature": temperature.mean(), "entropy": (entropy * known).sum() / count,
+                "temperature": self.beside["temperatures"].logs.detach().exp(),
+                "entropy": torch.stack(entropies),
             },
         )  # fmt: skip
 
