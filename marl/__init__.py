@@ -7,8 +7,10 @@ from marl import tabular
 _LATER = {
     "Dataset": "marl.learning.plan",
     "HDPO": "marl.learning.pathwise.hdpo",
+    "IPPO": "marl.learning.on_policy.named",
     "InformationSets": "marl.evaluation.exact",
     "LearningMethod": "marl.learning.method",
+    "MAPPO": "marl.learning.on_policy.named",
     "Network": "marl.networks.network",
     "OffPolicyMethod": "marl.learning.off_policy.base",
     "PPO": "marl.learning.on_policy.ppo",
@@ -31,6 +33,8 @@ _LATER = {
 
 __all__ = [
     "HDPO",
+    "IPPO",
+    "MAPPO",
     "PPO",
     "REINFORCE",
     "Dataset",

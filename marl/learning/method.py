@@ -41,7 +41,8 @@ class LearningMethod(Table):
     counts: ClassVar[str] = "environment steps"
     """What `steps` counts: in `stop.steps`, in schedules, in metrics."""
     network: ClassVar[Mapping[str, Any]] = {}
-    """Settings of `marl.networks.network.Network` that it needs, such as a head; plans set them."""
+    """Settings of `marl.networks.network.Network` that it needs, such as a head; plans set them and
+    refuse others that were given."""
 
     renamed: ClassVar = {
         "games": "num_envs",
@@ -128,6 +129,8 @@ METHODS: Registry[type[LearningMethod]] = Registry(
     "learning method",
     {
         "ppo": "marl.learning.on_policy.ppo:PPO",
+        "mappo": "marl.learning.on_policy.named:MAPPO",
+        "ippo": "marl.learning.on_policy.named:IPPO",
         "pdppo": "marl.learning.on_policy.pdppo:PDPPO",
         "reinforce": "marl.learning.on_policy.reinforce:REINFORCE",
         "hdpo": "marl.learning.pathwise.hdpo:HDPO",

@@ -103,8 +103,19 @@ class Plan(Table):
 
     @model_validator(mode="after")
     def _network_suits_method(self) -> Plan:
-        """Set what the method needs of its network, such as a second value head."""
+        """Set what the method needs of its network, such as a second value head.
+
+        Raises:
+            InputError: the network was given a setting that contradicts the method.
+        """
         needed = self.method.network
+        for key, value in needed.items():
+            given = getattr(self.network, key)
+            if given != value and key in self.network.model_fields_set:
+                raise InputError(
+                    f"method {self.method.name} needs network.{key} = {value!r}, not {given!r}: "
+                    "remove that setting, or choose another method"
+                )
         if any(getattr(self.network, key) != value for key, value in needed.items()):
             network = self.network.model_copy(update=dict(needed))
             object.__setattr__(self, "network", network)

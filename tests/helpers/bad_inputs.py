@@ -189,7 +189,8 @@ FREE = {
     "method.decline", "method.clip", "method.exact_up_to",
 }  # fmt: skip
 LEARNERS = {
-    "ppo": [], "reinforce": [], "pdppo": ["game=lot_sizing(items=2,machines=2)"],
+    "ppo": [], "mappo": [], "ippo": [], "reinforce": [],
+    "pdppo": ["game=lot_sizing(items=2,machines=2)"],
     "hdpo": ["game=inventory.lost_sales(periods=5)"],
 }  # fmt: skip
 
