@@ -37,6 +37,8 @@ SIMULATORS: Registry[Callable[..., Any]] = Registry(
         "navigation": "games.navigation.navigation:Navigation",
         "safe_navigation": "games.navigation.safe_navigation:SafeNavigation",
         "lot_sizing": "games.lot_sizing.lot_sizing:LotSizing",
+        "cooperation.matrix": "games.cooperation.matrices:matrix",
+        "cooperation.two_step": "games.cooperation.matrices:two_step",
         **{f"inventory.{name}": f"games.inventory.settings:{name}" for name in SETTINGS},
     },
 )

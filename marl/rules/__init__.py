@@ -29,5 +29,7 @@ RULES: Registry[Any] = Registry(
         "keep-setup": f"{_LOT_SIZING}:KeepSetup",
         "static": f"{_LOT_SIZING}:Static",
         "plan": f"{_LOT_SIZING}:Plan",
+        "optimal": "marl.rules.cooperation:Optimal",
+        "best-on-average": "marl.rules.cooperation:BestOnAverage",
     },
 )

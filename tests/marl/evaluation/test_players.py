@@ -27,6 +27,7 @@ from marl.rules.navigation import Fixed, Yielding
 DISCS = "safe_navigation(agents=3,max_steps=20)"
 STORE = "inventory.lost_sales(actions=quantities,periods=30,ignore=5)"
 MACHINES = "lot_sizing(items=3,machines=2,periods=6)"
+TABLE = "cooperation.matrix"
 HERE = "tests.marl.evaluation.test_players"
 
 
@@ -46,7 +47,7 @@ def test_every_rule_is_listed_and_plays_its_game(name):
     given = {"fixed": "(zeta=1)", "base-stock": "(level=20)", "echelon-stock": "(level=20)"}
     given |= {"capped-base-stock": "(level=20,cap=6)", "(s,S)": "(point=10,level=20)"}
     given |= {"quantile-newsvendor": "(quantile=0.8)"}
-    games = {row["game"][:5]: DISCS} | {game[:5]: game for game in (DISCS, STORE, MACHINES)}
+    games = {row["game"][:5]: DISCS} | {game[:5]: game for game in (DISCS, STORE, MACHINES, TABLE)}
     game = games[row["game"][:5]]
     played = evaluate(player(name + given.get(name, ""), game), game, episodes=2, seed=1)
     assert np.isfinite(played.returns).all()
