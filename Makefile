@@ -22,7 +22,7 @@ help:
 	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/reports/export.md"
 	@echo "make limits     how large a game each equilibrium takes; writes docs/reports/limits.md"
 	@echo "make bench      compare with OpenSpiel, RLlib, OSQP; writes docs/reports/benchmarks.md"
-	@echo "make learned    run the training scenarios; writes docs/reports/learned.md"
+	@echo "make learned    run the training scenarios; writes docs/reports/learned.md, cooperation.md"
 	@echo "make inventory  learn to order, against optima and bounds; writes docs/reports/inventory.md"
 	@echo "make lot-sizing post-decision PPO beside PPO; writes docs/reports/lot-sizing.md"
 	@echo "make navigation tune barriers while moving, against fixed ones; writes docs/reports/navigation.md"
@@ -63,6 +63,7 @@ bench: install
 
 learned: install
 	$(BIN)/python -m benchmarks.learned
+	$(BIN)/python -m benchmarks.cooperation
 
 inventory: install
 	$(BIN)/python -m benchmarks.inventory
