@@ -50,9 +50,10 @@ choice, which is all that VDN can express: it puts the best of 2B at 6.5, below 
 mixer can express the true table."""
 ABOUT_TRAPS = """\
 `{game}`, {steps:,} environment steps: the return of the likeliest choices at the end, and the
-choices (agent 0's, agent 1's). IQL, VDN and QMIX explore with a share of random choices that falls
+choices (agent 0's, agent 1's). Methods of values explore with a share of random choices that falls
 from 1 to 0.05 over the first half; the others by their entropy, as its defaults have it. Learning
-rate 0.001 and discount 0.99 for all."""
+rate 0.001 and discount 0.99 for all. `hysteretic` is an example of an own method,
+[IQL whose agents hardly count what is worse than they expect](../../examples/hysteretic.py)."""
 ABOUT_CLIMBING = """\
 The climbing game of Claus and Boutilier (1998) pays 11 if both choose 0, and -30 if one of them
 does and the other chooses 1. Against an agent that still explores, 0 is the worst choice on average
@@ -71,7 +72,7 @@ Values = NDArray[np.float64]
 SEEDS = 3
 DISCOUNT = 0.99
 TWO_STEP = "cooperation.two_step"
-LEARNERS = ("iql", "vdn", "qmix", "masac", "ippo", "mappo")
+VALUES = ("iql", "vdn", "qmix", "examples.hysteretic:Hysteretic")
 ON_POLICY = ("ippo", "mappo")
 
 
@@ -214,19 +215,20 @@ def two_step() -> list[str]:
 
 def trap(game: str, about: str) -> list[str]:
     """Returns of every method in a matrix game, and the joint choices that it ends with."""
-    steps = 1_024 if quick() else 20_000
+    steps = 1_024 if quick() else 10_000
     shared: dict[str, Any] = dict(num_envs=16, learning_rate=1e-3, discount=DISCOUNT)
     off = shared | dict(
         rollout_length=4, learning_starts=256, batch_size=64, gradient_steps=16, target_rate=0.02
     )
     values = off | dict(exploration=((0.0, 1.0), (0.5, 0.05)), huber=False)
-    options = dict.fromkeys(("iql", "vdn", "qmix"), values) | {"masac": off}
-    options |= {name: shared | dict(rollout_length=16) for name in ON_POLICY}
+    options = dict.fromkeys(VALUES, values) | {"masac": off}
+    options |= dict.fromkeys(ON_POLICY, shared | dict(rollout_length=16))
     rows: list[list[object]] = []
-    for name in LEARNERS:
-        runs = [learned(name, game, seed, steps, options[name]) for seed in range(SEEDS)]
+    for name, given in options.items():
+        runs = [learned(name, game, seed, steps, given) for seed in range(SEEDS)]
         ends = [f"{returns(r.policy, game):g} {joint_choice(r.policy, game)}" for r in runs]
-        rows.append([f"`{name}`", *ends, f"{np.mean([r.seconds for r in runs]):.0f}"])
+        seconds = np.mean([run.seconds for run in runs])
+        rows.append([f"`{name.rpartition(':')[2].lower()}`", *ends, f"{seconds:.0f}"])
     for name in ("best-on-average", "optimal"):
         rows.append([f"rule `{name}`", *[f"{returns(player(name, game), game):g}"] * SEEDS, ""])
     seeds = [f"seed {seed}" for seed in range(SEEDS)]

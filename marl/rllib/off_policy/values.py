@@ -47,7 +47,7 @@ class ValueLearner(OffPolicyLearner):
         known = batch.known[:, columns] & (present if not mixed else True)
         known = known & ((batch.policy >= 0) if not mixed else True)
         weight = batch.weight[:, None].expand_as(known)[known]
-        loss, errors = td_loss(values[known], target[known], weight, huber=self.method.huber)
+        loss, errors = self.loss(values[known], target[known], weight)
         norm = self.descend(loss, [*self.optimisers(steps), *self.optimiser_beside(steps)])
         apart = torch.zeros(known.shape, device=self._device)
         apart[known] = errors.abs()
@@ -58,6 +58,13 @@ class ValueLearner(OffPolicyLearner):
                 "value": values[known].mean(), "error": errors.abs().mean(),
             },
         )  # fmt: skip
+
+    def loss(self, values: Tensor, targets: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """The loss and the errors [D] of values [D], whose weights are [D]; a subclass has its own.
+
+        Of agents that learn together, D counts teams.
+        """
+        return td_loss(values, targets, weight, huber=self.method.huber)
 
     def _best(self, view: View, online: list[tuple[Tensor, Tensor]] | None) -> Tensor:
         """Values [K, N] of the best choices by the target networks; 0 where nobody acts."""
