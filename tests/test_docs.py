@@ -29,6 +29,17 @@ def test_links_and_pictures_exist(page):
         assert (page.parent / target).exists(), target
 
 
+def test_pages_show_the_examples_as_they_are():
+    """A block of code below a link to an example is a part of it."""
+    shown = []
+    for page in PAGES:
+        pattern = r"\]\(([^)]*examples/\w+\.py)\):\n\n```python\n(.*?)```"
+        for target, code in re.findall(pattern, page.read_text(encoding="utf-8"), flags=re.S):
+            assert code in (page.parent / target).read_text(encoding="utf-8"), target
+            shown.append(Path(target).stem)
+    assert shown == ["own_learner", "hysteretic"]
+
+
 def test_benchmarks_are_there():
     page = (ROOT / "docs/reports/benchmarks.md").read_text()
     for heading in (
