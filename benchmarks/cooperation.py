@@ -8,7 +8,6 @@ python -m benchmarks.cooperation [--only two-step climbing penalty] [--quick]
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -82,7 +81,6 @@ class Learned:
 
     policy: Policy
     tables: Values | None  # [S, A1, ..., AN] the mixed values of joint choices, if it has a mixer
-    seconds: float
 
 
 def learned(
@@ -91,18 +89,16 @@ def learned(
     """Train a method for a number of environment steps."""
     method = find(name, options).over(steps)
     plan = Plan(game=game, method=method, network=Network(hidden=(width,)), seed=seed)
-    began = time.perf_counter()
     with train(plan) as training:
         while training.steps < steps:
             training.step()
-        seconds = time.perf_counter() - began
         policy = training.policy()
         tables = None
         if hasattr(method, "mixer"):
             (found,) = training.algorithm.learner_group.foreach_learner(mixer_of)  # type: ignore[attr-defined]
             mixer = found.get()
             tables = None if mixer is None else tabulated(policy, mixer, simulator(game))
-    return Learned(policy, tables, seconds)
+    return Learned(policy, tables)
 
 
 def mixer_of(learner: Any) -> Any:
@@ -204,12 +200,10 @@ def two_step() -> list[str]:
     ]
     earned = [f"{returns(run.policy, TWO_STEP):g}" for run in runs.values()]
     rows.append(["", "return, likeliest choices", "8", "7", *earned])
-    seconds = np.mean([run.seconds for run in runs.values()])
     return [
         *ABOUT_TWO_STEP.format(steps=steps, discount=DISCOUNT).splitlines(),
         "",
         *table(columns, rows),
-        f"A run took {seconds:.0f} seconds on average.",
     ]
 
 
@@ -227,17 +221,16 @@ def trap(game: str, about: str) -> list[str]:
     for name, given in options.items():
         runs = [learned(name, game, seed, steps, given) for seed in range(SEEDS)]
         ends = [f"{returns(r.policy, game):g} {joint_choice(r.policy, game)}" for r in runs]
-        seconds = np.mean([run.seconds for run in runs])
-        rows.append([f"`{name.rpartition(':')[2].lower()}`", *ends, f"{seconds:.0f}"])
+        rows.append([f"`{name.rpartition(':')[2].lower()}`", *ends])
     for name in ("best-on-average", "optimal"):
-        rows.append([f"rule `{name}`", *[f"{returns(player(name, game), game):g}"] * SEEDS, ""])
+        rows.append([f"rule `{name}`", *[f"{returns(player(name, game), game):g}"] * SEEDS])
     seeds = [f"seed {seed}" for seed in range(SEEDS)]
     return [
         *about.splitlines(),
         "",
         *ABOUT_TRAPS.format(game=game, steps=steps).splitlines(),
         "",
-        *table(["method", *seeds, "seconds a run"], rows),
+        *table(["method", *seeds], rows),
     ]
 
 

@@ -262,7 +262,10 @@ def test_list(capsys):
     found = last_json(capsys.readouterr().out)
     assert "navigation" in {row["simulator"] for row in found["simulators"]}
     learners = {row["learner"]: row for row in found["learners"]}
-    assert set(learners) == {"ppo", "mappo", "ippo", "pdppo", "reinforce", "hdpo"}
+    assert set(learners) == {
+        "ppo", "mappo", "ippo", "pdppo", "reinforce", "hdpo",
+        "dqn", "iql", "vdn", "qmix", "maddpg", "matd3", "masac",
+    }  # fmt: skip
     assert "clip=0.2" in learners["ppo"]["parameters"]
     assert learners["hdpo"]["description"].startswith("Hindsight differentiable policy optim")
     kinds = {row["scenario"]: row["kind"] for row in found["scenarios"]}
