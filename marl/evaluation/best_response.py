@@ -119,6 +119,8 @@ def exploitability_lower_bound(
     resources = resources or Resources()
     own = evaluate(policy, episodes=episodes, seed=seeds(seed, 0)[0])
     seats = range(policy.spec.num_agents)
+    # Of the policy's network only what suits the responders' method, whoever trained it.
+    like = policy.config.model_copy(update={"policy": "stochastic"} | dict(method.network))
     response, learned = [], []
     cpus = 1 + resources.env_runners + resources.learners
     with running_ray(cpus, resources.address, extra="learning"):
@@ -127,7 +129,7 @@ def exploitability_lower_bound(
             plan = Plan(
                 game=policy.game,
                 method=method,
-                network=network or policy.config,
+                network=network or like,
                 resources=resources,
                 seed=train_seed,
             )

@@ -5,6 +5,7 @@ import torch
 
 import marl
 from games.common.workers import running_ray
+from games.load import vector
 from marl.learning.method import find
 from marl.learning.plan import Plan
 from marl.learning.trainer import train
@@ -82,3 +83,13 @@ def test_a_plan_that_was_completed_is_read_again():
     assert Plan.model_validate(plan.model_dump()) == plan
     with pytest.raises(ValueError, match=r"pdppo needs network\.post_decision = True, not False"):
         Plan(game="lot_sizing", method="pdppo", network=Network(post_decision=False))
+
+
+def test_a_responder_to_a_policy_of_another_kind_has_a_network_that_suits_it():
+    """Of a policy of values, which PPO cannot learn; and of a responder with another critic."""
+    spec = vector("kuhn_poker", 1).spec
+    network = Network(hidden=(8,), policy="values", critic="own")
+    policy = marl.Policy.new("kuhn_poker", spec, network)
+    method = marl.MAPPO(num_envs=4, rollout_length=8, epochs=1, minibatches=1)
+    found = marl.exploitability_lower_bound(policy, updates=1, episodes=4, method=method)
+    assert found.updates == (1, 1)
