@@ -389,10 +389,13 @@ def test_what_is_missing_is_one_line_with_its_command(package, arguments, said, 
 PAGE = Path(__file__).parents[2] / "docs/guides/training.md"
 
 
-def keys(model, title: str) -> str:
-    """A model's keys as a table, from its own words."""
+def keys(model, title: str, base=None) -> str:
+    """A model's keys as a table, from its own words; only what is not as in its base."""
     rows = [f"**{title}**\n", "| key | default | |", "|---|---|---|"]
     for name, info in model.model_fields.items():
+        same = base and base.model_fields.get(name)
+        if same and (same.default, same.description) == (info.default, info.description):
+            continue
         given = info.get_default(call_default_factory=True)
         plain = list(given) if isinstance(given, tuple) else given
         default = "none" if given is None else f"`{json.dumps(plain)}`"
@@ -401,8 +404,17 @@ def keys(model, title: str) -> str:
     return "\n".join(row for row in rows if row != "")
 
 
+VALUES, OTHERS = ("dqn", "iql", "vdn"), ("qmix", "maddpg", "matd3", "masac")
+OFF_POLICY = {
+    '[method] name = "dqn", "iql" or "vdn", besides': VALUES,
+    **{f'[method] name = "{name}", besides': (name,) for name in OTHERS},
+}
+
+
 def test_the_page_has_every_key():
     from marl.evaluation.exact import Exact
+    from marl.learning.method import METHODS
+    from marl.learning.off_policy.base import OffPolicyMethod
     from marl.learning.on_policy.pdppo import PDPPO
     from marl.learning.on_policy.ppo import PPO
     from marl.learning.on_policy.reinforce import REINFORCE
@@ -419,11 +431,13 @@ def test_the_page_has_every_key():
         "[checkpoint]": models.TrainingCheckpoint, "[evaluation]": models.Evaluation,
         "[exact]": Exact, "[sweep]": models.Sweep,
     }  # fmt: skip
+    known = [keys(model, title) for title, model in tables.items()]
+    known.append(keys(OffPolicyMethod, "[method] of all off-policy methods"))
+    for title, names in OFF_POLICY.items():
+        known += {keys(METHODS.load(name), title, OffPolicyMethod) for name in names}
     page = PAGE.read_text()
-    for title, model in tables.items():
-        assert keys(model, title) in page, (
-            f"write into docs/guides/training.md:\n{keys(model, title)}"
-        )
+    for found in known:
+        assert found in page, f"write into docs/guides/training.md:\n{found}"
 
 
 def test_the_pages_simulator_trains(tmp_path, monkeypatch):
