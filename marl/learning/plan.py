@@ -128,6 +128,12 @@ class Plan(Table):
             InputError: it cannot, or the plan sets a table that the method does not use.
         """
         self.method.require(self)
+        needed = self.method.network.get("policy", "stochastic")
+        if self.network.policy != needed:
+            raise InputError(
+                f'method {self.method.name} needs network.policy = "{needed}": remove that '
+                "setting, which methods set themselves"
+            )
         for name in _TABLES:
             table = getattr(self, name)
             if name not in self.method.tables and table != Plan.model_fields[name].default:

@@ -21,6 +21,11 @@ def at(schedule: Schedule, steps: int) -> float:
     return float(np.interp(steps, points, values))
 
 
+def highest(schedule: Schedule) -> float:
+    """A schedule's largest value."""
+    return max(value for _, value in schedule) if isinstance(schedule, tuple) else schedule
+
+
 def follows_run(schedule: Schedule) -> TypeGuard[tuple[tuple[float, float], ...]]:
     """Whether a schedule is given as shares of a run, and so needs the run's length."""
     return isinstance(schedule, tuple) and len(schedule) > 1 and schedule[-1][0] <= 1

@@ -78,10 +78,11 @@ def distribution(role: Role, policy: PolicyKind = "stochastic") -> Distribution:
 def require_single_choice(role: Role) -> None:
     """Raise InputError unless an action of the role is one choice of a few."""
     if not isinstance(role.actions, Choices) or len(role.actions.sizes) != 1:
-        what = "numbers" if not role.sizes else "several choices at once"
+        numbers = not role.sizes
+        what = "numbers" if numbers else "several choices at once"
         raise InputError(
             f"{role.name}: its actions are {what}, but methods that learn values of actions choose "
-            "one of a few; use ppo, mappo or masac"
+            f"one of a few; use {'masac, ' * numbers}mappo or ppo"
         )
 
 

@@ -57,22 +57,24 @@ class Told:
 @dataclass(frozen=True)
 class Cue:
     """Each agent sees its cue, then nothing for `delay` steps; at the end it is paid 1 for naming
-    it. Agents have different numbers of cues, and roles of their own.
+    it. Agents have different numbers of cues; the role of each is its own, or given.
 
     The best return is 1; without memory and with a delay it is 1 / cues.
     """
 
     cues: tuple[int, ...] = (2,)
     delay: int = 0
+    roles: tuple[int, ...] = ()
     differentiable = False
 
     @cached_property
     def spec(self) -> Spec:
+        role_of = tuple(self.roles) or tuple(range(len(self.cues)))
+        sizes = dict(zip(role_of, self.cues, strict=True))
         roles = tuple(
-            Role(f"namer{k}", gymnasium.spaces.Discrete(n), n + 1) for k, n in enumerate(self.cues)
+            Role(f"namer{k}", gymnasium.spaces.Discrete(n), n + 1) for k, n in sizes.items()
         )
-        agents = len(self.cues)
-        return Spec("cue", roles, tuple(range(agents)), agents)
+        return Spec("cue", roles, role_of, len(self.cues))
 
     def reset(self, batch: int, generator: torch.Generator) -> Told:
         each = [torch.randint(n, (batch, 1), generator=generator) for n in self.cues]
@@ -131,3 +133,35 @@ class Aim:
         nodes = state.aim[..., None]
         everyone = torch.ones(state.aim.shape, dtype=torch.bool)
         return Observation(nodes, *no_edges(nodes), everyone, everyone[..., None][..., :0])
+
+
+@dataclass(frozen=True)
+class Still:
+    """Nothing ever happens, to agents whose actions are of given kinds: for what is refused."""
+
+    kinds: tuple[str, ...] = ("several",)
+    differentiable = False
+
+    @cached_property
+    def spec(self) -> Spec:
+        spaces = {
+            "choice": gymnasium.spaces.Discrete(3),
+            "several": gymnasium.spaces.MultiDiscrete([2, 3]),
+            "numbers": gymnasium.spaces.Box(-1, 1, (2,)),
+            "unbounded": gymnasium.spaces.Box(-float("inf"), float("inf"), (2,)),
+            "half": gymnasium.spaces.Box(0, float("inf"), (1,)),
+        }
+        roles = tuple(Role(kind, spaces[kind], 1) for kind in self.kinds)
+        return Spec("still", roles, tuple(range(len(roles))), len(roles))
+
+    def reset(self, batch: int, generator: torch.Generator) -> Aimed:
+        return Aimed(torch.zeros(batch, len(self.kinds)))
+
+    def step(self, state: Aimed, actions: Tensor, generator: torch.Generator):
+        never = torch.zeros(state.aim.shape, dtype=torch.bool)
+        return state, Step(state.aim, never, never, {})
+
+    def observe(self, state: Aimed) -> Observation:
+        nodes = state.aim[..., None]
+        legal = torch.ones(*state.aim.shape, self.spec.mask_width, dtype=torch.bool)
+        return Observation(nodes, *no_edges(nodes), state.aim == 0, legal)

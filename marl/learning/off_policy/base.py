@@ -16,6 +16,7 @@ from marl.replay.size import replay_bytes
 
 if TYPE_CHECKING:
     from games.simulators.simulator import Role, Spec
+    from marl.networks.network import Network
 
 
 class OffPolicyMethod(RolloutMethod):
@@ -34,6 +35,8 @@ class OffPolicyMethod(RolloutMethod):
     """The actions that it learns: one of a few choices, bounded numbers, or either."""
     instead: ClassVar[str] = "ppo or mappo"
     """Methods for games with other actions."""
+    no_critic: ClassVar[str] = "remove it, or use mappo"
+    """What to do instead of setting `network.critic`."""
 
     num_envs: Annotated[int, Field(gt=0)] = 16
     """Games that each env runner simulates at once."""
@@ -86,6 +89,22 @@ class OffPolicyMethod(RolloutMethod):
                 f"method.learning_starts = {self.learning_starts:,} steps never fit into "
                 f"method.replay = {self.replay:,}: lower it"
             )
+        if self.batch_size > self.replay:
+            raise InputError(
+                f"method.batch_size = {self.batch_size:,} is more than the "
+                f"method.replay = {self.replay:,} steps that are remembered: make it smaller"
+            )
+        self.require_network(plan.network)
+
+    def require_network(self, network: Network) -> None:
+        """Raise InputError if the network has what the method cannot use."""
+        if network.encoder == "edges":
+            raise InputError(
+                f"method {self.name} does not learn actions on edges: use hdpo or ppo with encoder "
+                '"edges", or another encoder'
+            )
+        if network.critic != "own":
+            raise InputError(f"method {self.name} does not use network.critic: {self.no_critic}")
 
     def require_role(self, role: Role) -> None:
         """Raise InputError if a role's actions are not of the kind that the method learns."""

@@ -31,6 +31,7 @@ from torch.nn.functional import huber_loss, mse_loss
 from games.common.errors import InputError
 from games.load import vector
 from marl.learning.off_policy.base import OffPolicyMethod
+from marl.learning.schedule import highest
 from marl.networks.categorical import MASKED
 from marl.networks.distributions import require_single_choice
 
@@ -57,6 +58,14 @@ class ValueMethod(OffPolicyMethod):
     def mixer(self, spec: Spec, network: Network) -> nn.Module | None:
         """What makes one value of all agents' values; None if they learn alone."""
         return None
+
+    def require(self, plan: Any) -> None:
+        super().require(plan)
+        share = highest(self.exploration)
+        if share > 1:
+            raise InputError(
+                f"method.exploration: {share:g} is no share of random choices: give 0 to 1"
+            )
 
     def require_role(self, role: Role) -> None:
         super().require_role(role)

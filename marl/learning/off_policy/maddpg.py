@@ -32,6 +32,7 @@ class ActorCriticMethod(OffPolicyMethod):
 
     twin: ClassVar[bool] = True
     """Whether there are two critics, of which the smaller value counts."""
+    no_critic = "set method.critic"
 
     learning_rate: Schedule = 3e-4
     """Adam's learning rate."""

@@ -34,9 +34,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from games.common.errors import InputError
+from games.load import vector
 from games.simulators.simulator import Role
 from marl.learning.off_policy.maddpg import ActorCriticMethod, mean_known
-from marl.learning.schedule import Schedule
+from marl.learning.schedule import Schedule, highest
 from marl.networks.distributions import require_single_choice
 
 
@@ -59,6 +61,20 @@ class MASAC(ActorCriticMethod):
     components, or a share of the most that choices allow."""
     target_share: Annotated[float, Field(gt=0, le=1)] = 0.6
     """That share of the logarithm of the number of legal choices."""
+
+    def require(self, plan: Any) -> None:
+        super().require(plan)
+        if highest(self.exploration) > 0:
+            raise InputError(
+                "method masac explores by its entropy: remove method.exploration, or set "
+                "method.target_entropy"
+            )
+        kinds = {bool(role.sizes) for role in vector(plan.game, 1).spec.roles}
+        if len(kinds) > 1:
+            raise InputError(
+                "method masac learns games whose actions are all choices or all numbers, and this "
+                "one has both: use mappo or ppo"
+            )
 
     def require_role(self, role: Role) -> None:
         super().require_role(role)

@@ -39,7 +39,7 @@ class QMIX(ValueMethod):
     joint: ClassVar[bool] = True
 
     name: Literal["qmix"] = "qmix"
-    mixing: Annotated[int, Field(gt=0)] = 32
+    mixing: Annotated[int, Field(gt=0, le=10_000)] = 32
     """Width of the mixer's hidden layer."""
     state: Literal["nodes", "graph"] = "nodes"
     """What the mixer reads: "nodes", all nodes of the game side by side; "graph", the game's graph
