@@ -34,7 +34,7 @@ class EdgeRing:
         self.count[rows] = 0
         total = len(ends)
         if self.used + total > len(self.ends):
-            self._grow(max(2 * len(self.ends), 2 * (self.used + total)))
+            self._grow(max(2 * len(self.ends), self.used + total))
         size = len(self.ends)
         place = (self.head + torch.arange(total)) % size
         self.ends[place] = ends.int()
@@ -43,6 +43,17 @@ class EdgeRing:
         self.count[rows] = count
         self.head = (self.head + total) % size
         self.used += total
+
+    def fill(self, size: int, head: int, count: Tensor, ends: Tensor, features: Tensor) -> None:
+        """Put in the edges of rows 0 to `size` - 1, of which `head` is the oldest.
+
+        Args: count: [size]. ends: [E, 2] and features: [E, G], sorted by row.
+        """
+        self.head = self.used = 0
+        self.count[:] = 0
+        order = (torch.arange(size) + head) % size
+        newer = int(count[:head].sum()) if head < size else 0
+        self.add(order, count[order], ends.roll(-newer, 0), features.roll(-newer, 0))
 
     def _grow(self, size: int) -> None:
         """Move all edges in use to the beginning of a larger ring."""
@@ -60,8 +71,18 @@ class EdgeRing:
 
     def of(self, rows: Tensor, num_nodes: int) -> tuple[Tensor, Tensor]:
         """Edges [2, E] and features [E, G] of rows [M], as an `Observation` of M games has them."""
-        count = self.count[rows]
-        game = torch.repeat_interleave(torch.arange(len(rows)), count)
-        first = count.cumsum(0) - count
-        place = (torch.arange(len(game)) - first[game] + self.start[rows][game]) % len(self.ends)
+        game, place = self._places(rows)
         return self.ends[place].long().T + game * num_nodes, self.features[place]
+
+    def listed(self, rows: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What `add` takes besides rows [M]: count, ends, features."""
+        _, place = self._places(rows)
+        return self.count[rows], self.ends[place], self.features[place]
+
+    def _places(self, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """For each edge [E] of rows [M]: which of the rows has it, and its place in the ring."""
+        count = self.count[rows]
+        which = torch.repeat_interleave(torch.arange(len(rows)), count)
+        # The first edge of a row has place `start`, and each one after it the next.
+        first = self.start[rows] - (count.cumsum(0) - count)
+        return which, (torch.arange(len(which)) + first[which]) % len(self.ends)

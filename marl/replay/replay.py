@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import uuid4
 
 import torch
 from torch import Generator, Tensor
@@ -50,12 +49,11 @@ class Replay:
             capacity: steps of games.
         """
         self.draws = draws
-        self.name = uuid4().hex  # that of no other replay, nor of the same once restored
+        self.saved = ""  # the name of what was last written to files, or read from them
         memory = (draws.sequence_length, draws.memory_width) if draws.sequence_length else None
         self.ring = Ring(spec, capacity, memory)
         self.tree = SumTree(capacity) if draws.priority else None
         self.highest = 1.0  # error so far; new steps get it, so that each is drawn soon
-        self.rows = self.ring.tail  # that were added last
         self._units: Tensor | None = None  # what can be drawn
 
     def __len__(self) -> int:
@@ -68,38 +66,33 @@ class Replay:
         Raises:
             InputError: more steps than half the capacity.
         """
-        waiting, before = self.ring.tail, self.rows
-        rows = self.rows = self.ring.add(trajectory)
+        waiting = self.ring.tail
+        rows = self.ring.add(trajectory)
         self.forget_units()
         if self.tree is not None:
-            changed = torch.cat([waiting, rows])
+            self.tree.put(rows, torch.zeros(len(rows)))  # of those that were overwritten
             if self.draws.sequence_length:  # those of the trajectory before are whole now
-                changed = torch.cat([before, rows])
-                new = torch.isin(changed, self.units)
-            else:
-                new = self.ring["ready"][changed]
-            self.tree.put(changed, new * self.highest**self.draws.priority)
+                new = self.units
+            else:  # and steps that waited for what comes next
+                new = torch.cat([waiting, rows])
+                new = new[self.ring["ready"][new]]
+            new = new[self.tree[new] == 0]
+            self.tree.put(new, torch.full((len(new),), self.highest**self.draws.priority))
 
     @property
     def units(self) -> Tensor:
         """Rows [U] int64 that can be drawn: steps, or beginnings of sequences."""
         if self._units is None:
             if self.draws.sequence_length:
-                self._units = self._whole_sequences()
+                starts = self.ring.starts[self.ring.whole_starts()]
+                self._units = starts % self.ring.capacity
             else:
-                self._units = self.ring["ready"][: max(self.ring.size, 1)].nonzero()[:, 0]
+                self._units = self.ring["ready"][: self.ring.size].nonzero()[:, 0]
         return self._units
 
     def forget_units(self) -> None:
         """Find anew what can be drawn."""
         self._units = None
-
-    def _whole_sequences(self) -> Tensor:
-        """Beginnings of sequences of which all steps are there, and those that followed."""
-        ring = self.ring
-        starts = ring.starts[ring.starts != NONE]
-        age = ring.age(starts)
-        return starts[(age < ring.size) & (age >= ring.newest)]
 
     def draw(self, size: int, generator: Generator, correction: float = 1.0) -> Batch:
         """A batch of steps, drawn with replacement.
@@ -124,11 +117,16 @@ class Replay:
 
     def _steps(self, index: Tensor, weight: Tensor) -> Batch:
         ring, found = self.ring, self._returns(index)
-        if self.draws.joint or bool((found.row == found.row[:, :1]).all()):
-            later = found.row[:, 0]
-            where = torch.arange(len(index))[:, None].expand_as(found.row)
-        else:  # agents decide next at different steps
-            later, where = found.row.unique(return_inverse=True)
+        # Agents of a step mostly bootstrap from the same row; who does not bootstrap needs none.
+        own = torch.where(found.discount > 0, found.row, NONE)
+        common = own.amax(1)
+        common = torch.where(common == NONE, index, common)
+        if bool(((own == common[:, None]) | (own == NONE)).all()):
+            later = common
+            where = torch.arange(len(index))[:, None].expand_as(own)
+        else:
+            rows = torch.where(own == NONE, common[:, None], own)
+            later, where = rows.unique(return_inverse=True)
         return Batch(
             View(ring.observation(index)), ring["actions"][index], ring["policy"][index].long(),
             found.reward, found.discount, found.known,
@@ -169,7 +167,7 @@ class Replay:
         while len(here):
             found.append((here, sequence, torch.full_like(here, len(found)), left))
             after = ring["after"][here]
-            left = left - (~ring["final"][here]).long()
+            left = left - (~ring["cut"][here].any(dim=1)).long()
             going = (left > -self.draws.n_step) & (after != NONE)
             here, sequence, left = after[going], sequence[going], left[going]
         rows, sequence, time, left = (torch.cat(each) for each in zip(*found, strict=True))

@@ -23,11 +23,12 @@ def returns(ring: Ring, rows: Tensor, n: int, discount: float, *, joint: bool) -
     """Follow M rows [M] until the n-th next decision of each agent that decided there.
 
     Rewards between two decisions of an agent belong to the first; the discount counts decisions. A
-    sum ends earlier, at the last decision that is known: where a game was cut off, and at the
+    sum ends earlier, at the last decision that is known: where an agent was cut off, and at the
     newest rows. Decisions after which nothing is known have no target.
 
     Args:
-        joint: all agents decide at every step, together: rewards are the mean over agents.
+        joint: all agents decide at every step, together: rewards are the mean over agents, and a
+            game is cut off once it is over for all.
     """
     policy, reward = ring["policy"][rows], ring["reward"]
     open_ = (policy >= 0) if not joint else (policy >= 0).any(dim=1, keepdim=True).expand_as(policy)
@@ -54,13 +55,16 @@ def returns(ring: Ring, rows: Tensor, n: int, discount: float, *, joint: bool) -
         if not open_.any():
             return found
         here = torch.where(after == NONE, here, after)
-        final = ring["final"][here][:, None]
-        acts = open_ & (True if joint else ring["acting"][here])
+        cut = ring["cut"][here]
+        acts = open_ & ring["acting"][here]
+        if joint:  # what is seen where some are cut off is seen again in the next row
+            final, cut = cut.any(dim=1, keepdim=True), cut.all(dim=1, keepdim=True)
+            acts = open_ & (~final | cut)
         count = count + acts
         factor = torch.where(acts, factor * discount, factor)
         there = here[:, None].expand_as(policy)
         found = _where(acts, Returns(total, factor, there, acts), found)
-        open_ = open_ & ~final & (count < n)
+        open_ = open_ & ~cut & (count < n)
         if not open_.any():
             return found
 

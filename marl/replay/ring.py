@@ -1,9 +1,12 @@
 """Steps of games in a ring of flat tensors; the oldest make room for new ones.
 
 A row is a step of a game: what was seen, done and paid. `after` leads from a row to the next one of
-its game. Where a game was cut off, the observation before its restart is a row of its own in
-between, in which nobody decides. So targets over n steps and whole sequences are found by following
-`after`, and know no other case.
+its game. Where an agent was cut off, what was seen then is a row of its own in between, a final
+observation, in which nobody decides. So targets over n steps and whole sequences are found by
+following `after`, and know no other case.
+
+Rows are also counted through, from the first ever written: row k stands at place k modulo the size
+of the ring until row k + size overwrites it. Where nothing else is said, rows are places.
 """
 
 from __future__ import annotations
@@ -47,22 +50,38 @@ class Ring:
             "reward": column(agents, dtype=torch.float32),
             "terminated": column(agents),
             "after": column(dtype=torch.int64) + NONE,
-            "final": column(),  # an observation before a restart, of a game that was cut off
+            "cut": column(agents),  # in final observations: agents whose part had ended there
             "ready": column(),  # somebody decided, and what came of it is known
         }
         self.edges = EdgeRing(capacity, spec.edge_features) if spec.edge_features else None
         # [chunks] int64, raised when rows of a chunk change
         self.versions = torch.zeros(-(-capacity // CHUNK), dtype=torch.int64)
-        self.start_head = 0
-        self.head = self.size = self.newest = 0  # newest: rows that were added last
+        self.written = self.newest = 0  # rows that were ever written, and those added last
         self.tail = self.stream = torch.zeros(0, dtype=torch.int64)  # [B] rows that wait, and whose
-        self.starts, self.memory = self.stream, torch.zeros(0)
+        self.starts, self.memory, self.start_head = self.stream, torch.zeros(0), 0
         if memory is not None:
             steps, width = memory
-            slots = -(-capacity // steps)
-            self.starts = torch.full((slots,), NONE)  # [S] rows at which a trajectory began
+            slots = -(-capacity // steps)  # there are never more starts whose rows are still there
+            # [S] rows, counted through, at which a game's part of a trajectory began
+            self.starts = torch.full((slots,), NONE)
             self.memory = torch.zeros((slots, agents, width))
             self.columns["slot"] = column(dtype=torch.int64)  # of a start, in those two
+
+    @property
+    def size(self) -> int:
+        """Rows that are there."""
+        return min(self.written, self.capacity)
+
+    @property
+    def head(self) -> int:
+        """The place of the next row."""
+        return self.written % self.capacity
+
+    def whole_starts(self) -> Tensor:
+        """Slots [U] of the starts of which all rows are there, and what came after them."""
+        first = max(self.written - self.capacity, 0)
+        there = (self.starts >= first) & (self.starts < self.written - self.newest)
+        return there.nonzero()[:, 0]
 
     def __getitem__(self, name: str) -> Tensor:
         return self.columns[name]
@@ -87,19 +106,23 @@ class Ring:
                 f"{total + finals:,}: set method.replay to twice as many at least"
             )
         rows = (self.head + torch.arange(total + finals)) % self.capacity
+        over = (trajectory.terminated | trajectory.truncated)[step, game]  # [F, N]
         for name in ("nodes", "acting", "action_mask"):
             last = extras[f"final_{name}"][which, game]
+            if name == "acting":  # in a game that goes on, the others act in the next row
+                last = last & over
             self._write(name, torch.cat([getattr(trajectory, name).flatten(0, 1), last]))
-        for name in ("fresh", "actions", "policy", "reward", "terminated"):
+        for name in ("fresh", "actions", "policy", "reward"):
             self._write(name, getattr(trajectory, name).flatten(0, 1), finals)
+        self._write("terminated", _ended(trajectory, step, game).flatten(0, 1), finals)
+        self._write("cut", torch.cat([torch.zeros((total, over.shape[1]), dtype=torch.bool), over]))
         if self.edges is not None:
             self._add_edges(self.edges, trajectory, rows, which, game)
         self._link(rows, trajectory, step, game, extras["stream"][0])
         if len(self.starts):
             self._add_starts(rows[:games], extras["memory"][0])
         self.newest = len(rows)
-        self.head = (self.head + len(rows)) % self.capacity
-        self.size = min(self.size + len(rows), self.capacity)
+        self.written += len(rows)
         return rows
 
     def _write(self, name: str, values: Tensor, blank: int = 0) -> None:
@@ -139,7 +162,6 @@ class Ring:
         after_final = after[step, game]
         after[step, game] = finals
         self.columns["after"][rows] = torch.cat([after.flatten(), after_final])
-        self.columns["final"][rows] = torch.arange(len(rows)) >= steps * games
         tail = played[-1].clone()
         ends = step == steps - 1
         tail[game[ends]] = finals[ends]
@@ -159,14 +181,10 @@ class Ring:
 
     def _add_starts(self, rows: Tensor, memory: Tensor) -> None:
         slots = (self.start_head + torch.arange(len(rows))) % len(self.starts)
-        self.starts[slots] = rows
+        self.starts[slots] = self.written + torch.arange(len(rows))
         self.columns["slot"][rows] = slots
         self.memory[slots] = memory[..., : self.memory.shape[2]]
         self.start_head = (self.start_head + len(rows)) % len(self.starts)
-
-    def age(self, rows: Tensor) -> Tensor:
-        """How many rows were written after these [M]; at least `size` if they are overwritten."""
-        return (self.head - 1 - rows) % self.capacity
 
     def observation(self, rows: Tensor) -> Observation:
         """What was seen at rows [M], as an observation of M games."""
@@ -177,3 +195,14 @@ class Ring:
         else:
             edges, features = self.edges.of(rows, nodes.shape[1])
         return Observation(nodes, edges, features, c["acting"][rows], c["action_mask"][rows])
+
+
+def _ended(trajectory: Trajectory, step: Tensor, game: Tensor) -> Tensor:
+    """For which agents [T, B, N] nothing follows a step.
+
+    Of all, where a game is over without a final observation [F]: the last of them terminated then,
+    and others had been cut off before.
+    """
+    over = (trajectory.terminated | trajectory.truncated).all(dim=2)
+    over[step, game] = False
+    return trajectory.terminated | over[:, :, None]

@@ -119,11 +119,12 @@ class BatchedAlgorithm(Algorithm):
         """After all have learned: send the new weights to the env runners."""
         self.env_runner_group.sync_weights(from_worker_or_learner_group=self.learner_group)
 
-    def save_files(self, folder: Path, before: Path) -> None:
+    def save_files(self, folder: Path, before: Path | None) -> None:
         """Write what is too large for RLlib's state into a checkpoint's folder.
 
         Args:
-            before: the folder of the last checkpoint, which may not be there.
+            before: the folder of the checkpoint that was last saved or restored, which may be
+                gone; files that are still the same can be hard links into it.
         """
 
     def restore_files(self, folder: Path) -> None:

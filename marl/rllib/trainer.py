@@ -39,6 +39,7 @@ class RLlibTrainer:
         """Start training; call `marl.learning.trainer.train` instead, which checks the plan."""
         assert isinstance(plan.method, RLlibMethod)
         self.plan = plan
+        self._last: Path | None = None  # the checkpoint that was last saved or restored
         self.spec = vector(plan.game, 1).spec
         self._stack = ExitStack()
         torch.set_num_threads(plan.resources.torch_threads)
@@ -117,8 +118,9 @@ class RLlibTrainer:
         """
         with whole_folder(path, record) as folder:
             self.algorithm.save_to_path(str(folder / STATE))
-            self.algorithm.save_files(folder, Path(path))
+            self.algorithm.save_files(folder, self._last)
             self.policy().save(folder / POLICY)
+        self._last = Path(path).absolute()
 
     def restore(self, path: str | os.PathLike[str]) -> None:
         """Return to the state in which `save` was called.
@@ -134,11 +136,14 @@ class RLlibTrainer:
         try:
             self.algorithm.restore_from_path(str(path / STATE))
             self.algorithm.restore_files(path)
+        except InputError:
+            raise
         except Exception as error:  # whatever a damaged pickle raises
             raise InputError(
                 f"{path} is damaged ({one_line(error)[:120]}): put it back from a copy, or delete "
                 "it to continue from the previous one"
             ) from None
+        self._last = path
 
     @classmethod
     def measured(cls, plan: Plan, spec: Spec) -> frozenset[str]:

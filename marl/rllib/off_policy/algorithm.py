@@ -47,7 +47,7 @@ class ReplayAlgorithm(BatchedAlgorithm):
         played = Trajectory.join(parts)
         self.steps += played.num_steps
         self.replay.add(played)
-        if len(self.replay) < self._method.learning_starts or not len(self.replay.units):
+        if self.steps < self._method.learning_starts or not len(self.replay.units):
             return [[] for _ in range(learners)], ended
         if learners == 1 and self.learner_group.is_local:
             return [self._drawn(1)], ended  # drawn as they are learned, one at a time
@@ -73,8 +73,8 @@ class ReplayAlgorithm(BatchedAlgorithm):
         return found
 
     @override(BatchedAlgorithm)
-    def save_files(self, folder: Path, before: Path) -> None:
-        save(self.replay, folder / REPLAY, before / REPLAY)
+    def save_files(self, folder: Path, before: Path | None) -> None:
+        save(self.replay, folder / REPLAY, before and before / REPLAY)
 
     @override(BatchedAlgorithm)
     def restore_files(self, folder: Path) -> None:
