@@ -35,7 +35,7 @@ def require_memory(need: float, what: str, advice: str) -> None:
     there = available()
     if need > there:
         raise InputError(
-            f"{what} needs at least {_said(need)} of memory, and {_said(there)} are free: {advice}"
+            f"{what} needs at least {said(need)} of memory, and {said(there)} are free: {advice}"
         )
 
 
@@ -51,7 +51,8 @@ def enough_for(what: str) -> Iterator[None]:
         raise InputError(f"{what}: too large for this machine ({said}): make it smaller") from None
 
 
-def _said(size: float) -> str:
+def said(size: float) -> str:
+    """Bytes as people read them."""
     return f"{size / GIB:,.1f} GiB" if size >= GIB / 10 else f"{size / 2**20:,.1f} MiB"
 
 

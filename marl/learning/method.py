@@ -87,6 +87,13 @@ class LearningMethod(Table):
         Called by `marl.learning.size`, which itself checks the networks.
         """
 
+    def memory(self, plan: Any, spec: Spec) -> Mapping[str, int]:
+        """What the method keeps in memory for the whole run besides networks: bytes by name.
+
+        Runs say so before they start.
+        """
+        return {}
+
     def measured(self, plan: Any, spec: Spec) -> frozenset[str]:
         """Names of all metrics that `Trainer.step` can report, except those of the game itself."""
         return attribute_of(self.trainer, "trainer").measured(plan, spec)

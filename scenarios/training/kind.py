@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from games.common.extras import learning
 from marl.learning.method import METHODS, LearningMethod
+from scenarios.terminal import say
 
 if TYPE_CHECKING:
     from scenarios.training.result import TrainingResult
@@ -48,7 +49,7 @@ class Training:
         return scenario.model_copy(update={"resources": resources})
 
     def ready(self, scenario: TrainingScenario) -> AbstractContextManager[Any]:
-        return scenario.start()
+        return scenario.start(tell=say)
 
     def progress(self, scenario: TrainingScenario) -> AbstractContextManager[Callable[..., object]]:
         from scenarios.training.tables import training_progress

@@ -103,7 +103,7 @@ class TrainingRun(Run[TrainingScenario, TrainingResult]):
         store.require_checkpoint(self.path)
         if ready is None:
             steps = store.steps_at_first(self.path)
-            ready = stack.enter_context(self.scenario.start(steps))
+            ready = stack.enter_context(self.scenario.start(steps, tell))
         if self._selection_before() != self.scenario.selection:
             store.forget_candidates(self.path)  # they did well in other games
         work = Work(self.path, self.scenario, ready, tell)

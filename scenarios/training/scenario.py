@@ -6,7 +6,7 @@ defaults stand there.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import product
 from typing import Annotated, Any, Literal
 
@@ -16,6 +16,7 @@ from pydantic import Field, field_validator, model_validator
 from analysis.references import comparable_reference
 from games.common.errors import InputError, did_you_mean
 from games.common.extras import learning
+from games.common.memory import said
 from games.common.settings import Table
 from games.load import held_out, vector
 from games.names import altered
@@ -190,18 +191,25 @@ class TrainingScenario(Plan, Experiment):
         plan = self.plan_over(steps).model_dump(mode="json", exclude={"resources"})
         return plan | ({"steps": steps} if self.method.follows_run else {})
 
-    def start(self, steps: int | None = None) -> Trainer:
+    def start(
+        self, steps: int | None = None, tell: Callable[[str], object] = lambda line: None
+    ) -> Trainer:
         """Start training; the caller closes it.
 
         Args:
             steps: the run's length when it began; None: `stop.steps`.
+            tell: called, before anything starts, with a line for everything that the method is to
+                keep in memory.
 
         Raises:
             InputError: as `check`, or a cluster that does not answer.
         """
         self.check()
+        plan = self.plan if steps is None else self.plan_over(steps)
+        for name, size in plan.method.memory(plan, vector(self.game, 1).spec).items():
+            tell(f"{name}, {said(size)}")
         with learning("training needs torch and Ray"):
-            return train(self.plan if steps is None else self.plan_over(steps))
+            return train(plan)
 
     def check(self) -> None:
         """Check that the scenario can run, within seconds, before a folder is made or Ray starts.

@@ -212,6 +212,7 @@ class Story:
 
     def go_on(self, absent: Sequence[int] = (), replaced: bool = False) -> Trajectory:
         """Play; what was played is noted but for absent players."""
+        self.newest = len(self.rows)
         found, lines = [], []
         for k, player in enumerate(self.players):
             played, parts = player.sample(self.steps)

@@ -12,7 +12,7 @@ from games.load import vector
 from marl.learning.method import RolloutMethod
 from marl.learning.schedule import Schedule
 from marl.replay.replay import Draws
-from marl.replay.size import replay_bytes
+from marl.replay.size import edge_bytes, replay_bytes
 
 if TYPE_CHECKING:
     from games.simulators.simulator import Role, Spec
@@ -116,7 +116,19 @@ class OffPolicyMethod(RolloutMethod):
                 f"{role.name!r} are {kinds[numbers]}: use {self.instead}"
             )
 
+    def memory(self, plan: Any, spec: Spec) -> dict[str, int]:
+        """Edges are estimated: they are as many in every step as at the beginning of games."""
+        draws = self.draws(plan.network.memory)
+        steps = f"replay: {self.replay:,} steps of games"
+        found = {steps: replay_bytes(spec, self.replay, draws)}
+        if spec.edge_features:
+            games = vector(plan.game, 16)
+            edges = games.reset(plan.seed).edges.shape[1] / games.num_envs
+            name = f"replay: about {edges:,.0f} edges of each step"
+            found[name] = edge_bytes(spec, edges * self.replay)
+        return found
+
     def require_memory(self, plan: Any, spec: Spec) -> None:
         super().require_memory(plan, spec)
-        need = replay_bytes(spec, self.replay, plan.network.memory, self.rollout_length)
+        need = replay_bytes(spec, self.replay, self.draws(plan.network.memory))
         require_memory(need, f"method.replay = {self.replay:,}", "remember fewer steps")
