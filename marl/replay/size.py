@@ -9,7 +9,7 @@ NUMBER, COUNT, PLACE = 4, 8, 4  # bytes of a float32, an int64, and of one end o
 SMALL = 4 + 2  # bytes of an agent's truths (acting, fresh, terminated, cut) and of its policy
 
 
-def replay_bytes(spec: Spec, capacity: int, draws: Draws = Draws()) -> int:
+def replay_bytes(spec: Spec, capacity: int, draws: Draws) -> int:
     """Bytes of a replay of `capacity` steps of games, all but those of edges; see `edge_bytes`."""
     agents = spec.num_agents
     number = NUMBER if spec.action_dtype.is_floating_point else COUNT

@@ -11,6 +11,8 @@ from games.inventory.network import SupplyNetwork
 from games.load import vector
 from marl.learning.size import count_weights
 from marl.networks.policy import Policy
+from marl.replay.replay import Draws
+from marl.replay.size import replay_bytes
 from marl.tabular.method import find as find_method
 from scenarios import find
 from scenarios.cli import _main
@@ -40,6 +42,10 @@ ABSURD = [
         "method.num_envs = 100,000,000 with method.rollout_length = 15 needs",
     ),
     (["method.rollout_length=1000000000"], "method.rollout_length = 1,000,000,000 needs at least"),
+    (
+        ["method=matd3", "method.replay=10_000_000_000"],
+        "method.replay = 10,000,000,000 needs at least",
+    ),
     (["method.epochs=1000000000"], "method ppo: epochs"),
     (["method.minibatches=1000000000"], "method ppo: minibatches"),
     (["evaluation.episodes=1000000000", "evaluation.every=1"], "evaluation.episodes: input should"),
@@ -80,6 +86,26 @@ def test_training_is_refused_before_anything_is_made(settings, says, tmp_path, m
     assert len(error) < 400
     assert says in error
     assert [path.name for path in tmp_path.iterdir()] == ["tiny.toml"]
+
+
+def test_a_run_says_what_its_replay_takes_before_it_starts(tmp_path, monkeypatch, capfd):
+    """2,000 steps of 2 agents and their obstacles, to the byte, and an estimate of their edges."""
+
+    def start(plan):
+        raise games.InputError("started")
+
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.toml").write_text(TINY.replace("ppo", "matd3"))
+    monkeypatch.setattr("scenarios.training.scenario.train", start)
+    settings = ["--set=method.replay=2000", "--set=method.learning_starts=500"]
+    assert _main(["run", "tiny.toml", *settings]) == 2
+    first, second, last = capfd.readouterr().err.splitlines()
+    spec = vector("navigation(agents=2,max_steps=20)", 1).spec
+    size = replay_bytes(spec, 2000, Draws()) / 2**20
+    assert first == f"replay: 2,000 steps of games, {size:.1f} MiB"
+    assert second.startswith("replay: about ")
+    assert "edges of each step, " in second
+    assert last == "error: started"
 
 
 GAMES = [

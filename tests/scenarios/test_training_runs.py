@@ -47,6 +47,28 @@ seconds = 1e-6
 every = 3
 episodes = 4
 """
+REMEMBERED = """
+game = "navigation(agents=2,max_steps=20)"
+[method]
+name = "matd3"
+num_envs = 8
+rollout_length = 15
+replay = 700
+learning_starts = 240
+batch_size = 60
+gradient_steps = 2
+priority = 0.6
+[network]
+hidden = [8]
+memory = 4
+[stop]
+steps = 960
+[checkpoint]
+seconds = 1e-6
+[evaluation]
+every = 3
+episodes = 4
+"""
 KUHN = """
 game = "kuhn_poker"
 [method]
@@ -139,9 +161,10 @@ def events(run: Run) -> list[tuple[str, int, float]]:
     return shown
 
 
-def test_kill_and_resume_equal_an_uninterrupted_run(tmp_path, whole):
+@pytest.mark.parametrize("text", [TINY, REMEMBERED], ids=["ppo", "from memory"])
+def test_kill_and_resume_equal_an_uninterrupted_run(text, tmp_path, whole):
     folder = tmp_path / "run"
-    slow = TINY.replace("seconds = 1e-6", "seconds = 0.3").replace("steps = 960", "steps = 96000")
+    slow = text.replace("seconds = 1e-6", "seconds = 0.3").replace("steps = 960", "steps = 96000")
     (tmp_path / "tiny.toml").write_text(slow)
     process = subprocess.Popen(
         [sys.executable, "-m", "scenarios.cli", "run", "tiny.toml", "--out", folder], cwd=tmp_path
@@ -161,7 +184,7 @@ def test_kill_and_resume_equal_an_uninterrupted_run(tmp_path, whole):
     updates = max(reached + 4, 8)
     limits = [f"stop.steps={120 * updates}", "checkpoint.seconds=1e-6"]
     assert _main(["resume", str(folder), *(f"--set={s}" for s in limits)]) == 0
-    other = Run.create(parse(TINY, "tiny", limits), tmp_path / "other")
+    other = Run.create(parse(text, "tiny", limits), tmp_path / "other")
     other.execute()
     require_equal(Run.load(folder), other)
     assert not list(folder.rglob("*.tmp"))

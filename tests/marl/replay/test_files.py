@@ -125,14 +125,8 @@ def test_another_replay_is_refused(tmp_path):
 @pytest.mark.parametrize(("memory", "priority"), [(0, 0.0), (8, 0.0), (0, 0.6)])
 def test_bytes_stated_are_bytes_taken(memory, priority):
     _, replay = played(1, memory, capacity=5000, priority=priority)
-    ring_ = replay.ring
-    held = [
-        *ring_.columns.values(),
-        ring_.memory,
-        ring_.starts,
-        ring_.edges.start,
-        ring_.edges.count,
-    ]
+    made = replay.ring
+    held = [*made.columns.values(), made.memory, made.starts, made.edges.start, made.edges.count]
     held += [replay.tree.nodes] if replay.tree else []
     taken = sum(each.numel() * each.element_size() for each in held)
-    assert replay_bytes(ring_.spec, 5000, replay.draws) == pytest.approx(taken, rel=0.001)
+    assert replay_bytes(made.spec, 5000, replay.draws) == pytest.approx(taken, rel=0.001)

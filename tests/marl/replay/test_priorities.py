@@ -1,4 +1,4 @@
-"""Prioritised sampling: steps are drawn with the stated probabilities, and never once overwritten."""
+"""Prioritised sampling draws with the stated probabilities, and nothing that is overwritten."""
 
 import pytest
 import torch

@@ -8,11 +8,11 @@ from marl.replay.replay import Draws, Replay
 from tests.helpers.replayed import Accidents, Story
 from tests.marl.replay.test_returns import STORIES, followed, told
 
-MEMORY = 4
+MEMORY = 4  # of the actor, and as much of the critic
 
 
 def remembered(story: dict, **draws: float) -> dict:
-    draws = {"sequence_length": story["steps"], "memory_width": MEMORY, **draws}
+    draws = {"sequence_length": story["steps"], "memory_width": 2 * MEMORY, **draws}
     return story | {"options": {"memory": MEMORY}, "draws": draws}
 
 
@@ -30,16 +30,15 @@ def test_networks_compute_what_they_did_in_play(story):
     if not starts:
         assert len(updates) == 1 or replay.ring.capacity < len(whole.rows)
         return
-    batch = replay.draw(6 * steps, torch.Generator().manual_seed(story["seed"]))
+    batch, drawn = draw(replay, 6 * steps, story["seed"])
     network, view = whole.players[0].network, batch.now
     acting = view.seen.acting
     with torch.no_grad():
-        output = network(view.input(acting, network, MEMORY))
+        output = network(view.input(acting, network, 2 * MEMORY))
     decision = torch.full(acting.shape, -1)
     decision[acting] = torch.arange(int(acting.sum()))
-    by_nodes = {entry_nodes(entry): (row, entry) for row, entry in enumerate(rows) if entry}
     for k in range(len(view.time)):
-        row, (line, place, final) = by_nodes[key(view.seen.nodes[k], view, k, replay)]
+        line, place, final = rows[drawn[k]]
         one = line[place]
         start = rows[int(batch.index[k])]
         assert start[0] is line
@@ -52,15 +51,13 @@ def test_networks_compute_what_they_did_in_play(story):
             newly = one.truncated[agent] and not (place and line[place - 1].truncated[agent]
                                                   and not line[place - 1].over)  # fmt: skip
             if final and d >= 0 and newly:
-                assert output.value[d].item() == pytest.approx(
-                    one.final_value[agent].item(), abs=1e-5
-                )
+                torch.testing.assert_close(output.value[d], one.final_value[agent])
             require_target(batch, k, agent, one, line, place, learns and not final, story)
 
 
 def require_target(batch, k, agent, one, line, place, learns, story) -> None:
     """A target is that of single steps, or unknown where it bootstraps beyond the sequence."""
-    decided = story["joint"] or one.acting[agent]
+    decided = bool((one.policy >= 0).any()) if story["joint"] else one.acting[agent]
     found = followed(line, place, agent, story["n"], story["joint"]) if decided else None
     if not learns:
         assert not batch.known[k, agent]
@@ -83,28 +80,22 @@ def is_of_last(entry, whole: Story) -> bool:
     return any(entry is row for row in whole.rows[whole.newest :])
 
 
-def entry_nodes(entry) -> tuple:
-    line, place, final = entry
-    one = line[place].final if final else line[place]
-    return (final, *one.nodes.flatten().tolist())
+def draw(replay: Replay, size: int, seed: int):
+    """A batch, and the rows of the ring that it is made of."""
+    drawn, observation = [], replay.ring.observation
 
+    def seen(rows):
+        drawn.extend(rows.tolist())
+        return observation(rows)
 
-def key(nodes, view, k, replay) -> tuple:
-    """A final observation in a game that goes on looks like the next step, but nobody is paid."""
-    same = (replay.ring["nodes"] == nodes).flatten(1).all(1).nonzero()[:, 0]
-    finals = replay.ring["cut"][same].any(1)
-    if len(same) == 1:
-        return (bool(finals[0]), *nodes.flatten().tolist())
-    # The final observation comes first in its sequence.
-    twice = (view.seen.nodes == nodes).flatten(1).all(1) & (view.sequence == view.sequence[k])
-    first = int(view.time[twice].min())
-    return (int(view.time[k]) == first, *nodes.flatten().tolist())
+    replay.ring.observation = seen
+    return replay.draw(size, torch.Generator().manual_seed(seed)), drawn
 
 
 def test_memory_starts_anew_with_a_game_inside_a_sequence():
     """Games of about three steps in sequences of six, beside the plain case without restarts."""
     story = Story(Accidents(ends=0.3, stops=0.0), seed=5, steps=6, memory=MEMORY)
-    draws = Draws(sequence_length=6, memory_width=MEMORY)
+    draws = Draws(sequence_length=6, memory_width=2 * MEMORY)
     replay = Replay(story.simulator.spec, 400, draws)
     for _ in range(3):
         replay.add(story.go_on())
@@ -112,7 +103,7 @@ def test_memory_starts_anew_with_a_game_inside_a_sequence():
     inside = batch.now.fresh & (batch.now.time > 0)[:, None]
     assert inside.sum() > 10
     network = story.players[0].network
-    given = batch.now.input(batch.now.seen.acting, network, MEMORY)
+    given = batch.now.input(batch.now.seen.acting, network, 2 * MEMORY)
     assert given.slot.max() < len(given.memory)
     continued = network(given).parameters
     forgotten = network(given.__class__(**{**vars(given), "fresh": None})).parameters
