@@ -71,8 +71,8 @@ def restore(replay: Replay, folder: Path) -> None:
     for key, value in _settings(replay).items():
         if about[key] != value:
             raise InputError(
-                f"{folder} is a replay with {key} = {about[key]!r}, not {value!r}: put that back, "
-                "or start a new run"
+                f"{folder} was made with {key} = {about[key]!r}, not {value!r}: put that back, or "
+                "start a new run"
             )
     for key in NUMBERS:
         setattr(ring, key, about[key])
@@ -101,7 +101,7 @@ def _settings(replay: Replay) -> dict[str, Any]:
     """What a replay's files depend on, beside the game."""
     draws = replay.draws
     return {
-        "replay": replay.ring.capacity,
+        "method.replay": replay.ring.capacity,
         **{k: v for k, v in asdict(draws).items() if k in ("sequence_length", "memory_width")},
         "prioritised": bool(draws.priority),
     }

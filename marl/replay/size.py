@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from games.simulators.simulator import Spec
+from marl.replay.priorities import tree_bytes
 from marl.replay.replay import Draws
 
 NUMBER, COUNT, PLACE = 4, 8, 4  # bytes of a float32, an int64, and of one end of an edge
@@ -25,7 +26,7 @@ def replay_bytes(spec: Spec, capacity: int, draws: Draws) -> int:
         starts = -(-capacity // draws.sequence_length)
         need += capacity * COUNT + starts * (COUNT + agents * draws.memory_width * NUMBER)
     if draws.priority:
-        need += 2 * COUNT << max(capacity - 1, 1).bit_length()  # a tree of sums
+        need += tree_bytes(capacity)
     return need
 
 

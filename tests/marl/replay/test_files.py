@@ -115,7 +115,7 @@ def test_another_replay_is_refused(tmp_path):
     _, replay = played(4)
     save(replay, tmp_path / "a")
     for other, says in (
-        (Replay(replay.ring.spec, 301, replay.draws), "with replay = 300, not 301: put that back"),
+        (Replay(replay.ring.spec, 301, replay.draws), "with method.replay = 300, not 301: put that back"),
         (Replay(replay.ring.spec, 300, Draws(priority=0.5)), "with prioritised = False, not True"),
     ):
         with pytest.raises(InputError, match=says):
@@ -127,6 +127,6 @@ def test_bytes_stated_are_bytes_taken(memory, priority):
     _, replay = played(1, memory, capacity=5000, priority=priority)
     made = replay.ring
     held = [*made.columns.values(), made.memory, made.starts, made.edges.start, made.edges.count]
-    held += [replay.tree.nodes] if replay.tree else []
+    held += replay.tree.levels if replay.tree else []
     taken = sum(each.numel() * each.element_size() for each in held)
     assert replay_bytes(made.spec, 5000, replay.draws) == pytest.approx(taken, rel=0.001)
