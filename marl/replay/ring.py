@@ -112,8 +112,10 @@ class Ring:
             if name == "acting":  # in a game that goes on, the others act in the next row
                 last = last & over
             self._write(name, torch.cat([getattr(trajectory, name).flatten(0, 1), last]))
-        for name in ("fresh", "actions", "policy", "reward"):
+        for name in ("actions", "policy", "reward"):
             self._write(name, getattr(trajectory, name).flatten(0, 1), finals)
+        still = (trajectory.fresh & ~trajectory.acting)[step, game]  # cut off before they decided
+        self._write("fresh", torch.cat([trajectory.fresh.flatten(0, 1), still]))
         self._write("terminated", _ended(trajectory, step, game).flatten(0, 1), finals)
         self._write("cut", torch.cat([torch.zeros((total, over.shape[1]), dtype=torch.bool), over]))
         if self.edges is not None:

@@ -115,7 +115,7 @@ def test_another_replay_is_refused(tmp_path):
     _, replay = played(4)
     save(replay, tmp_path / "a")
     for other, says in (
-        (Replay(replay.ring.spec, 301, replay.draws), "with method.replay = 300, not 301: put that back"),
+        (Replay(replay.ring.spec, 301, replay.draws), "with method.replay = 300, not 301: put"),
         (Replay(replay.ring.spec, 300, Draws(priority=0.5)), "with prioritised = False, not True"),
     ):
         with pytest.raises(InputError, match=says):
