@@ -9,7 +9,7 @@ from typing import Any
 from games.adapters.simulator import SimulatorGame
 from games.common.errors import InputError
 from games.load import load, simulator
-from games.names import PETTINGZOO, SIMULATORS, parse
+from games.names import PETTINGZOO, SIMULATORS, VMAS, parse
 from games.simulators.simulator import Simulator
 
 
@@ -64,6 +64,7 @@ def list_simulators() -> list[dict[str, str]]:
     others = {
         **{family: ("what every setting takes besides", known) for family, known in common.items()},
         f"{PETTINGZOO}MODULE": ("a PettingZoo environment, such as mpe2.simple_spread_v3", ""),
+        f"{VMAS}SCENARIO": ("a scenario of VMAS, such as balance(agents=4)", ""),
         "MODULE:ATTRIBUTE": ("your own simulator, PettingZoo environment, or what makes one", ""),
         "GAME": ("an OpenSpiel game, sampled (`schelling list games`)", ""),
     }

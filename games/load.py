@@ -1,4 +1,4 @@
-"""`load`: from a name to a game of OpenSpiel, PettingZoo, this project, a user, or a file."""
+"""`load`: from a name to a game of OpenSpiel, PettingZoo, VMAS, this project, a user, or a file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from games.finite.game import Game
 from games.finite.openspiel import list_games, load_openspiel
 from games.finite.playable import Loaded, Playable
 from games.maker import SIMULATOR
-from games.names import PETTINGZOO, SIMULATORS, SUFFIXES, altered, names_a_file, parse
+from games.names import PETTINGZOO, SIMULATORS, SUFFIXES, VMAS, altered, names_a_file, parse
 
 NEEDED = "games that learners play need torch"
 
@@ -54,6 +54,9 @@ def load(game: Any) -> Loaded:
         with learning(f"{name}: {NEEDED}"):
             found = attribute_of("games.adapters.pettingzoo.game:PettingZooGame", "adapter")
             return found.of_module(name)
+    if target.startswith(VMAS):
+        with learning(f"{name} is a scenario of VMAS"):
+            return attribute_of("games.adapters.vmas.game:load", "adapter")(name)
     if target in SIMULATORS or ":" in target:
         with learning(f"{name}: {NEEDED}"):
             return _made(name, target, given)

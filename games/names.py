@@ -1,10 +1,11 @@
-"""Names of games: one grammar for games of OpenSpiel, this project, PettingZoo, users and files.
+"""Names of games: one grammar for those of OpenSpiel, PettingZoo, VMAS, this project, users, files.
 
 | name | game |
 |---|---|
 | `leduc_poker(players=3)` | an OpenSpiel game |
 | `navigation(agents=8,layout=swap)` | a shipped or registered simulator |
 | `pettingzoo:mpe2.simple_spread_v3(N=3)` | a module with `parallel_env` or `env` |
+| `vmas:balance(agents=4)` | a scenario of VMAS |
 | `my.module:Arena(size=3)` | user-defined: a `Simulator`, a PettingZoo environment, or marked |
 | `market.efg`, `market.nfg`, `market.csv`, `market.npz` | a tree or a table in a file |
 
@@ -44,6 +45,7 @@ SIMULATORS: Registry[Callable[..., Any]] = Registry(
 )
 register_simulator = SIMULATORS.register
 PETTINGZOO = "pettingzoo:"
+VMAS = "vmas:"
 SUFFIXES = (".efg", ".nfg", ".csv", ".npz", ".npy")
 
 

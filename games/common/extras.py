@@ -11,6 +11,8 @@ LEARNING = (
     "torch", "torch_geometric", "ray", "gymnasium", "pettingzoo", "tensorboardX", "cloudpickle",
     "networkx",
 )  # fmt: skip
+EXTRA_OF = {**dict.fromkeys(LEARNING, "learning"), "vmas": "vmas", "gym": "vmas"}
+"""The extra of pyproject.toml that brings a package."""
 
 
 def missing(what: str, extra: str) -> InputError:
@@ -25,7 +27,7 @@ def missing(what: str, extra: str) -> InputError:
 
 @contextmanager
 def learning(what: str = "this needs torch") -> Iterator[None]:
-    """Turns a missing package of the extra `learning` into an InputError that says the command.
+    """Turns a missing package that learning needs into an InputError that says the command.
 
     Args:
         what: needs it, in words.
@@ -33,6 +35,7 @@ def learning(what: str = "this needs torch") -> Iterator[None]:
     try:
         yield
     except ModuleNotFoundError as error:
-        if str(error.name).partition(".")[0] not in LEARNING:
+        extra = EXTRA_OF.get(str(error.name).partition(".")[0])
+        if extra is None:
             raise
-        raise missing(f"{what} ({error.name} is missing)", "learning") from None
+        raise missing(f"{what} ({error.name} is missing)", extra) from None

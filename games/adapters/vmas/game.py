@@ -1,0 +1,30 @@
+"""Scenarios of VMAS as returned by `games.load`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from games.adapters.simulator import SimulatorGame
+from games.adapters.vmas.package import OPTIONS, signature
+from games.adapters.vmas.simulator import VmasSimulator
+from games.making import make_game
+from games.names import VMAS, parse
+
+
+def load(name: str) -> SimulatorGame:
+    """The game of a name that begins with `vmas:`.
+
+    Raises:
+        InputError: no such scenario; parameters that it does not have, or refuses.
+    """
+    target, given = parse(name)
+    scenario = target.removeprefix(VMAS)
+
+    def make(**given: Any) -> VmasSimulator:
+        options = {word: given.pop(word) for word in OPTIONS if word in given}
+        made = VmasSimulator(scenario, tuple(given.items()), **options)
+        made.spec  # noqa: B018  a parameter that the scenario refuses is told here
+        return made
+
+    make.__signature__ = signature(scenario)  # type: ignore[attr-defined]
+    return SimulatorGame(name, make_game(make, given, name))
