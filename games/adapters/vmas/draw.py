@@ -133,17 +133,18 @@ def _goals(ax: Axes, environment: Any) -> None:
             of.setdefault(id(goal), (goal, []))[1].append(str(number))
     for goal, numbers in of.values():
         if bool(goal.is_rendering[0]) and len(numbers) < len(environment.agents):
-            place = tuple(_numbers(goal.state.pos[0]))
+            x, y = _numbers(goal.state.pos[0])
             ax.text(
-                *place, ",".join(numbers), ha="center", va="center_baseline", size=7, color="0.2",
+                x, y, ",".join(numbers), ha="center", va="center_baseline", size=7, color="0.2",
                 zorder=3, clip_on=True,
             )  # fmt: skip
 
 
 def _write(ax: Axes, place: Any, text: str, colour: Any, size: float, zorder: int) -> None:
     light = float(np.dot(colour, (0.299, 0.587, 0.114))) > 0.6
+    x, y = place
     ax.text(
-        *place, text, ha="center", va="center_baseline", size=max(size, 5), weight="bold",
+        x, y, text, ha="center", va="center_baseline", size=max(size, 5), weight="bold",
         color="0.1" if light else "white", zorder=zorder, clip_on=True,
     )  # fmt: skip
 

@@ -6,6 +6,7 @@ from typing import Any
 
 from games.adapters.simulator import SimulatorGame
 from games.adapters.vmas.package import OPTIONS, signature
+from games.adapters.vmas.randomness import package
 from games.adapters.vmas.simulator import VmasSimulator
 from games.making import make_game
 from games.names import VMAS, parse
@@ -16,7 +17,9 @@ def load(name: str) -> SimulatorGame:
 
     Raises:
         InputError: no such scenario; parameters that it does not have, or refuses.
+        ModuleNotFoundError: the package is not installed.
     """
+    package()  # or it would be told as a parameter's fault that there is none
     target, given = parse(name)
     scenario = target.removeprefix(VMAS)
 

@@ -72,6 +72,24 @@ class Layout:
             else none.double(),
         )
 
+    def kept(self, scenario: Any) -> dict[Path, Any]:
+        """Copies of all values that are there already, in a world that has not played yet."""
+        found = {}
+        for slot in (*self.numbers, *self.wholes, *self.shared):
+            for path in slot.paths:
+                value = _at(scenario, path)
+                if value is not None:
+                    found[path] = value.clone() if isinstance(value, Tensor) else value
+        return found
+
+    def put_back(self, scenario: Any, kept: dict[Path, Any]) -> None:
+        """Set what `kept` found, unless it has another shape by now."""
+        for path, value in kept.items():
+            now = _at(scenario, path)
+            if not isinstance(now, Tensor) or now.shape == getattr(value, "shape", None):
+                owner = _at(scenario, path[:-1])
+                _put([_holder(owner)], [(0, path[-1])], value)
+
     def write(self, scenario: Any, numbers: Tensor, wholes: Tensor, shared: Tensor) -> None:
         """Set the state; what is shared is taken from the first game.
 
@@ -135,8 +153,7 @@ class Layout:
         """All that hold values now; a scenario may replace its objects at any time."""
         found = [vars(scenario)]
         for owner, key in self._way:
-            value = _value(found, (owner, key))
-            found.append(value if isinstance(value, dict | list | tuple) else vars(value))
+            found.append(_holder(_value(found, (owner, key))))
         return found
 
 
@@ -149,6 +166,21 @@ def entries(owner: Any) -> Iterator[tuple[Any, Any]]:
         yield from enumerate(owner)
     else:
         yield from vars(owner).items()
+
+
+def _holder(owner: Any) -> Holder:
+    return owner if isinstance(owner, dict | list | tuple) else vars(owner)
+
+
+def _at(scenario: Any, path: Path) -> Any:
+    """The value at the end of a path; None if there is none yet."""
+    value = scenario
+    try:
+        for key in path:
+            value = _value([_holder(value)], (0, key))
+    except (LookupError, TypeError):  # vars of None
+        return None
+    return value
 
 
 def _value(holders: list[Holder], place: tuple[int, Any]) -> Any:

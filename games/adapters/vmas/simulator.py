@@ -47,13 +47,27 @@ class World:
     def __init__(self, environment: Any, layout: Layout) -> None:
         self.environment, self.layout = environment, layout
         self.batch: int = environment.num_envs
-        self.first = self.read()
+        self.first = self._begun()
         self._here: ReferenceType[State] | None = None
         self._traced = False  # whether gradients were enabled when that was left
 
     def read(self) -> tuple[Tensor, Tensor, Tensor]:
         """What the scenario keeps now."""
         return self.layout.read(self.environment.scenario, self.batch)
+
+    def _begun(self) -> tuple[Tensor, Tensor, Tensor]:
+        """What the scenario keeps before its first game; a reset need not forget all of it.
+
+        Some of it is made only by a first step, which is taken and forgotten.
+        """
+        environment, scenario = self.environment, self.environment.scenario
+        kept = self.layout.kept(scenario)
+        own = torch.Generator(environment.device).manual_seed(0)
+        with torch.no_grad(), lent(own, True):
+            environment.step(environment.get_random_actions())
+            environment.reset()
+        self.layout.put_back(scenario, kept)
+        return self.read()
 
     def enter(self, state: State) -> None:
         """Put games into the world, unless they are there already."""
@@ -219,12 +233,7 @@ class VmasSimulator:
     def _world(self, batch: int, device: torch.device) -> World:
         key = batch, device
         if key not in self._worlds:
-            environment = self._make(batch, device)
-            with torch.no_grad(), lent(torch.Generator(device).manual_seed(0), True):
-                # What is made by the first steps is there from now on.
-                environment.step(environment.get_random_actions())
-                environment.reset()
-            self._worlds[key] = World(environment, self._layout)
+            self._worlds[key] = World(self._make(batch, device), self._layout)
             if len(self._worlds) > WORLDS:
                 self._worlds.popitem(last=False)
         self._worlds.move_to_end(key)
