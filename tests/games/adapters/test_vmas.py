@@ -6,13 +6,16 @@ The oracle is `vmas.make_env`: the same seed, the same actions, the same observa
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from pettingzoo.test import parallel_api_test
 
 import games
 import marl
+from games.adapters.pettingzoo.parallel_env import parallel_env
 from games.adapters.vmas.package import names
 from games.adapters.vmas.randomness import package
 from games.common.errors import InputError
@@ -82,6 +85,21 @@ def test_equal_to_vmas(game, scenario, keywords, _):
             if value.dim() == 2 and infos[0][key].dim() == 1:
                 expected = torch.stack([info[key] for info in infos], 1).float()
                 torch.testing.assert_close(value, expected, rtol=0, atol=1e-6)
+
+
+def test_the_front_door():
+    game = games.load("vmas:simple_spread(agents=2)")
+    assert (game.name, game.num_players) == ("vmas:simple_spread(agents=2)", 2)
+    assert game.reference() is None
+    with pytest.raises(games.GameError, match="cannot be listed"):
+        game.sequence_form()
+
+
+def test_pettingzoo_s_view():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        view = parallel_env(games.load("vmas:simple_tag(max_steps=20)").simulator())
+        parallel_api_test(view, num_cycles=50)
 
 
 @pytest.mark.parametrize(
