@@ -8,6 +8,7 @@ from games.adapters.simulator import SimulatorGame
 from games.adapters.vmas.package import OPTIONS, signature
 from games.adapters.vmas.randomness import package
 from games.adapters.vmas.simulator import VmasSimulator
+from games.common.errors import InputError
 from games.making import make_game
 from games.names import VMAS, parse
 
@@ -25,9 +26,21 @@ def load(name: str) -> SimulatorGame:
 
     def make(**given: Any) -> VmasSimulator:
         options = {word: given.pop(word) for word in OPTIONS if word in given}
-        made = VmasSimulator(scenario, tuple(given.items()), **options)
+        own = tuple((key, _fixed(value)) for key, value in given.items())
+        made = VmasSimulator(scenario, own, **options)
         made.spec  # noqa: B018  a parameter that the scenario refuses is told here
         return made
 
     make.__signature__ = signature(scenario)  # type: ignore[attr-defined]
     return SimulatorGame(name, make_game(make, given, name))
+
+
+def _fixed(value: Any) -> Any:
+    """A value that can be looked up: a list as a tuple.
+
+    Raises:
+        InputError: a dictionary or a set.
+    """
+    if isinstance(value, dict | set):
+        raise InputError(f"{VMAS}...: {value} is no parameter of a scenario; give numbers or lists")
+    return tuple(map(_fixed, value)) if isinstance(value, list | tuple) else value

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any
 from weakref import ReferenceType, ref
 
@@ -131,24 +131,7 @@ class VmasSimulator:
     @cached_property
     def differentiable(self) -> bool:
         """Whether rewards have a finite gradient with respect to actions: it is tried."""
-        if not self.continuous:
-            return False
-        generator = torch.Generator().manual_seed(0)
-        state = self.reset(4, generator)
-        taken, total = [], torch.zeros(())
-        try:
-            for _ in range(TRIED):
-                actions = random_actions(self.spec, self.observe(state), generator)
-                actions.requires_grad_()
-                taken.append(actions)
-                state, step = self.step(state, actions, generator)
-                total = total + step.reward.sum()
-            found = torch.autograd.grad(total, taken, allow_unused=True)
-        except RuntimeError:  # no gradient, or one through tensors that were changed in place
-            return False
-        slopes = [slope for slope in found if slope is not None]
-        finite = all(bool(slope.isfinite().all()) for slope in slopes)
-        return finite and any(bool(slope.any()) for slope in slopes)
+        return self.continuous and _has_gradient(replace(self))
 
     def reset(self, batch: int, generator: torch.Generator) -> State:
         """New games, drawn from the generator, on whose device they are."""
@@ -224,7 +207,7 @@ class VmasSimulator:
 
     @cached_property
     def _layout(self) -> Layout:
-        return find(self._make, self.name)
+        return _layout_of(replace(self))
 
     @cached_property
     def _worlds(self) -> OrderedDict[tuple[int, torch.device], World]:
@@ -271,3 +254,29 @@ class VmasSimulator:
             truncated=joined([step.truncated for step in steps]),
             info={key: joined([step.info[key] for step in steps]) for key in steps[0].info},
         )
+
+
+@lru_cache(maxsize=32)
+def _layout_of(simulator: VmasSimulator) -> Layout:
+    """Found once in a process, however often a game is loaded."""
+    return find(simulator._make, simulator.name)
+
+
+@lru_cache(maxsize=32)
+def _has_gradient(simulator: VmasSimulator) -> bool:
+    """Whether some steps of random play have a gradient that is finite, and not 0 throughout."""
+    generator = torch.Generator().manual_seed(0)
+    state = simulator.reset(4, generator)
+    taken, total = [], torch.zeros(())
+    try:
+        for _ in range(TRIED):
+            actions = random_actions(simulator.spec, simulator.observe(state), generator)
+            taken.append(actions.requires_grad_())
+            state, step = simulator.step(state, actions, generator)
+            total = total + step.reward.sum()
+        found = torch.autograd.grad(total, taken, allow_unused=True)
+    except RuntimeError:  # no gradient, or one through tensors that were changed in place
+        return False
+    slopes = [slope for slope in found if slope is not None]
+    finite = all(bool(slope.isfinite().all()) for slope in slopes)
+    return finite and any(bool(slope.any()) for slope in slopes)

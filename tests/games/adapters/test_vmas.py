@@ -276,6 +276,7 @@ BAD = [
     ("vmas:balance(max_steps=0)", "max_steps: input should be greater than 0"),
     ("vmas:balance(continuous=red)", "continuous: "),
     ("vmas:balance(multidiscrete=true)", "multidiscrete=true needs continuous=false"),
+    ("vmas:balance(package_mass={1:2})", "{1: 2} is no parameter of a scenario"),
     ("vmas:balance(4)", "every parameter needs its name"),
 ]
 
