@@ -2,6 +2,8 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
+# The interpreter whose benchmarl `make learned` compares with: pip install '.[bench]' into it.
+BENCHMARL ?= $(BIN)/python
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 # Small kernels run slower on more than one thread, and far slower on a busy machine.
 export OMP_NUM_THREADS = 1
@@ -22,7 +24,8 @@ help:
 	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/reports/export.md"
 	@echo "make limits     how large a game each equilibrium takes; writes docs/reports/limits.md"
 	@echo "make bench      compare with OpenSpiel, RLlib, OSQP; writes docs/reports/benchmarks.md"
-	@echo "make learned    run the training scenarios; writes docs/reports/learned.md, cooperation.md"
+	@echo "make learned    run the training scenarios, and BenchMARL's methods beside ours; writes"
+	@echo "                docs/reports/learned.md, cooperation.md and standard.md"
 	@echo "make inventory  learn to order, against optima and bounds; writes docs/reports/inventory.md"
 	@echo "make lot-sizing post-decision PPO beside PPO; writes docs/reports/lot-sizing.md"
 	@echo "make navigation tune barriers while moving, against fixed ones; writes docs/reports/navigation.md"
@@ -64,6 +67,7 @@ bench: install
 learned: install
 	$(BIN)/python -m benchmarks.learned
 	$(BIN)/python -m benchmarks.cooperation
+	$(BIN)/python -m benchmarks.standard --benchmarl $(BENCHMARL)
 
 inventory: install
 	$(BIN)/python -m benchmarks.inventory

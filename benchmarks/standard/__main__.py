@@ -1,0 +1,128 @@
+"""Train the standard methods beside BenchMARL's; writes docs/reports/standard.md and its pictures.
+
+    python -m benchmarks.standard [--benchmarl PYTHON] [--only simple_spread] [--methods mappo]
+
+What is in the cache is not run again; `--page` writes the page of what there is.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.page import processor
+from benchmarks.standard.report import Curves, Found, curves, draw, section, summary
+from benchmarks.standard.runs import ROOT, Run, carry_out, needed, result
+from benchmarks.standard.tasks import EPISODES, METHODS, SIDES, TASKS, Side
+from games.common.errors import InputError
+
+PAGE = ROOT / "docs" / "reports" / "standard.md"
+IMAGES = ROOT / "docs" / "images"
+CACHE = ROOT / "build" / "standard"
+
+
+def parsed() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.standard", description=__doc__.split("\n")[0]
+    )
+    parser.add_argument("--benchmarl", default=sys.executable, help="an interpreter that has it")
+    parser.add_argument("--only", nargs="+", choices=TASKS, default=list(TASKS))
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=list(METHODS))
+    parser.add_argument("--side", choices=SIDES, help="run this side alone")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--steps", type=int, help="environment steps of a run; default: a table's")
+    parser.add_argument("--jobs", type=int, default=2, help="runs at once")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="folder of results")
+    parser.add_argument("--page", action="store_true", help="run nothing; write the page")
+    return parser.parse_args()
+
+
+def found_in(cache: Path, given: argparse.Namespace) -> Found:
+    """Curves of the scenarios and methods of which the cache has runs."""
+    found: dict[tuple[str, str], dict[Side, Curves]] = {}
+    for task in TASKS:
+        for name, method in METHODS.items():
+            sides: dict[Side, Curves] = {}
+            for side in SIDES:
+                of = name if side == "ours" else method.peer
+                steps = given.steps or TASKS[task].steps
+                each = [
+                    points
+                    for seed in range(given.seeds)
+                    if (points := result(cache, Run(task, side, of, seed, steps))) is not None
+                ]
+                if each:
+                    sides[side] = curves(each)
+            if sides:
+                found[task, name] = sides
+    return found
+
+
+def head(seeds: int) -> list[str]:
+    return [
+        "# The standard methods beside BenchMARL's",
+        "",
+        "Written by `make learned` (`python -m benchmarks.standard`, with `--only` parts of it).",
+        f"{seeds} seeds a method, each run a process with one torch thread on a machine with",
+        f"{os.cpu_count()} CPUs ({processor()}), BenchMARL 1.5 on the same machine.",
+        "",
+        "**Return**: the sum of an agent's rewards over a game, undiscounted, as a mean over the",
+        f"agents and over {EPISODES} games, in which the likeliest actions are played. A run's",
+        "final return is the mean of its last three evaluations; ± is the seeds' 95% interval.",
+        "*At* means that the interval of the difference contains 0. In pictures: means over seeds,",
+        "with a band from the lowest to the highest seed.",
+        "",
+        "**Speed**: environment steps of all games together per second of the process's processor",
+        "time, playing and learning, without evaluation and without the first update; medians of",
+        "the seeds. `ratio, wall` is the same from the clock on the wall.",
+        "",
+        "**Alike on both sides**: steps, networks (two hidden layers, tanh, one for all agents of",
+        "a role), games at once, steps between updates, gradient steps, batches, replay, learning",
+        "rate, discount, target networks, exploration. Each side keeps its own where the other has",
+        "no such parameter. BenchMARL has no MATD3: ours stands beside its MADDPG. In games of",
+        "VMAS BenchMARL takes the time limit for an end of the game, after which nothing is worth",
+        "anything; ours bootstraps there. In those of mpe2 both bootstrap, and BenchMARL's central",
+        "critics and mixers read the state of the game, ours the observations of all agents.",
+    ]
+
+
+def write(found: Found, seeds: int, page: Path, images: Path) -> None:
+    """Write the page and its pictures."""
+    lines = [*head(seeds), "", *summary(found)]
+    for task in dict.fromkeys(task for task, _ in found):
+        picture = images / f"standard-{task.replace('_', '-')}.png"
+        draw(task, found, picture)
+        relative = os.path.relpath(picture, page.parent)
+        lines += [f"## {TASKS[task].title}", "", *section(task, found, relative), ""]
+    page.parent.mkdir(parents=True, exist_ok=True)
+    page.write_text("\n".join(lines).rstrip() + "\n", encoding="utf-8")
+
+
+def main() -> int:
+    given = parsed()
+    runs: Sequence[Run] = needed(given.only, given.methods, given.seeds, given.steps)
+    if given.side:
+        runs = [run for run in runs if run.side == given.side]
+    if not given.page:
+        try:
+            for line in carry_out(runs, given.cache, given.benchmarl, given.jobs):
+                print(line, flush=True)
+        except InputError as error:
+            print(error, file=sys.stderr)
+            return 2
+        if given.side:
+            return 0
+    found = found_in(given.cache, given)
+    if not found:
+        print(f"{given.cache} has no results of these parameters", file=sys.stderr)
+        return 2
+    write(found, given.seeds, PAGE, IMAGES)
+    print(PAGE)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""Scenarios, methods, and the parameters that both sides are given.
+
+The names of the parameters are ours; `peer` says which of BenchMARL's each one is. What only one
+side has keeps its default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Side = Literal["ours", "benchmarl"]
+SIDES: tuple[Side, Side] = ("ours", "benchmarl")
+EVALUATIONS = 12  # of a run
+EPISODES = 32  # of an evaluation
+
+
+@dataclass(frozen=True)
+class Method:
+    """A method of ours, and the one of BenchMARL that it is compared with."""
+
+    name: str
+    peer: str
+    on_policy: bool = False
+    discrete: bool = False
+    without: tuple[str, ...] = ()  # parameters of its family that ours does not have
+
+
+METHODS = {
+    method.name: method
+    for method in (
+        Method("ippo", "ippo", on_policy=True),
+        Method("mappo", "mappo", on_policy=True),
+        Method("vdn", "vdn", discrete=True),
+        Method("qmix", "qmix", discrete=True),
+        Method("maddpg", "maddpg"),
+        Method("matd3", "maddpg"),  # BenchMARL has no MATD3
+        Method("masac", "masac", without=("exploration",)),
+    )
+}
+NETWORK = {"hidden": [64, 64]}
+"""Two hidden layers, tanh, of policies and of critics."""
+BOTH = {"learning_rate": 5e-4, "gradient_clip": 5.0}
+ON_POLICY = {
+    "epochs": 10,
+    "gae_lambda": 0.95,
+    "clip": 0.2,
+    "entropy": 0.0,
+    "value_coefficient": 1.0,
+}
+OFF_POLICY = {"n_step": 1, "target_rate": 0.01, "replay": 100_000}
+EXPLORATION = {False: (0.8, 0.1), True: (0.8, 0.05)}
+"""From, to: a standard deviation on the scale [-1, 1] of actions, or of discrete ones (True) the
+share of random ones."""
+EXPLORATION_SHARE = 0.4  # of the run, after which exploration stays as it is
+
+
+@dataclass(frozen=True)
+class Task:
+    """A scenario, by its names in both libraries."""
+
+    title: str
+    game: str  # ours; {continuous} is replaced
+    library: Literal["pettingzoo", "vmas"]
+    peer: str  # BenchMARL's name
+    steps: int  # of all games together, of a whole run
+    on_policy: Mapping[str, Any]
+    off_policy: Mapping[str, Any]
+    discount: float
+    config: Mapping[str, Any] = field(default_factory=dict)  # what replaces BenchMARL's parameters
+    half_range: float = 1.0  # half the range of BenchMARL's actions; ours are scaled to [-1, 1]
+    remark: str = ""
+
+    def spelled(self, value: bool) -> str:
+        """A switch as this library's games spell it."""
+        return str(value) if self.library == "pettingzoo" else str(value).lower()
+
+    def shared(self, method: Method) -> dict[str, Any]:
+        """The parameters of both sides, network included."""
+        family = ON_POLICY | self.on_policy if method.on_policy else OFF_POLICY | self.off_policy
+        known: dict[str, Any] = {**NETWORK, **BOTH, "discount": self.discount, **family}
+        if not method.on_policy:
+            known["exploration"] = list(EXPLORATION[method.discrete])
+            known["exploration_share"] = EXPLORATION_SHARE
+        return known
+
+
+MPE_ON = {"num_envs": 10, "rollout_length": 50, "minibatches": 4}
+MPE_OFF = {"num_envs": 10, "rollout_length": 25, "gradient_steps": 25, "batch_size": 128}
+VMAS_ON = {"num_envs": 32, "rollout_length": 100, "minibatches": 8}
+VMAS_OFF = {"num_envs": 32, "rollout_length": 10, "gradient_steps": 20, "batch_size": 256}
+TASKS = {
+    "simple_spread": Task(
+        title="simple_spread: three agents are to cover three landmarks (`mpe2`)",
+        game="pettingzoo:mpe2.simple_spread_v3(N=3,max_cycles=25,continuous_actions={continuous})",
+        library="pettingzoo",
+        peer="simple_spread",
+        steps=30_000,
+        on_policy=MPE_ON,
+        off_policy=MPE_OFF,
+        discount=0.95,
+        config={"max_cycles": 25},
+        half_range=0.5,
+    ),
+    "simple_speaker_listener": Task(
+        title="simple_speaker_listener: one sees the goal and speaks, one listens (`mpe2`)",
+        game="pettingzoo:mpe2.simple_speaker_listener_v4"
+        "(max_cycles=25,continuous_actions={continuous})",
+        library="pettingzoo",
+        peer="simple_speaker_listener",
+        steps=30_000,
+        on_policy=MPE_ON,
+        off_policy=MPE_OFF,
+        discount=0.95,
+        config={"max_cycles": 25},
+        half_range=0.5,
+        remark="The two agents differ in what they see and do, so both sides give each networks of "
+        "its own. BenchMARL makes two groups of them: its VDN and QMIX mix within a group, here "
+        "the value of one agent; ours mix both values.",
+    ),
+    "balance": Task(
+        title="balance: four agents carry a package on a line (`vmas`)",
+        game="vmas:balance(agents=4,max_steps=100,continuous={continuous})",
+        library="vmas",
+        peer="balance",
+        steps=96_000,
+        on_policy=VMAS_ON,
+        off_policy=VMAS_OFF,
+        discount=0.99,
+    ),
+    "navigation": Task(
+        title="navigation: three agents, each to its own goal (`vmas`)",
+        game="vmas:navigation(agents=3,max_steps=100,shared_rew=false,continuous={continuous})",
+        library="vmas",
+        peer="navigation",
+        steps=96_000,
+        on_policy=VMAS_ON,
+        off_policy=VMAS_OFF,
+        discount=0.99,
+    ),
+}
