@@ -59,7 +59,10 @@ def points(given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
             cpu += time.process_time() - before[1]
             if training.updates == 1 or training.steps // given["every"] > past:
                 played = evaluate(
-                    training.policy(), episodes=given["episodes"], seed=JUDGES, greedy=True
+                    training.policy(),
+                    episodes=given["episodes"],
+                    seed=JUDGES,
+                    greedy=given["greedy"],
                 )
                 yield {
                     "steps": training.steps,

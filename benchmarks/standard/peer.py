@@ -67,7 +67,7 @@ def config_of(given: dict[str, Any], folder: str) -> ExperimentConfig:
         "off_policy_n_envs_per_worker": shared["num_envs"],
         "evaluation_interval": given["every"],
         "evaluation_episodes": given["episodes"],
-        "evaluation_deterministic_actions": True,
+        "evaluation_deterministic_actions": given["greedy"],
         "render": False,
         "loggers": [],
         "create_json": True,  # without it or a logger BenchMARL does not evaluate

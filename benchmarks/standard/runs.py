@@ -50,16 +50,17 @@ class Run:
             "steps": self.steps // every * every,
             "every": every,
             "episodes": EPISODES,
+            "greedy": not (task.sampled and method.on_policy),
             "seed": self.seed,
         }
         if ours:
-            game = task.game.format(continuous=task.spelled(not method.discrete))
+            game = task.game.format(continuous=task.spelled(not task.discrete(method)))
             return {**known, "game": game, "without": list(method.without)}
         peer = {"library": task.library, "name": task.peer, "config": dict(task.config)}
         if "exploration" in shared and not method.discrete:
             scale = task.half_range
             shared["exploration"] = [scale * value for value in shared["exploration"]]
-        return {**known, "task": peer, "continuous": not method.discrete}
+        return {**known, "task": peer, "continuous": not task.discrete(method)}
 
     def command(self, benchmarl: str) -> list[str]:
         given = json.dumps(self.given())

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 Side = Literal["ours", "benchmarl"]
 SIDES: tuple[Side, Side] = ("ours", "benchmarl")
-EVALUATIONS = 12  # of a run
+EVALUATIONS = 10  # of a run
 EPISODES = 32  # of an evaluation
 
 
@@ -70,7 +70,12 @@ class Task:
     discount: float
     config: Mapping[str, Any] = field(default_factory=dict)  # what replaces BenchMARL's parameters
     half_range: float = 1.0  # half the range of BenchMARL's actions; ours are scaled to [-1, 1]
+    sampled: bool = False  # PPO's actions are drawn in evaluations, too
     remark: str = ""
+
+    def discrete(self, method: Method) -> bool:
+        """Whether a method plays it with discrete actions."""
+        return method.discrete or (method.on_policy and self.library == "pettingzoo")
 
     def spelled(self, value: bool) -> str:
         """A switch as this library's games spell it."""
@@ -96,12 +101,13 @@ TASKS = {
         game="pettingzoo:mpe2.simple_spread_v3(N=3,max_cycles=25,continuous_actions={continuous})",
         library="pettingzoo",
         peer="simple_spread",
-        steps=30_000,
+        steps=50_000,
         on_policy=MPE_ON,
         off_policy=MPE_OFF,
         discount=0.95,
         config={"max_cycles": 25},
         half_range=0.5,
+        sampled=True,
     ),
     "simple_speaker_listener": Task(
         title="simple_speaker_listener: one sees the goal and speaks, one listens (`mpe2`)",
@@ -109,12 +115,13 @@ TASKS = {
         "(max_cycles=25,continuous_actions={continuous})",
         library="pettingzoo",
         peer="simple_speaker_listener",
-        steps=30_000,
+        steps=50_000,
         on_policy=MPE_ON,
         off_policy=MPE_OFF,
         discount=0.95,
         config={"max_cycles": 25},
         half_range=0.5,
+        sampled=True,
         remark="The two agents differ in what they see and do, so both sides give each networks of "
         "its own. BenchMARL makes two groups of them: its VDN and QMIX mix within a group, here "
         "the value of one agent; ours mix both values.",

@@ -130,7 +130,14 @@ def test_a_run_of_ours_reports_its_points():
     shared = TASKS["simple_spread"].shared(METHODS["mappo"])
     shared |= {"num_envs": 2, "rollout_length": 25, "minibatches": 1, "epochs": 1}
     game = TASKS["simple_spread"].game.format(continuous=False)
-    given = {"method": "ppo", "shared": shared, "steps": 100, "every": 100, "episodes": 2}
+    given = {
+        "method": "ppo",
+        "shared": shared,
+        "steps": 100,
+        "every": 100,
+        "episodes": 2,
+        "greedy": True,
+    }
     found = list(ours.points({**given, "game": game, "without": [], "seed": 0}))
     assert [point["steps"] for point in found] == [50, 100]
     assert found[1]["cpu_seconds"] > found[0]["cpu_seconds"] > 0
