@@ -134,15 +134,8 @@ def section(task: str, found: Found, image: str) -> list[str]:
     if alone:
         lines += [f"Not on both sides: {', '.join(alone)}.", ""]
     lines += [f"![Learning curves of {task}]({image})", ""]
-    lines += [known.remark, ""] if known.remark else []
-    if known.library == "pettingzoo":
-        lines += [
-            "Actor-critic methods play it with continuous actions, PPO with discrete ones, as"
-        ]
-        lines += ["in Yu et al. (2022).", ""]
-    if known.sampled:
-        lines += ["PPO's actions are drawn in evaluations: after so few steps its likeliest action"]
-        lines += ["is still not much likelier than the others.", ""]
+    for remark in known.remarks:
+        lines += [remark, ""]
     for family, method in (("PPO", METHODS["mappo"]), ("The others", METHODS["maddpg"])):
         shared = known.shared(method)
         lines += [f"{family}: " + ", ".join(f"{key} {shown(shared[key])}" for key in shared) + "."]

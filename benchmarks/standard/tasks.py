@@ -50,9 +50,9 @@ ON_POLICY = {
     "value_coefficient": 1.0,
 }
 OFF_POLICY = {"n_step": 1, "target_rate": 0.01, "replay": 100_000}
-EXPLORATION = {False: (0.8, 0.1), True: (0.8, 0.05)}
-"""From, to: a standard deviation on the scale [-1, 1] of actions, or of discrete ones (True) the
-share of random ones."""
+EXPLORATION = (0.8, 0.1)
+"""From, to: the standard deviation of noise on actions scaled to [-1, 1]; of discrete actions the
+share of random ones. MASAC has none."""
 EXPLORATION_SHARE = 0.4  # of the run, after which exploration stays as it is
 
 
@@ -71,7 +71,7 @@ class Task:
     config: Mapping[str, Any] = field(default_factory=dict)  # what replaces BenchMARL's parameters
     half_range: float = 1.0  # half the range of BenchMARL's actions; ours are scaled to [-1, 1]
     sampled: bool = False  # PPO's actions are drawn in evaluations, too
-    remark: str = ""
+    remarks: tuple[str, ...] = ()
 
     def discrete(self, method: Method) -> bool:
         """Whether a method plays it with discrete actions."""
@@ -86,7 +86,7 @@ class Task:
         family = ON_POLICY | self.on_policy if method.on_policy else OFF_POLICY | self.off_policy
         known: dict[str, Any] = {**NETWORK, **BOTH, "discount": self.discount, **family}
         if not method.on_policy:
-            known["exploration"] = list(EXPLORATION[method.discrete])
+            known["exploration"] = list(EXPLORATION)
             known["exploration_share"] = EXPLORATION_SHARE
         return known
 
@@ -95,6 +95,11 @@ MPE_ON = {"num_envs": 10, "rollout_length": 50, "minibatches": 4}
 MPE_OFF = {"num_envs": 10, "rollout_length": 25, "gradient_steps": 25, "batch_size": 128}
 VMAS_ON = {"num_envs": 32, "rollout_length": 100, "minibatches": 8}
 VMAS_OFF = {"num_envs": 32, "rollout_length": 10, "gradient_steps": 20, "batch_size": 256}
+MPE_REMARKS = (
+    "MADDPG, MATD3 and MASAC play it with continuous actions, the others with discrete ones, PPO "
+    "as in Yu et al. (2022). PPO's actions are drawn in evaluations, too: after so few steps its "
+    "likeliest action is hardly likelier than the others.",
+)
 TASKS = {
     "simple_spread": Task(
         title="simple_spread: three agents are to cover three landmarks (`mpe2`)",
@@ -108,6 +113,7 @@ TASKS = {
         config={"max_cycles": 25},
         half_range=0.5,
         sampled=True,
+        remarks=MPE_REMARKS,
     ),
     "simple_speaker_listener": Task(
         title="simple_speaker_listener: one sees the goal and speaks, one listens (`mpe2`)",
@@ -122,9 +128,12 @@ TASKS = {
         config={"max_cycles": 25},
         half_range=0.5,
         sampled=True,
-        remark="The two agents differ in what they see and do, so both sides give each networks of "
-        "its own. BenchMARL makes two groups of them: its VDN and QMIX mix within a group, here "
-        "the value of one agent; ours mix both values.",
+        remarks=(
+            *MPE_REMARKS,
+            "The two agents differ in what they see and do, so both sides give each networks of "
+            "its own. BenchMARL makes two groups of them: its VDN and QMIX mix within a group, "
+            "here the value of one agent; ours mix both values.",
+        ),
     ),
     "balance": Task(
         title="balance: four agents carry a package on a line (`vmas`)",
