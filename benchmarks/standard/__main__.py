@@ -2,7 +2,9 @@
 
     python -m benchmarks.standard [--benchmarl PYTHON] [--only simple_spread] [--methods mappo]
 
-What is in the cache is not run again; `--page` writes the page of what there is.
+What is in the cache is not run again; `--page` writes the page of what there is. With `--speed`
+only a few updates are run, ours and BenchMARL's in turn; the page takes its speeds from those where
+both sides have them, and from the whole runs otherwise.
 """
 
 from __future__ import annotations
@@ -11,7 +13,9 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from itertools import product
 from pathlib import Path
+from typing import Any
 
 from benchmarks.page import processor
 from benchmarks.standard.report import Curves, Found, curves, draw, section, summary
@@ -34,6 +38,9 @@ def parsed() -> argparse.Namespace:
     parser.add_argument("--side", choices=SIDES, help="run this side alone")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--steps", type=int, help="environment steps of a run; default: a table's")
+    parser.add_argument(
+        "--speed", action="store_true", help="a few updates of each side in turn, one at a time"
+    )
     parser.add_argument("--jobs", type=int, default=2, help="runs at once")
     parser.add_argument("--cache", type=Path, default=CACHE, help="folder of results")
     parser.add_argument("--page", action="store_true", help="run nothing; write the page")
@@ -43,22 +50,32 @@ def parsed() -> argparse.Namespace:
 def found_in(cache: Path, given: argparse.Namespace) -> Found:
     """Curves of the scenarios and methods of which the cache has runs."""
     found: dict[tuple[str, str], dict[Side, Curves]] = {}
-    for task in TASKS:
-        for name, method in METHODS.items():
-            sides: dict[Side, Curves] = {}
-            for side in SIDES:
-                of = name if side == "ours" else method.peer
-                steps = given.steps or TASKS[task].steps
-                each = [
-                    points
-                    for seed in range(given.seeds)
-                    if (points := result(cache, Run(task, side, of, seed, steps))) is not None
-                ]
-                if each:
-                    sides[side] = curves(each)
-            if sides:
-                found[task, name] = sides
+    for task, name in product(TASKS, METHODS):
+        names: dict[Side, str] = {"ours": name, "benchmarl": METHODS[name].peer}
+        runs = {side: stored(cache, task, side, of, given) for side, of in names.items()}
+        # Speeds are compared with speeds that were measured alike.
+        alike = all(short for _, short in runs.values())
+        sides: dict[Side, Curves] = {
+            side: curves(whole, short if alike else ())
+            for side, (whole, short) in runs.items()
+            if whole
+        }
+        if sides:
+            found[task, name] = sides
     return found
+
+
+def stored(
+    cache: Path, task: str, side: Side, method: str, given: argparse.Namespace
+) -> tuple[list[list[Any]], list[list[Any]]]:
+    """The points of whole runs, and of short ones."""
+    steps = given.steps or TASKS[task].steps
+
+    def each(short: bool) -> list[list[Any]]:
+        runs = (Run(task, side, method, seed, steps, short) for seed in range(given.seeds))
+        return [points for run in runs if (points := result(cache, run)) is not None]
+
+    return each(False), each(True)
 
 
 def head(seeds: int) -> list[str]:
@@ -77,7 +94,7 @@ def head(seeds: int) -> list[str]:
         "",
         "**Speed**: environment steps of all games together per second of the process's processor",
         "time, playing and learning, without evaluation and without the first update; medians of",
-        "the seeds. `ratio, wall` is the same from the clock on the wall.",
+        "runs. `ratio, wall` is the same from the clock on the wall.",
         "",
         "**Alike on both sides**: steps, networks (two hidden layers, tanh, one for all agents of",
         "a role), games at once, steps between updates, gradient steps, batches, replay, learning",
@@ -103,12 +120,15 @@ def write(found: Found, seeds: int, page: Path, images: Path) -> None:
 
 def main() -> int:
     given = parsed()
-    runs: Sequence[Run] = needed(given.only, given.methods, given.seeds, given.steps)
+    runs: Sequence[Run] = needed(
+        given.only, given.methods, given.seeds, given.steps, short=given.speed
+    )
     if given.side:
         runs = [run for run in runs if run.side == given.side]
     if not given.page:
         try:
-            for line in carry_out(runs, given.cache, given.benchmarl, given.jobs):
+            jobs = 1 if given.speed else given.jobs
+            for line in carry_out(runs, given.cache, given.benchmarl, jobs):
                 print(line, flush=True)
         except InputError as error:
             print(error, file=sys.stderr)

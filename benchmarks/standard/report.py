@@ -27,8 +27,8 @@ class Curves:
 
     steps: Float64  # [E] of all games together
     returns: Float64  # [S, E] mean over games and agents
-    rates: Float64  # [S] environment steps per second of processor time
-    wall_rates: Float64  # [S] the same per second
+    rates: Float64  # [T] environment steps per second of processor time
+    wall_rates: Float64  # [T] the same per second
 
     @property
     def final(self) -> Float64:
@@ -36,12 +36,16 @@ class Curves:
         return self.returns[:, -LAST:].mean(axis=1)
 
 
-def curves(runs: Sequence[Sequence[Mapping[str, Any]]]) -> Curves:
-    """Runs as arrays.
+def curves(
+    runs: Sequence[Sequence[Mapping[str, Any]]],
+    short: Sequence[Sequence[Mapping[str, Any]]] = (),
+) -> Curves:
+    """Runs as arrays; rates are those of short runs, if there are any.
 
     A rate leaves out what lies before the first evaluation, which follows the first update, as
     everything is slower once.
     """
+    timed = short or runs
 
     def rate(points: Sequence[Mapping[str, Any]], clock: str) -> float:
         first, last = points[0], points[-1]
@@ -51,8 +55,8 @@ def curves(runs: Sequence[Sequence[Mapping[str, Any]]]) -> Curves:
     return Curves(
         steps=np.array([point["steps"] for point in runs[0]], dtype=float),
         returns=np.array([[np.mean(point["returns"]) for point in points] for points in runs]),
-        rates=np.array([rate(points, "cpu_seconds") for points in runs]),
-        wall_rates=np.array([rate(points, "seconds") for points in runs]),
+        rates=np.array([rate(points, "cpu_seconds") for points in timed]),
+        wall_rates=np.array([rate(points, "seconds") for points in timed]),
     )
 
 

@@ -19,6 +19,7 @@ from benchmarks.standard.tasks import EPISODES, EVALUATIONS, METHODS, TASKS, Sid
 from games.common.errors import InputError
 
 ROOT = Path(__file__).parents[2]
+SHORT_UPDATES = 13  # the first of which warms up
 LINES_SHOWN = 8  # of what a run that failed wrote last
 
 
@@ -30,11 +31,13 @@ class Run:
     side: Side
     method: str
     seed: int
-    steps: int
+    steps: int  # of a whole run
+    short: bool = False  # a few updates alone, for their speed
 
     @property
     def name(self) -> str:
-        return f"{self.task}-{self.side}-{self.method}-{self.seed}"
+        kind = "-short" if self.short else ""
+        return f"{self.task}-{self.side}-{self.method}-{self.seed}{kind}"
 
     def given(self) -> dict[str, Any]:
         """Everything that the run depends on, as the child process reads it."""
@@ -44,12 +47,14 @@ class Run:
         shared = task.shared(method)
         update = shared["num_envs"] * shared["rollout_length"]
         every = max(self.steps // EVALUATIONS // update, 1) * update  # BenchMARL asks for multiples
+        if self.short:
+            every = SHORT_UPDATES * update
         known = {
             "method": self.method,
             "shared": shared,
-            "steps": self.steps // every * every,
+            "steps": every if self.short else self.steps // every * every,
             "every": every,
-            "episodes": EPISODES,
+            "episodes": EPISODES if not self.short else 1,
             "greedy": not (task.sampled and method.on_policy),
             "seed": self.seed,
         }
@@ -75,11 +80,15 @@ def peers() -> dict[str, Any]:
 
 
 def needed(
-    tasks: Iterable[str], methods: Iterable[str], seeds: int, steps: int | None
+    tasks: Iterable[str],
+    methods: Iterable[str],
+    seeds: int,
+    steps: int | None,
+    short: bool = False,
 ) -> list[Run]:
     """The runs of a page, all methods with the first seed first; BenchMARL's own only once."""
     found = {
-        Run(task, side, name, seed, steps or TASKS[task].steps): None
+        Run(task, side, name, seed, steps or TASKS[task].steps, short): None
         for seed in range(seeds)
         for task in tasks
         for method in methods

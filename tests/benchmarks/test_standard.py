@@ -1,5 +1,6 @@
 """The page that stands beside BenchMARL's results: its figures, its cache, and a run of ours."""
 
+import argparse
 import json
 import sys
 
@@ -81,6 +82,21 @@ def test_page_compares_what_is_in_the_cache(tmp_path, monkeypatch):
     assert "navigation" not in text
     assert (tmp_path / "images" / "standard-balance.png").stat().st_size > 5000
     assert "](../images/standard-balance.png)" in text
+
+
+def test_speeds_are_those_of_short_runs_where_both_sides_have_them(tmp_path):
+    given = argparse.Namespace(steps=None, seeds=2)
+    for method in ("ippo", "mappo"):
+        for run in runs.needed(["balance"], [method], 1, None):
+            stored(tmp_path, run, [0, 1, 2], per_step=0.01)
+    short = runs.needed(["balance"], ["ippo", "mappo"], 2, None, short=True)
+    for run in short:
+        if (run.side, run.method) != ("benchmarl", "mappo"):
+            stored(tmp_path, run, [0, 0], per_step=0.02)
+    found = command.found_in(tmp_path, given)
+    assert found["balance", "ippo"]["ours"].rates == pytest.approx([50.0, 50.0])
+    assert found["balance", "mappo"]["ours"].rates == pytest.approx([100.0])
+    assert {run.given()["steps"] for run in short} == {runs.SHORT_UPDATES * 3200}
 
 
 def test_changed_parameters_are_measured_again(tmp_path, monkeypatch):
