@@ -28,8 +28,7 @@ def plan_of(given: Mapping[str, Any]) -> Any:
     from marl.learning.plan import Plan
 
     shared = given["shared"]
-    left_out = (*OF_NETWORK, *OF_RUN, *given["without"])
-    options = {key: value for key, value in shared.items() if key not in left_out}
+    options = {key: value for key, value in shared.items() if key not in (*OF_NETWORK, *OF_RUN)}
     if "exploration" in options:
         first, last = options["exploration"]
         until = round(shared["exploration_share"] * given["steps"])

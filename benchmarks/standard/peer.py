@@ -81,12 +81,16 @@ def config_of(given: dict[str, Any], folder: str) -> ExperimentConfig:
     else:
         values |= {
             "polyak_tau": shared["target_rate"],
-            "exploration_eps_init": shared["exploration"][0],
-            "exploration_eps_end": shared["exploration"][1],
-            "exploration_anneal_frames": int(shared["exploration_share"] * steps),
             "off_policy_n_optimizer_steps": shared["gradient_steps"],
             "off_policy_train_batch_size": shared["batch_size"],
             "off_policy_memory_size": shared["replay"],
+        }
+    if "exploration" in shared:
+        first, last = shared["exploration"]
+        values |= {
+            "exploration_eps_init": first,
+            "exploration_eps_end": last,
+            "exploration_anneal_frames": int(shared["exploration_share"] * steps),
         }
     for name, value in values.items():
         assert hasattr(config, name), name
@@ -103,8 +107,8 @@ def own_of(given: dict[str, Any]) -> Any:
         config.clip_epsilon = shared["clip"]
         config.entropy_coef = shared["entropy"]
         config.critic_coef = shared["value_coefficient"]
-    if "mixer" in shared and hasattr(config, "mixing_embed_dim"):
-        config.mixing_embed_dim = shared["mixer"]
+    if "temperature" in shared:
+        config.alpha_init = shared["temperature"]
     return config
 
 

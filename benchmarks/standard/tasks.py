@@ -24,7 +24,8 @@ class Method:
     peer: str
     on_policy: bool = False
     discrete: bool = False
-    without: tuple[str, ...] = ()  # parameters of its family that ours does not have
+    beside: Mapping[str, Any] = field(default_factory=dict)  # parameters, beside its family's
+    without: tuple[str, ...] = ()  # parameters of its family that it does not have
 
 
 METHODS = {
@@ -36,7 +37,12 @@ METHODS = {
         Method("qmix", "qmix", discrete=True),
         Method("maddpg", "maddpg"),
         Method("matd3", "maddpg"),  # BenchMARL has no MATD3
-        Method("masac", "masac", without=("exploration",)),
+        Method(
+            "masac",
+            "masac",
+            beside={"temperature": 0.2},
+            without=("exploration", "exploration_share"),
+        ),
     )
 }
 NETWORK = {"hidden": [64, 64]}
@@ -49,11 +55,15 @@ ON_POLICY = {
     "entropy": 0.0,
     "value_coefficient": 1.0,
 }
-OFF_POLICY = {"n_step": 1, "target_rate": 0.01, "replay": 100_000}
-EXPLORATION = (0.8, 0.1)
-"""From, to: the standard deviation of noise on actions scaled to [-1, 1]; of discrete actions the
-share of random ones. MASAC has none."""
-EXPLORATION_SHARE = 0.4  # of the run, after which exploration stays as it is
+OFF_POLICY = {
+    "n_step": 1,
+    "target_rate": 0.01,
+    "replay": 100_000,
+    # From, to: the standard deviation of noise on actions scaled to [-1, 1]; of discrete actions
+    # the share of random ones.
+    "exploration": [0.8, 0.1],
+    "exploration_share": 0.4,  # of the run, after which it stays as it is
+}
 
 
 @dataclass(frozen=True)
@@ -83,12 +93,12 @@ class Task:
 
     def shared(self, method: Method) -> dict[str, Any]:
         """The parameters of both sides, network included."""
-        family = ON_POLICY | self.on_policy if method.on_policy else OFF_POLICY | self.off_policy
-        known: dict[str, Any] = {**NETWORK, **BOTH, "discount": self.discount, **family}
-        if not method.on_policy:
-            known["exploration"] = list(EXPLORATION)
-            known["exploration_share"] = EXPLORATION_SHARE
-        return known
+        if method.on_policy:
+            family = ON_POLICY | self.on_policy
+        else:
+            family = OFF_POLICY | self.off_policy | method.beside
+        known = {**NETWORK, **BOTH, "discount": self.discount, **family}
+        return {key: value for key, value in known.items() if key not in method.without}
 
 
 MPE_ON = {"num_envs": 10, "rollout_length": 50, "minibatches": 4}
