@@ -101,7 +101,7 @@ class Task:
         return {key: value for key, value in known.items() if key not in method.without}
 
 
-MPE_ON = {"num_envs": 10, "rollout_length": 50, "minibatches": 4}
+MPE_ON = {"num_envs": 10, "rollout_length": 50, "minibatches": 4, "learning_rate": 7e-4}
 MPE_OFF = {
     "num_envs": 10,
     "rollout_length": 25,
