@@ -148,7 +148,7 @@ def section(task: str, found: Found, image: str) -> list[str]:
 
 
 def shown(value: Any) -> str:
-    return " to ".join(map(str, value)) if isinstance(value, list) else f"{value:,}"
+    return str(value) if isinstance(value, list) else f"{value:,}"
 
 
 def draw(task: str, found: Found, path: Path) -> None:
@@ -161,9 +161,7 @@ def draw(task: str, found: Found, path: Path) -> None:
     names = [name for name in METHODS if (task, name) in found]
     across = min(len(names), 4)
     down = -(-len(names) // across)
-    figure, panels = plt.subplots(
-        down, across, figsize=(3 * across, 2.5 * down), sharey=True, squeeze=False
-    )
+    figure, panels = plt.subplots(down, across, figsize=(3 * across, 2.5 * down), squeeze=False)
     for panel in panels.flat[len(names) :]:
         panel.axis("off")
     for panel, name in zip(panels.flat, names, strict=False):
