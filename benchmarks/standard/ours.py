@@ -37,7 +37,7 @@ def plan_of(given: Mapping[str, Any]) -> Any:
         options["learning_starts"] = shared["num_envs"] * shared["rollout_length"]
     return Plan(
         game=given["game"],
-        method={"name": given["method"], **options},
+        method={"name": given["method"], **options, **given["own"]},
         network={key: shared[key] for key in OF_NETWORK},
         seed=given["seed"],
     )

@@ -60,7 +60,7 @@ class Run:
         }
         if ours:
             game = task.game.format(continuous=task.spelled(not task.discrete(method)))
-            return {**known, "game": game}
+            return {**known, "game": game, "own": dict(method.own)}
         peer = {"library": task.library, "name": task.peer, "config": dict(task.config)}
         if "exploration" in shared and not method.discrete:
             scale = task.half_range

@@ -26,13 +26,15 @@ class Method:
     discrete: bool = False
     beside: Mapping[str, Any] = field(default_factory=dict)  # parameters, beside its family's
     without: tuple[str, ...] = ()  # parameters of its family that it does not have
+    own: Mapping[str, Any] = field(default_factory=dict)  # of ours alone, to do as BenchMARL's does
 
 
+NO_CAP = {"value_clip": 1e9}  # BenchMARL's PPO does not cap the error of a value
 METHODS = {
     method.name: method
     for method in (
-        Method("ippo", "ippo", on_policy=True),
-        Method("mappo", "mappo", on_policy=True),
+        Method("ippo", "ippo", on_policy=True, own=NO_CAP),
+        Method("mappo", "mappo", on_policy=True, own=NO_CAP),
         Method("vdn", "vdn", discrete=True),
         Method("qmix", "qmix", discrete=True),
         Method("maddpg", "maddpg"),

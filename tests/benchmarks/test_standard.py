@@ -154,7 +154,7 @@ def test_a_run_of_ours_reports_its_points():
         "episodes": 2,
         "greedy": True,
     }
-    found = list(ours.points({**given, "game": game, "seed": 0}))
+    found = list(ours.points({**given, "game": game, "own": {}, "seed": 0}))
     assert [point["steps"] for point in found] == [50, 100]
     assert found[1]["cpu_seconds"] > found[0]["cpu_seconds"] > 0
     assert all(len(point["returns"]) == 2 and max(point["returns"]) < 0 for point in found)
