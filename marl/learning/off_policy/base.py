@@ -96,6 +96,14 @@ class OffPolicyMethod(RolloutMethod):
             )
         self.require_network(plan.network)
 
+    def start(self, plan: Any, *, against: Any = None, seats: tuple[int, ...] = ()) -> Any:
+        if self.joint and against is not None:
+            raise InputError(
+                f"method {self.name} learns what all agents are worth together: to learn against a "
+                "policy that stays as it is, use iql"
+            )
+        return super().start(plan, against=against, seats=seats)
+
     def require_network(self, network: Network) -> None:
         """Raise InputError if the network has what the method cannot use."""
         if network.encoder == "edges":

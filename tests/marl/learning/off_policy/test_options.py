@@ -4,12 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from games.common.errors import InputError
 from games.common.workers import running_ray
+from games.finite.kernels import respond
+from games.load import vector
+from marl.evaluation.episodes import evaluate
+from marl.evaluation.exact import InformationSets
+from marl.learning.method import find
 from marl.learning.plan import Plan, Resources
 from marl.learning.schedule import at
 from marl.learning.trainer import train
 from marl.networks.network import Network
 from marl.networks.packing import pack
+from marl.networks.policy import Policy
 from tests.helpers.off_policy import EXITS, Loop
 
 SMALL = "tests.helpers.small_games"
@@ -149,6 +156,49 @@ def test_nobody_plays_what_is_illegal(name, game, shared_ray):
     bootstrapped = batch.known & (batch.discount > 0)
     agent = torch.arange(2).expand_as(decided)
     assert batch.later.seen.acting[batch.where, agent][bootstrapped].all()
+
+
+KUHN = dict(  # squares, as those who win by chance win up to 2
+    num_envs=32, rollout_length=6, replay=20_000, learning_starts=256, batch_size=256, huber=False,
+    gradient_steps=8, learning_rate=((0, 5e-3), (6000, 5e-4)), discount=1.0, target_rate=0.05,
+    exploration=((0, 1.0), (4000, 0.2)),
+)  # fmt: skip
+
+
+def untrained(config, seed):
+    return Policy.new("kuhn_poker", vector("kuhn_poker", 1).spec, config, seed=seed)
+
+
+def test_iql_learns_a_best_response(shared_ray):
+    """One seat learns, the other is frozen: nearly the exact best, and not beyond it."""
+    frozen, sets = untrained(Network(hidden=(32,)), 3), InformationSets("kuhn_poker")
+    plan = Plan(game="kuhn_poker", method=dict(name="iql", **KUHN), network=Network(hidden=(32,)))
+    with train(plan, against=frozen, seats=(0,)) as training:
+        for _ in range(30):
+            training.step()
+        learned = training.policy()
+    played = evaluate(learned, "kuhn_poker", episodes=4000, greedy=True, against=frozen, seat=0)
+    _, best, own = respond(sets.form, sets.behaviour(frozen))
+    gain, error = played.own.mean() - own[0], played.standard_error()
+    assert 0.8 * (best[0] - own[0]) - 3 * error < gain < best[0] - own[0] + 4 * error
+    joint = plan.model_copy(update={"method": find("vdn", KUHN)})
+    with pytest.raises(InputError, match="use iql"):
+        train(joint, against=frozen, seats=(0,))
+
+
+def test_values_are_evaluated_exactly_as_they_are_played():
+    """The exact return of a policy of values that explores is that of many games."""
+    config, sets = Network(hidden=(32,), policy="values"), InformationSets("kuhn_poker")
+    policy = untrained(config, 5)
+    for network in policy.networks.values():
+        network.exploration.fill_(0.3)
+    _, best, own = respond(sets.form, sets.behaviour(policy))
+    assert best[0] > own[0] + 0.1
+    returns = evaluate(policy, "kuhn_poker", episodes=20_000, seed=2).returns[:, 0]
+    error = returns.std() / len(returns) ** 0.5
+    assert abs(returns.mean() - own[0]) < 4 * error
+    likeliest = evaluate(policy, "kuhn_poker", episodes=4000, seed=2, greedy=True).returns[:, 0]
+    assert abs(likeliest.mean() - own[0]) > 4 * error
 
 
 @pytest.mark.slow
