@@ -53,7 +53,8 @@ class ValueMethod(OffPolicyMethod):
     dueling: bool = False
     """Whether a choice's value is the state's value plus an advantage."""
     huber: bool = True
-    """Whether errors beyond 1 count by their size, not by their square."""
+    """Whether errors beyond 1 count by their size, not by their square; set it to false where
+    outcomes of chance differ by more than 1, as in poker, since values are then no longer means."""
 
     def mixer(self, spec: Spec, network: Network) -> nn.Module | None:
         """What makes one value of all agents' values; None if they learn alone."""
