@@ -23,7 +23,7 @@ help:
 	@echo "make lint       ruff, mypy, import rules, circles and lengths"
 	@echo "make sweep      export OpenSpiel's games to Gambit; writes docs/reports/export.md"
 	@echo "make limits     how large a game each equilibrium takes; writes docs/reports/limits.md"
-	@echo "make bench      compare with OpenSpiel, RLlib, OSQP; writes docs/reports/benchmarks.md"
+	@echo "make bench      compare with OpenSpiel, RLlib, OSQP; writes docs/reports/benchmarks.md, replay.md"
 	@echo "make learned    run the training scenarios, and BenchMARL's methods beside ours; writes"
 	@echo "                docs/reports/learned.md, cooperation.md and standard.md"
 	@echo "make inventory  learn to order, against optima and bounds; writes docs/reports/inventory.md"
@@ -63,6 +63,7 @@ lint: install
 
 bench: install
 	$(BIN)/python -m benchmarks.bench
+	$(BIN)/python -m benchmarks.replay
 
 learned: install
 	$(BIN)/python -m benchmarks.learned

@@ -63,9 +63,8 @@ def played(memory: int = 0) -> tuple[Any, list[Trajectory]]:
     return games.spec, [rollout.sample(STEPS) for _ in range(8)]
 
 
-def filled(draws: Draws, memory: int = 0) -> tuple[Replay, float, list[Trajectory]]:
-    """A full replay, the seconds that filling it took, and what it was filled with."""
-    spec, trajectories = played(memory)
+def filled(spec: Any, trajectories: list[Trajectory], draws: Draws) -> tuple[Replay, float]:
+    """A full replay, and the seconds that filling it took."""
     made = Replay(spec, SIZE, draws)
 
     def fill() -> None:
@@ -74,7 +73,7 @@ def filled(draws: Draws, memory: int = 0) -> tuple[Replay, float, list[Trajector
             made.add(trajectories[k % len(trajectories)])
             k += 1
 
-    return made, timed(fill), trajectories
+    return made, timed(fill)
 
 
 def speed(made: Replay) -> list[str]:
@@ -96,10 +95,12 @@ def speed(made: Replay) -> list[str]:
 def memory() -> list[str]:
     """What a full replay takes, how fast it is, and what a checkpoint of it costs."""
     process = psutil.Process()
+    spec, trajectories = played()
+    Replay(spec, 5_000).add(trajectories[0])  # so that torch has loaded what it needs
     before = process.memory_info().rss
-    made, seconds, trajectories = filled(Draws())
+    made, seconds = filled(spec, trajectories, Draws())
     taken = process.memory_info().rss - before
-    spec, ring = made.ring.spec, made.ring
+    ring = made.ring
     assert ring.edges is not None
     stated = replay_bytes(spec, SIZE, made.draws) / MIB
     edges = edge_bytes(spec, ring.edges.used) / MIB
@@ -123,11 +124,11 @@ def memory() -> list[str]:
     ]  # fmt: skip
     lines += checkpoints(made, trajectories)
     del made, ring
-    made, _, _ = filled(Draws(priority=0.6))
+    made, _ = filled(spec, trajectories, Draws(priority=0.6))
     rows.append(["by priority, set anew", *speed(made)])
     del made
     draws = Draws(sequence_length=STEPS, memory_width=MEMORY)
-    made, _, _ = filled(draws, MEMORY)
+    made, _ = filled(*played(MEMORY), draws)
     rows.append([f"sequences of {STEPS}", *speed(made)])
     return [*lines, *table([f"batches of {BATCH} steps", "ms", "batches/s", "steps/s"], rows)]
 
