@@ -5,6 +5,8 @@ python -m benchmarks.replay [--only memory profile] [--quick]
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import resource
 import tempfile
 import time
@@ -17,6 +19,7 @@ import psutil
 import torch
 
 from benchmarks.page import Page, processor, quick, table
+from games.common.storage import digest_of_folder
 from games.load import vector
 from marl.learning.plan import Plan
 from marl.learning.trainer import train
@@ -49,6 +52,13 @@ def timed(what: Callable[[], Any]) -> float:
     began = clock()
     what()
     return clock() - began
+
+
+def resident() -> int:
+    """Bytes of this process, without what malloc keeps of memory that was freed (on Linux)."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+    return psutil.Process().memory_info().rss
 
 
 def played(memory: int = 0) -> tuple[Any, list[Trajectory]]:
@@ -94,12 +104,11 @@ def speed(made: Replay) -> list[str]:
 
 def memory() -> list[str]:
     """What a full replay takes, how fast it is, and what a checkpoint of it costs."""
-    process = psutil.Process()
     spec, trajectories = played()
     Replay(spec, 5_000).add(trajectories[0])  # so that torch has loaded what it needs
-    before = process.memory_info().rss
+    before = resident()
     made, seconds = filled(spec, trajectories, Draws())
-    taken = process.memory_info().rss - before
+    taken = resident() - before
     ring = made.ring
     assert ring.edges is not None
     stated = replay_bytes(spec, SIZE, made.draws) / MIB
@@ -147,6 +156,9 @@ def checkpoints(made: Replay, trajectories: list[Trajectory]) -> list[str]:
         files = list(second.iterdir())
         new = sum(f.stat().st_size for f in files if f.stat().st_nlink == 1) / MIB
         every = sum(f.stat().st_size for f in files) / MIB
+        began = time.perf_counter()
+        digest_of_folder(second)
+        digest = time.perf_counter() - began
         again = Replay(made.ring.spec, SIZE, made.draws)
         began = time.perf_counter()
         restore(again, second)
@@ -154,6 +166,7 @@ def checkpoints(made: Replay, trajectories: list[Trajectory]) -> list[str]:
     rows = [
         ["written whole", f"{every:,.0f}", f"{full:.1f}"],
         [f"written after {GAMES * STEPS:,} more steps", f"{new:,.0f}", f"{more:.2f}"],
+        ["digest of either", f"{every:,.0f}", f"{digest:.1f}"],
         ["read", f"{every:,.0f}", f"{read:.1f}"],
     ]
     return table(["a checkpoint's replay", "MiB", "seconds on the wall"], rows)
