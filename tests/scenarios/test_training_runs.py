@@ -162,7 +162,7 @@ def events(run: Run) -> list[tuple[str, int, float]]:
 
 
 @pytest.mark.parametrize("text", [TINY, REMEMBERED], ids=["ppo", "from memory"])
-def test_kill_and_resume_equal_an_uninterrupted_run(text, tmp_path, whole):
+def test_kill_and_resume_equal_an_uninterrupted_run(text, tmp_path, whole, capsys):
     folder = tmp_path / "run"
     slow = text.replace("seconds = 1e-6", "seconds = 0.3").replace("steps = 960", "steps = 96000")
     (tmp_path / "tiny.toml").write_text(slow)
@@ -193,6 +193,20 @@ def test_kill_and_resume_equal_an_uninterrupted_run(text, tmp_path, whole):
     mine = [e for e in events(Run.load(folder)) if not is_clock(e[0])]
     assert sorted(mine) == sorted(e for e in events(other) if not is_clock(e[0]))
     assert len(mine) == len({entry[:2] for entry in mine}) > 10 * updates
+    if text == REMEMBERED:
+        require_replays_refused(folder, updates, capsys)
+
+
+def require_replays_refused(folder: Path, updates: int, capsys) -> None:
+    """A file of the replay is missing from each checkpoint, or damaged, which links share."""
+    for k, saved in enumerate(checkpoints(folder)):
+        file = saved / "replay" / "rows-000000.npz"
+        file.unlink() if k else file.write_bytes(file.read_bytes()[:-9])
+    capsys.readouterr()
+    assert _main(["resume", str(folder), f"--set=stop.steps={120 * updates + 240}"]) == 2
+    error = capsys.readouterr().err
+    assert "put it back from a copy, or delete it to start over" in error
+    assert error.count("\n") == 1
 
 
 @pytest.mark.parametrize("text", [TINY, KUHN], ids=["navigation", "kuhn"])
