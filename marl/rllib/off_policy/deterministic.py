@@ -7,7 +7,7 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor
 
 from marl.learning.off_policy.dqn import target
-from marl.learning.off_policy.maddpg import actor_loss, critic_loss
+from marl.learning.off_policy.maddpg import actor_loss, critic_loss, mean_known
 from marl.learning.off_policy.matd3 import critic_loss as twin_critic_loss
 from marl.learning.off_policy.matd3 import smoothed, twin_target
 from marl.networks.network import PolicyNetwork
@@ -37,7 +37,7 @@ class DeterministicLearner(ActorCriticLearner):
             errors.sum(1) / known.sum(1).clamp(min=1),
             {
                 "loss": loss, "gradient_norm": norm,
-                "value": values[0][known].mean(), "error": errors.sum() / known.sum().clamp(min=1),
+                "value": mean_known(values[0], known), "error": mean_known(errors, known),
             },
         )  # fmt: skip
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from games.simulators.simulator import Observation
 from marl.learning.off_policy import masac
+from marl.learning.off_policy.maddpg import mean_known
 from marl.learning.off_policy.matd3 import critic_loss
 from marl.networks.categorical import MASKED
 from marl.networks.packing import pack
@@ -63,14 +64,12 @@ class SoftLearner(ActorCriticLearner):
         self.descend(improved, self.optimisers(steps))
         self.descend(game.adapt(logs, known), self.optimiser_beside(steps))
         errors = (targets - first.detach()).abs() * known
-        count = known.sum().clamp(min=1)
-        each = [known & mine for mine in self.mine]  # of a policy
-        entropies = [(entropy * own).sum() / own.sum().clamp(min=1) for own in each]
+        entropies = [mean_known(entropy, known & mine) for mine in self.mine]
         return Learned(
             errors.sum(1) / known.sum(1).clamp(min=1),
             {
                 "loss": loss, "gradient_norm": norm,
-                "value": first[known].mean(), "error": errors.sum() / count,
+                "value": mean_known(first, known), "error": mean_known(errors, known),
                 "temperature": self.beside["temperatures"].logs.detach().exp(),
                 "entropy": torch.stack(entropies),
             },

@@ -9,6 +9,7 @@ from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
 from marl.learning.off_policy.dqn import best, chosen, dueled, td_loss
+from marl.learning.off_policy.maddpg import mean_known
 from marl.networks.categorical import MASKED
 from marl.networks.network import PolicyNetwork
 from marl.replay.batch import Batch, View
@@ -55,7 +56,7 @@ class ValueLearner(OffPolicyLearner):
             apart.sum(1) / known.sum(1).clamp(min=1),
             {
                 "loss": loss, "gradient_norm": norm,
-                "value": values[known].mean(), "error": errors.abs().mean(),
+                "value": mean_known(values, known), "error": mean_known(apart, known),
             },
         )  # fmt: skip
 

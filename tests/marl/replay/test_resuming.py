@@ -67,6 +67,19 @@ def test_a_restored_run_goes_on_to_the_last_bit(name, tmp_path):
             require_damage_refused(again, tmp_path)
 
 
+@pytest.mark.parametrize("memory", [0, 4])
+def test_batches_in_which_nothing_is_known(memory):
+    """Batches of a step or two of a game in turns: what comes of some is not known yet."""
+    small = SMALL | dict(batch_size=1, learning_starts=80, gradient_steps=10)
+    plan = Plan(
+        game="tic_tac_toe", method=dict(name="iql", **small),
+        network=dict(hidden=[8], memory=memory),
+    )  # fmt: skip
+    with train(plan) as training:
+        found = rows(training, 8)
+    assert all(row["loss"] == row["loss"] for row in found if "loss" in row)
+
+
 def require_damage_refused(training, folder) -> None:
     for k, harm in enumerate(
         (
