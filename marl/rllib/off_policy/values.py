@@ -45,8 +45,9 @@ class ValueLearner(OffPolicyLearner):
         columns = slice(1) if mixed else slice(None)
         ahead = later.gather(0, batch.where[:, columns])
         target = batch.reward[:, columns] + batch.discount[:, columns] * ahead
-        known = batch.known[:, columns] & (present if not mixed else True)
-        known = known & ((batch.policy >= 0) if not mixed else True)
+        known = batch.known[:, columns]
+        if not mixed:
+            known = known & present & (batch.policy >= 0)
         weight = batch.weight[:, None].expand_as(known)[known]
         loss, errors = self.loss(values[known], target[known], weight)
         norm = self.descend(loss, [*self.optimisers(steps), *self.optimiser_beside(steps)])
