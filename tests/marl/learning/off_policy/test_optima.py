@@ -23,6 +23,10 @@ VALUES = dict(
 NUMBERS = {key: value for key, value in VALUES.items() if key != "exploration"}
 
 
+def slow(*row):
+    return pytest.param(*row, marks=pytest.mark.slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def shared_ray():
     with running_ray(cpus=1) as found:
@@ -90,7 +94,7 @@ def test_iql_finds_the_exits():
     assert greedy(policy, game, 1000) == pytest.approx(best, abs=0.02)
 
 
-@pytest.mark.parametrize(("memory", "best"), [(16, 1.0), (0, 0.5)])
+@pytest.mark.parametrize(("memory", "best"), [(16, 1.0), slow(0, 0.5)])
 def test_what_was_seen_earlier_needs_memory(memory, best):
     """A cue of two, named two steps later: without memory half of the names are right."""
     game = f"{SMALL}:Cue(delay=2)"
@@ -100,7 +104,8 @@ def test_what_was_seen_earlier_needs_memory(memory, best):
 
 
 @pytest.mark.parametrize(
-    ("name", "sharing"), [("iql", "none"), ("vdn", "role"), ("qmix", "role"), ("masac", "none")]
+    ("name", "sharing"),
+    [("iql", "none"), slow("vdn", "role"), ("qmix", "role"), slow("masac", "none")],
 )
 def test_roles_with_different_observations_and_choices(name, sharing):
     """One agent names one of two cues, and two name one of four: by roles, or each on its own."""
@@ -117,7 +122,7 @@ def test_roles_with_different_observations_and_choices(name, sharing):
 @pytest.mark.parametrize(
     ("method", "updates", "loss"),
     [
-        (dict(name="maddpg", exploration=0.3), 40, 0.1),
+        slow(dict(name="maddpg", exploration=0.3), 40, 0.1),
         (dict(name="matd3", exploration=0.3), 50, 0.1),
         (dict(name="masac", learning_rate=6e-3), 60, 0.2),
     ],
