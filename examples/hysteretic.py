@@ -15,7 +15,6 @@ class Hysteretic(IQL):
 
     learner = "examples.hysteretic:HystereticLearner"
     name: str = "hysteretic"
-    huber: bool = False
     blame: float = 0.05  # weight of what is worse than expected; 1: independent Q-learning
 
 

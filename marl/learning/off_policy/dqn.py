@@ -52,9 +52,9 @@ class ValueMethod(OffPolicyMethod):
     """Whether the network that learns says what is best, and the delayed one what it is worth."""
     dueling: bool = False
     """Whether a choice's value is the state's value plus an advantage."""
-    huber: bool = True
-    """Whether errors beyond 1 count by their size, not by their square; set it to false where
-    outcomes of chance differ by more than 1, as in poker, since values are then no longer means."""
+    huber: bool = False
+    """Whether errors beyond 1 count by their size, not by their square: steadier, but where
+    outcomes of chance differ by more than 1, as in poker, values are then no longer means."""
 
     def mixer(self, spec: Spec, network: Network) -> nn.Module | None:
         """What makes one value of all agents' values; None if they learn alone."""
