@@ -46,6 +46,8 @@ NAMES = {
     "infeasible": "steps without safe control",
     "entropy": "entropy of actions, nats",
     "kl": "divergence of an update, nats",
+    "value": "mean value of what was done",
+    "error": "mean error of values",
 }
 # Metrics that are shares, on one scale from 0 to 1 in all pictures.
 SHARES = (

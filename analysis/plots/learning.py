@@ -24,7 +24,8 @@ EVALUATED, AVERAGE = "eval_", "_average"  # parts of a metric's name
 COUNTS = ("update", "steps", "games")  # no metrics
 # The most important metrics, in this order; others that the game reports come after them.
 FIRST = ("nash_conv", "cost", "gap", "return", "success", "spl", "all_arrived", "wins")
-LAST = ("entropy", "kl", "gradient_norm")  # how learning goes: the first two, or else the third
+# How learning goes: those that are measured, or else the last.
+LAST = ("entropy", "kl", "value", "error", "gradient_norm")
 REFERENCES = ("optimum", "lower_bound", "upper_bound")  # lines, not panels
 MOST_PANELS = 9
 FEW_UPDATES = 200  # that are drawn as they are
@@ -65,8 +66,8 @@ def learning(
         title: of the picture.
         target: drawn as a horizontal line, by metric.
         names: metrics to draw, evaluations included. If not given: NashConv, the cost, the return,
-            success and what else the game reports, then entropy and divergence, or else the
-            gradient's norm.
+            success and what else the game reports, then entropy and divergence, or values and their
+            errors, or else the norm of the gradient.
         reference: what is drawn as a line in its metric's panel; if not given, the one that
             evaluations noted, of the cost a period.
         final: means of the evaluation that training ended with and their standard errors, NAME and
