@@ -315,6 +315,8 @@ def game_strings(rng: random.Random) -> Iterator[Case]:
             types = types_of(SIMULATORS.load(name)) or {}
             numbers = [key for key, hint in types.items() if hint in (int, float)]
             truths = [key for key, hint in types.items() if hint is bool]
+            if not numbers + truths:
+                continue
             key = rng.choice(numbers + truths)
             wrong = ("word", "'3 4'", "[1]", "nan", "{}", "None")
             value = rng.choice((*wrong, "True") if key in numbers else (*wrong, "1", "0.0"))

@@ -19,6 +19,7 @@ from marl.networks.policy import Policy
 from scenarios import Run, find
 from scenarios.cli import _main
 from scenarios.interrupt import Interrupted
+from scenarios.kinds import KINDS
 from scenarios.lookup import parse, split
 from scenarios.playing.comparing import Comparison
 from tests.conftest import last_json
@@ -330,6 +331,7 @@ class CountingRun(Run):
 class Kind:
     changeable = ("most",)
     methods = ()
+    takes = staticmethod(lambda method: False)
     contents = staticmethod(lambda data: ["nobody"])
     model = staticmethod(lambda: Counting)
     run = staticmethod(lambda: CountingRun)
@@ -353,3 +355,4 @@ def test_a_kind_of_a_users_own(tmp_path, monkeypatch, capsys):
         assert capsys.readouterr().out == "counted 10\n"
     assert _main(["resume", "runs/mine-1", "--set", "most=2"]) == 0
     assert capsys.readouterr().out == "counted 1\n"
+    KINDS._entries.pop("count")

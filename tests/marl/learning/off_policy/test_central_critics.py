@@ -29,7 +29,7 @@ def test_the_policy_gradient_is_that_of_one_agent_at_a_time(name, sharing, netwo
     for agent in range(3):
         actions = played.clone()
         actions[:, agent] = would[:, agent]
-        values = learner.judged(learner.critics[0], seen, actions)[:, agent]
+        values = learner.judged(learner.critics[:1], seen, actions)[0][:, agent]
         total = total - (values * batch.known[:, agent]).sum()
     expected = total / batch.known.sum()
     named = dict(learner.learned.named_parameters())
@@ -46,14 +46,14 @@ def test_repeated_games_are_worth_what_the_originals_are(network):
     """Games with numbers of edges that differ, three times each, side by side."""
     loop = Loop(DISCS, dict(name="maddpg"), **network)
     batch = loop.draw(10)
-    seen, critics = batch.now.seen, loop.learner.critics[0]
+    seen, critics = batch.now.seen, loop.learner.critics[:1]
     counts = torch.bincount(seen.edges[0] // seen.nodes.shape[1], minlength=10)
     assert len(counts.unique()) > 1
     thrice = repeated(seen, 3)
     assert thrice.edges.shape[1] == 3 * seen.edges.shape[1]
     assert (thrice.edges[0] // seen.nodes.shape[1]).diff().min() >= 0  # by game, as elsewhere
-    values = loop.learner.judged(critics, seen, batch.actions)
-    again = loop.learner.judged(critics, thrice, batch.actions.repeat_interleave(3, dim=0))
+    (values,) = loop.learner.judged(critics, seen, batch.actions)
+    (again,) = loop.learner.judged(critics, thrice, batch.actions.repeat_interleave(3, dim=0))
     torch.testing.assert_close(again, values.repeat_interleave(3, dim=0), rtol=1e-5, atol=1e-6)
     assert values.std() > 0
 
@@ -63,7 +63,7 @@ def test_a_central_critic_hears_all_and_an_own_one_nobody_else():
         loop = Loop(DISCS, dict(name="matd3", critic=critic))
         batch = loop.draw(12)
         actions = batch.actions.clone().requires_grad_(True)
-        first = loop.learner.judged(loop.learner.critics[0], batch.now.seen, actions)[:, 0]
+        first = loop.learner.judged(loop.learner.critics[:1], batch.now.seen, actions)[0][:, 0]
         (slope,) = torch.autograd.grad(first.sum(), actions)
         assert bool((slope[:, 0] != 0).all())
         assert bool((slope[:, 1:] != 0).any()) == others

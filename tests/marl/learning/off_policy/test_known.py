@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from marl.learning.off_policy import maddpg, masac, matd3
-from marl.networks.distributions import MASKED
+from marl.networks.categorical import MASKED
 from tests.helpers.losses import AGENTS, CHOICES, CLOSE, ROWS
 
 

@@ -99,6 +99,11 @@ SCHEDULE = ((0, 1.0), (2048, 0.2))
 FROZEN = dict(num_envs=64, rollout_length=16, replay=2048, learning_starts=2048, learning_rate=0.0)
 
 
+def newest(ring):
+    """The rows of the last 1,024 steps that were played."""
+    return (ring.written - ring.newest + torch.arange(1024)) % ring.capacity
+
+
 def test_choices_are_as_random_as_the_schedule_says(shared_ray):
     """Of networks that never change: the share of choices that are not the best."""
     game = f"{SMALL}:Cue(cues=[8])"
@@ -109,7 +114,7 @@ def test_choices_are_as_random_as_the_schedule_says(shared_ray):
             expected = at(SCHEDULE, update * 1024)
             row = training.step()
             replay = training.algorithm.replay
-            new = replay.rows[:1024]
+            new = newest(replay.ring)
             seen, taken = replay.ring.observation(new), replay.ring["actions"][new, 0, 0]
             (network,) = training.policy().networks.values()
             assert float(network.exploration) == pytest.approx(row["exploration"])
@@ -127,7 +132,7 @@ def test_numbers_are_as_noisy_as_the_schedule_says(shared_ray):
         for update in range(4):
             training.step()
             replay = training.algorithm.replay
-            new = replay.rows[:1024]
+            new = newest(replay.ring)
             seen, taken = replay.ring.observation(new), replay.ring["actions"][new, 0]
             (network,) = training.policy().networks.values()
             with torch.no_grad():
