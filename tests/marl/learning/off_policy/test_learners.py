@@ -220,7 +220,7 @@ def test_mixed(name, state):
             [("agents", key) for key in ("chosen_action_value", "nodes", "acting")],
             ["chosen_action_value"],
         ),
-        action_space="categorical", loss_function="smooth_l1",
+        action_space="categorical", loss_function="l2",
     )  # fmt: skip
     theirs.make_value_estimator(gamma=GAMMA)
     online = loaded(theirs.local_value_network_params["module"]["0"], Outputs(learner.networks[0]))
