@@ -109,10 +109,6 @@ class EpsilonGreedy:
     def num_parameters(self) -> int:
         return self.n + 1
 
-    def values(self, parameters: Tensor) -> Tensor:
-        """Values [D, n] of the choices."""
-        return parameters[:, : self.n]
-
     def probabilities(self, parameters: Tensor) -> Tensor:
         """Probabilities [D, n]."""
         values, epsilon = parameters[:, : self.n], parameters[:, self.n :]

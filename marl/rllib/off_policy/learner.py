@@ -11,6 +11,7 @@ import torch
 from ray.rllib.utils.annotations import override
 from torch import Tensor, nn
 
+from games.common.seeds import seeds
 from marl.learning.off_policy.base import OffPolicyMethod
 from marl.learning.schedule import at
 from marl.networks.network import PolicyNetwork
@@ -82,7 +83,7 @@ class OffPolicyLearner(BatchedLearner):
     def learn(self, batch: Iterable[Batch], steps: int) -> Rows:
         method = self.method
         self._explore(steps)
-        self.generator.manual_seed(self.updates + 1_000_003 * self.plan.seed)
+        self.generator.manual_seed(seeds(self.plan.seed, 5, self.updates)[0])
         errors: list[tuple[Tensor, Tensor]] = []
         sums: dict[str, Tensor] = {}
         before = [p.detach().clone() for p in self.learned.parameters()]
